@@ -1,0 +1,149 @@
+@0xc5bbc4d5ca754c2b;
+# What homeservers call on each other: Cap'n Proto RPC on one bidirectional stream per link, over QUIC with
+# mutual TLS and ALPN "quicproquo/federation/1". Both sides offer `Peering` as their bootstrap capability, so
+# one link serves both directions. An untrusted link has nothing but `hello` and `acceptInvite`; a trusted
+# one gets a `Link` out of `hello`, and that capability is the authorisation.
+
+using import "common.capnp".Failure;
+using import "common.capnp".UserKeys;
+using import "common.capnp".ClaimedUser;
+using import "common.capnp".CommitSubmit;
+using import "common.capnp".CommitAnswer;
+using import "common.capnp".GroupTree;
+
+interface Peering {
+  # The bootstrap capability, trusted or not.
+
+  hello @0 (hello :Hello) -> (hello :Hello, link :Link, failure :Failure);
+  # Introduces the caller. `link` is there only when the callee trusts the caller's certificate and its policy
+  # allows the domain; otherwise `failure` says why: 104, 206, 207, 209, 300.
+
+  acceptInvite @1 (statement :Data) -> (answer :Data, failure :Failure);
+  # Finishes a peering: `statement` is the signed AcceptStatement of the caller (federation/proto/src/invite.rs has
+  # the byte table). Using up the invite and making the peer are one transaction; a repeat by the same CA gets
+  # the same answer. Failures: 100, 208, 300.
+}
+
+struct Hello {
+  # An introduction.
+  minVersion @0 :UInt16;
+  maxVersion @1 :UInt16;
+  features @2 :List(Text);
+  domain @3 :Text;
+  trusted @4 :TrustedHello;
+  # Sent and read on trusted links only.
+}
+
+struct TrustedHello {
+  incarnation @0 :Data;
+  # The sender's own, 16 bytes.
+  yours @1 :Data;
+  # The highest incarnation of the receiver that the sender has seen; empty: none.
+  streams @2 :UInt64;
+  # How many of the receiver's streams the sender has applied rows of.
+  headsDigest @3 :Data;
+  # SHA-256 over (stream id || last applied seq || chain) of those, ordered by stream id.
+  clock @4 :UInt64;
+  # The sender's time; skew is shown to admins, never used for order.
+}
+
+interface Link {
+  # What a trusted peer may call.
+
+  relayEnqueue @0 (header :BatchHeader, batches :List(StreamBatch)) -> (answers :List(StreamAnswer), failure :Failure);
+  # Hands over rows of the caller's streams, answered after they are durable. Failures: 100, 206, 302.
+
+  proxyFetchKeyPackages @1 (requester :Text, group :Data, nonce :Data, targets :List(Text))
+      -> (users :List(ClaimedUser), failure :Failure);
+  # Claims KeyPackages of the callee's users for the caller's user `requester`.
+
+  resolveUser @2 (requester :Text, addresses :List(Text)) -> (users :List(UserKeys), failure :Failure);
+  # The keys of the callee's users.
+
+  federationHealth @3 () -> (health :FederationHealth);
+  # What the callee thinks of the caller.
+
+  groupCommit @4 (sender :Text, submit :CommitSubmit) -> (answer :CommitAnswer);
+  # A commit by the caller's device `sender` for a group whose hub is the callee.
+
+  groupTree @5 (requester :Text, group :Data, epoch :UInt64) -> (tree :GroupTree, failure :Failure);
+  # The tree for the caller's device `requester` that was welcomed.
+}
+
+struct BatchHeader {
+  # Signs the batches of one call.
+  origin @0 :Text;
+  destination @1 :Text;
+  incarnation @2 :Data;
+  signature @3 :Data;
+  # 64 bytes, Ed25519 by the origin's federation key; federation/proto/src/header.rs has the byte table.
+}
+
+struct StreamBatch {
+  # Consecutive rows of one stream.
+  stream @0 :Data;
+  # 16 bytes.
+  first @1 :UInt64;
+  # The first row's position; rows have no holes.
+  rows @2 :List(Row);
+}
+
+struct Row {
+  # One row of a stream.
+  id @0 :Data;
+  kind @1 :UInt16;
+  # 1 groupSubmit, 2 groupEntry, 3 welcome, 4 submitRefused, 5 tombstone. Unknown kinds are parked by the
+  # receiver, never dropped.
+  ttlMs @2 :UInt64;
+  # What is left of its life, judged only by the domain that holds it; 0: it never expires.
+  payload @3 :Data;
+  # A message of records.capnp, by kind, as a single unpacked segment list.
+}
+
+struct StreamAnswer {
+  # What became of one stream's batch.
+  stream @0 :Data;
+  union {
+    applied @1 :AppliedRows;
+    expectSeq @2 :UInt64;
+    # There is a gap: send from here.
+    chainDiffers @3 :Data;
+    # The rows contradict what was applied before: the receiver's last signed header of this stream.
+    notNow @4 :Failure;
+    # Nothing of this stream was stored; 302 with when to retry.
+  }
+}
+
+struct AppliedRows {
+  # Rows that are durable at the receiver.
+  through @0 :UInt64;
+  # The last applied position.
+  chain @1 :Data;
+  # SHA-256 chain over the applied rows, 32 bytes.
+  acks @2 :List(RowAck);
+  # Only the rows that were not plainly stored; the rest are.
+}
+
+struct RowAck {
+  # A row that keeps its place in the stream although its message went nowhere.
+  seq @0 :UInt64;
+  failure @1 :Failure;
+  # 301 mailboxFull, 102 unknownMailbox, 209 policy, 402, 403, 401.
+}
+
+struct FederationHealth {
+  # One side's view of the other.
+  reachable @0 :Bool;
+  # Whether the callee has a link of its own to the caller.
+  state @1 :Text;
+  # In words, for people.
+  retryAt @2 :UInt64;
+  # When the callee tries again; 0: not waiting.
+  queued @3 :UInt64;
+  # Rows that wait for the caller.
+  oldestQueuedMs @4 :UInt64;
+  # Age of the oldest of them.
+  clock @5 :UInt64;
+  pin @6 :Data;
+  # The caller's CA pin as the callee knows it, 32 bytes.
+}

@@ -1,0 +1,61 @@
+@0xdd68ec55cf6f8749;
+# The payloads of stream rows between homeservers; which one a row holds is its kind.
+
+using import "common.capnp".Failure;
+
+struct GroupSubmit {
+  # Kind 1: an application message of the origin's user, for the log of a group that the destination orders.
+  group @0 :Data;
+  sender @1 :Text;
+  # The submitting device's address; its domain is the origin.
+  message @2 :Data;
+  # A serialised MLSMessage of wire format mls_private_message.
+}
+
+struct GroupEntry {
+  # Kind 2: an entry of a group's log, from its hub.
+  group @0 :Data;
+  seq @1 :UInt64;
+  # The hub's number of the entry.
+  epoch @2 :UInt64;
+  # The epoch that the entry's message belongs to; of a commit, the one that it starts from.
+  at @3 :UInt64;
+  # When the hub accepted it.
+  message @4 :Data;
+  # A serialised MLSMessage.
+  sender @5 :Text;
+  # Of a commit: the committing device; empty for application messages.
+  signature @6 :Data;
+  # Of a commit: see CommitSubmit.signature; empty for application messages.
+  removed @7 :List(Text);
+  # Of a commit: devices of the destination that it removes. They still get this entry.
+  memberCount @8 :UInt32;
+  # Accounts in the group after this entry: two-member groups refuse instead of cutting off.
+}
+
+struct GroupWelcome {
+  # Kind 3: devices of the destination that a commit added.
+  group @0 :Data;
+  epoch @1 :UInt64;
+  # The epoch after the commit.
+  startSeq @2 :UInt64;
+  # The commit's position in the log: what follows is theirs.
+  sender @3 :Text;
+  devices @4 :List(Text);
+  welcome @5 :Data;
+  memberCount @6 :UInt32;
+}
+
+struct SubmitRefused {
+  # Kind 4: tells the origin of a groupSubmit that its message is in no log, and why.
+  group @0 :Data;
+  sender @1 :Text;
+  failure @2 :Failure;
+}
+
+struct Tombstone {
+  # Kind 5: takes the place of a row that expired, so that a position is never skipped.
+  reason @0 :Text;
+  kind @1 :UInt16;
+  # What the row was.
+}
