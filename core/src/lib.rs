@@ -15,6 +15,7 @@ mod group;
 mod id;
 pub mod limits;
 pub mod mls;
+pub mod opaque;
 mod pin;
 mod secret;
 mod time;
