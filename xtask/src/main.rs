@@ -1,0 +1,90 @@
+//! The project's own tasks: `cargo xtask <verb>`. Each verb is one file.
+
+mod ci;
+mod codegen;
+mod demo;
+mod docs;
+mod layers;
+mod process;
+mod schema_compat;
+mod sizes;
+mod test;
+mod tree;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The project's own tasks")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Builds both programs and runs two domains that talk to each other.
+    Demo {
+        /// Passed on to `qpq-server demo`, for example `--exit`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Builds the programs and runs every test; with nextest where it is installed.
+    Test {
+        /// Passed on to the test runner, for example a filter.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Runs everything that the gate runs: `.ci/run`.
+    Ci,
+    /// Fails on a dependency that points upward or sideways.
+    Layers,
+    /// Prints how long the hand-written files are; fails above 1,000 lines.
+    Sizes,
+    /// Fails when a document names a path or a verb that does not exist.
+    Docs,
+    /// Compiles `schemas/*.capnp` to `schemas/src/gen/`.
+    Codegen {
+        /// Writes nothing; fails when the committed files differ.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Fails when the schemas break what `schemas/released/` promised.
+    SchemaCompat,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Demo { arguments } => demo::run(&arguments),
+        Verb::Test { arguments } => test::run(&arguments),
+        Verb::Ci => ci::run(),
+        Verb::Layers => layers::run(),
+        Verb::Sizes => sizes::run(),
+        Verb::Docs => docs::run(),
+        Verb::Codegen { check } => codegen::run(check),
+        Verb::SchemaCompat => schema_compat::run(),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where a task says what went wrong")]
+fn report(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}
+
+/// A result line of a task.
+#[expect(clippy::print_stdout, reason = "the one place where tasks print their results")]
+fn say(line: &str) {
+    println!("{line}");
+}
