@@ -1,0 +1,50 @@
+//! How far each peer's streams were applied here.
+
+use async_trait::async_trait;
+use qpq_core::{Digest, Domain, Incarnation, Seq};
+
+use crate::{Stored, StreamName};
+
+/// The high-water mark of one stream of one origin, written in the transaction that stores its rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboxHead {
+    /// The origin's incarnation that numbered the rows.
+    pub incarnation: Incarnation,
+    /// The last applied row.
+    pub last_applied: Seq,
+    /// The SHA-256 chain over the applied rows.
+    pub chain: Digest,
+    /// The last signed batch header of this stream, as it came.
+    pub header: Vec<u8>,
+}
+
+/// A row of a kind that this version does not know; kept until a version does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedRow {
+    /// Its position in the stream.
+    pub seq: Seq,
+    /// Its kind.
+    pub kind: u16,
+    /// Its id, 16 bytes.
+    pub id: [u8; 16],
+    /// Its payload.
+    pub payload: Vec<u8>,
+}
+
+/// Reads the inbox.
+#[async_trait]
+pub trait InboxRead: Send {
+    /// Where a stream stands; `None` if nothing came yet.
+    async fn inbox_head(&mut self, origin: &Domain, stream: &StreamName) -> Stored<Option<InboxHead>>;
+    /// All streams of an origin, ordered by name.
+    async fn inbox_heads(&mut self, origin: &Domain) -> Stored<Vec<(StreamName, InboxHead)>>;
+}
+
+/// Writes the inbox.
+#[async_trait]
+pub trait InboxWrite: Send {
+    /// Moves a stream's mark.
+    async fn inbox_advance(&mut self, origin: &Domain, stream: &StreamName, head: &InboxHead) -> Stored<()>;
+    /// Parks rows of unknown kinds.
+    async fn inbox_park(&mut self, origin: &Domain, stream: &StreamName, rows: &[ParkedRow]) -> Stored<()>;
+}

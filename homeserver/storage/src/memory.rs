@@ -1,0 +1,1 @@
+//! The in-memory implementation: for tests and simulation.

@@ -1,0 +1,121 @@
+//! Rows on their way to peers: one ordered stream per conversation and direction.
+
+use async_trait::async_trait;
+use qpq_core::{Domain, MessageId, Millis, Seq, Timestamp};
+
+use crate::Stored;
+
+/// A stream's name: 16 bytes, derived by `federation/proto`.
+pub type StreamName = [u8; 16];
+
+/// A row to append; the store numbers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewOutboxRow {
+    /// For whom.
+    pub destination: Domain,
+    /// In which stream.
+    pub stream: StreamName,
+    /// The message's id.
+    pub id: MessageId,
+    /// What it is (`federation.capnp`, `Row.kind`).
+    pub kind: u16,
+    /// When it expires; `None`: never (handshakes).
+    pub expires_at: Option<Timestamp>,
+    /// A message of `records.capnp`.
+    pub payload: Vec<u8>,
+    /// When it was accepted.
+    pub at: Timestamp,
+}
+
+/// A stored row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Its position in the stream.
+    pub seq: Seq,
+    /// The row.
+    pub row: NewOutboxRow,
+}
+
+/// Where a stream stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxHead {
+    /// Its name.
+    pub stream: StreamName,
+    /// The last row that the destination has stored.
+    pub acknowledged: Seq,
+    /// The last row.
+    pub last: Seq,
+}
+
+/// What waits for a destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutboxDepth {
+    /// Rows not acknowledged yet.
+    pub rows: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+    /// When the oldest of them was accepted.
+    pub oldest_at: Option<Timestamp>,
+    /// Acknowledged rows that are still kept.
+    pub kept: u64,
+}
+
+/// When to try a destination again, kept over a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backoff {
+    /// Attempts that failed in a row.
+    pub failures: u32,
+    /// Not before this time.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// Reads the outbox.
+#[async_trait]
+pub trait OutboxRead: Send {
+    /// Destinations that rows wait for.
+    async fn outbox_destinations(&mut self) -> Stored<Vec<Domain>>;
+    /// The streams to a destination that have rows waiting.
+    async fn outbox_heads(&mut self, destination: &Domain) -> Stored<Vec<OutboxHead>>;
+    /// Rows of a stream from a position, at most `limit` and about `bytes` of payload (at least one if there is one).
+    async fn outbox_rows(
+        &mut self,
+        destination: &Domain,
+        stream: &StreamName,
+        from: Seq,
+        limit: usize,
+        bytes: usize,
+    ) -> Stored<Vec<OutboxRow>>;
+    /// What waits for a destination.
+    async fn outbox_depth(&mut self, destination: &Domain) -> Stored<OutboxDepth>;
+    /// The stored backoff of a destination.
+    async fn outbox_backoff(&mut self, destination: &Domain) -> Stored<Backoff>;
+}
+
+/// Writes the outbox.
+#[async_trait]
+pub trait OutboxWrite: Send {
+    /// Appends rows in the order given; returns their positions.
+    async fn outbox_append(&mut self, rows: &[NewOutboxRow]) -> Stored<Vec<Seq>>;
+    /// The destination has stored everything up to `through`: those rows are kept, not forgotten.
+    async fn outbox_acknowledge(
+        &mut self,
+        destination: &Domain,
+        stream: &StreamName,
+        through: Seq,
+        now: Timestamp,
+    ) -> Stored<()>;
+    /// Replaces waiting rows that expired by tombstones of kind `tombstone` with `payload`; the position stays. Returns the rows as they
+    /// were, at most `limit`.
+    async fn outbox_expire(
+        &mut self,
+        now: Timestamp,
+        tombstone: u16,
+        payload: &[u8],
+        limit: usize,
+    ) -> Stored<Vec<OutboxRow>>;
+    /// Forgets kept rows that were acknowledged before now minus `retain`, and the oldest beyond `most_bytes` a
+    /// destination; returns how many went.
+    async fn outbox_purge(&mut self, now: Timestamp, retain: Millis, most_bytes: u64) -> Stored<u64>;
+    /// Stores a destination's backoff.
+    async fn outbox_backoff_store(&mut self, destination: &Domain, backoff: &Backoff) -> Stored<()>;
+}

@@ -1,0 +1,96 @@
+//! Other domains: who is trusted under which pins, and open invites.
+
+use async_trait::async_trait;
+use qpq_core::{Digest, Domain, Incarnation, InviteId, Pin, Timestamp};
+
+use crate::Stored;
+
+/// What the admin decided about a domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    /// Trusted under its pins.
+    Allowed,
+    /// It accepted an unbound invite; our admin has not confirmed its fingerprint.
+    AwaitingConfirmation,
+    /// Nothing from it, nothing to it.
+    Blocked,
+}
+
+/// Another domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its name.
+    pub domain: Domain,
+    /// What the admin decided.
+    pub state: PeerState,
+    /// Where to dial: HOST:PORT.
+    pub address: String,
+    /// Its federation CA.
+    pub pin: Pin,
+    /// Its CA certificate, DER; empty until it is known.
+    pub ca_certificate: Vec<u8>,
+    /// Its federation key (Ed25519), which signs batches.
+    pub federation_key: [u8; 32],
+    /// Its highest incarnation that we saw.
+    pub incarnation: Option<Incarnation>,
+    /// Why its links are refused at present; set by us, cleared by the admin.
+    pub refused: Option<String>,
+    /// When it became a peer.
+    pub since: Timestamp,
+    /// The admin's note.
+    pub note: String,
+}
+
+/// An open or used invite. The secret itself is never stored, only its SHA-256.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invite {
+    /// Its public name.
+    pub id: InviteId,
+    /// The domain it was made for; `None`: any.
+    pub bound_to: Option<Domain>,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Who used it, under which CA.
+    pub used_by: Option<(Domain, Pin)>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// What came of using an invite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InviteUsed {
+    /// It is used up now and the peer exists.
+    Accepted,
+    /// The same CA used it before: the same answer again.
+    Repeated,
+    /// Used by another, unknown, expired, or bound to another domain.
+    Refused,
+}
+
+/// Reads peers and invites.
+#[async_trait]
+pub trait PeersRead: Send {
+    /// One peer.
+    async fn peer(&mut self, domain: &Domain) -> Stored<Option<Peer>>;
+    /// All peers, by name.
+    async fn peers(&mut self) -> Stored<Vec<Peer>>;
+    /// All invites, newest first.
+    async fn invites(&mut self) -> Stored<Vec<Invite>>;
+}
+
+/// Writes peers and invites.
+#[async_trait]
+pub trait PeersWrite: Send {
+    /// Adds or replaces a peer.
+    async fn peer_store(&mut self, peer: &Peer) -> Stored<()>;
+    /// Removes a peer; its waiting rows and stored backoff go with it. `false` if there was none.
+    async fn peer_remove(&mut self, domain: &Domain) -> Stored<bool>;
+    /// Notes the highest incarnation seen of a peer; a lower one changes nothing.
+    async fn peer_incarnation(&mut self, domain: &Domain, incarnation: Incarnation) -> Stored<()>;
+    /// Stops a peer with a reason, or clears it.
+    async fn peer_refuse(&mut self, domain: &Domain, reason: Option<&str>) -> Stored<()>;
+    /// Adds an invite under the SHA-256 of its secret.
+    async fn invite_create(&mut self, invite: &Invite, secret: &Digest) -> Stored<()>;
+    /// Uses up an invite and stores the peer, or does neither. A repeat by the same domain and CA is `Repeated`.
+    async fn invite_use(&mut self, secret: &Digest, peer: &Peer, now: Timestamp) -> Stored<InviteUsed>;
+}
