@@ -1,0 +1,116 @@
+//! What every use case stands on.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use qpq_core::{Clock, Domain, Entropy, Incarnation, Timestamp, limits};
+use qpq_storage::{ReadTx, Storage};
+
+use crate::{Answered, Effects, NoPeers, PeerCalls, Settings, Wakes, WriteJob, Writer};
+
+/// Domain, clock, entropy, storage, writer, wakes and peers: shared by all use cases, never mutable from outside.
+#[derive(Debug)]
+pub struct Ground {
+    domain: Domain,
+    incarnation: Incarnation,
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    entropy: Mutex<Box<dyn Entropy>>,
+    storage: Arc<dyn Storage>,
+    writer: Writer,
+    wakes: Arc<Wakes>,
+    peers: OnceLock<Arc<dyn PeerCalls>>,
+}
+
+impl Ground {
+    /// Puts the ground together. The writer's task is the caller's to run ([`Writer::new`]).
+    pub fn new(
+        domain: Domain,
+        incarnation: Incarnation,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        entropy: Box<dyn Entropy>,
+        storage: Arc<dyn Storage>,
+        writer: Writer,
+    ) -> Self {
+        Self {
+            domain,
+            incarnation,
+            settings,
+            clock,
+            entropy: Mutex::new(entropy),
+            storage,
+            writer,
+            wakes: Arc::new(Wakes::default()),
+            peers: OnceLock::new(),
+        }
+    }
+
+    /// Our domain.
+    pub const fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// This life of the database.
+    pub const fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// What the admin chose.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The end of an interactive call that begins now.
+    pub fn interactive_deadline(&self) -> Timestamp {
+        self.now().after(limits::INTERACTIVE)
+    }
+
+    /// Draws from the entropy source.
+    pub fn draw<T>(&self, draw: impl FnOnce(&mut dyn Entropy) -> T) -> T {
+        draw(self.entropy.lock().unwrap_or_else(PoisonError::into_inner).as_mut())
+    }
+
+    /// Opens a consistent view of the store.
+    pub async fn read(&self) -> Answered<Box<dyn ReadTx>> {
+        Ok(self.storage.read().await?)
+    }
+
+    /// Runs a write job in the next group commit; answers after it is durable. Its effects (wakes, outbox) follow the
+    /// commit even if the caller has gone meanwhile.
+    pub async fn write<J: WriteJob>(self: &Arc<Self>, job: J) -> Answered<J::Output> {
+        self.writer.write(Arc::clone(self), job).await
+    }
+
+    /// Tells sessions and the federation what a commit brought them.
+    pub fn follow(&self, effects: Effects) {
+        for (device, feeds) in effects.wakes {
+            self.wakes.wake(&device, feeds);
+        }
+        if !effects.destinations.is_empty() {
+            let destinations: Vec<_> = effects.destinations.into_iter().collect();
+            self.peers().outbox_filled(&destinations);
+        }
+    }
+
+    /// The devices' subscriptions.
+    pub const fn wakes(&self) -> &Arc<Wakes> {
+        &self.wakes
+    }
+
+    /// The way to other domains.
+    pub fn peers(&self) -> &dyn PeerCalls {
+        self.peers.get().map_or(&NoPeers, AsRef::as_ref)
+    }
+
+    /// Connects the way to other domains, once, at start: it needs the ground itself, so it comes after it.
+    pub fn connect_peers(&self, peers: Arc<dyn PeerCalls>) {
+        if self.peers.set(peers).is_err() {
+            tracing::warn!("the way to other domains was connected twice; the first one stays");
+        }
+    }
+}

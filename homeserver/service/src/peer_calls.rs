@@ -1,0 +1,184 @@
+//! How use cases reach other domains: a trait that this crate owns and `federation` implements.
+
+use async_trait::async_trait;
+use qpq_core::{Address, DeviceAddress, Domain, ErrorCode, GroupId, Millis, Pin, Timestamp};
+
+use crate::{ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, Refusal, UserAnswer};
+
+/// Why an interactive call to a peer brought no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PeerCallError {
+    /// The domain is not a peer, or it or we block the other.
+    #[error("`{0}` is not a peer of this domain")]
+    NotAPeer(Domain),
+    /// It can't be reached now, or did not answer before the deadline.
+    #[error("`{domain}` can't be reached now: {why}")]
+    Unreachable {
+        /// The peer.
+        domain: Domain,
+        /// In words.
+        why: String,
+        /// When the next attempt is made.
+        retry_after: Millis,
+    },
+    /// It answered, and refused.
+    #[error("{0}")]
+    Refused(Refusal),
+}
+
+impl From<PeerCallError> for Refusal {
+    fn from(error: PeerCallError) -> Self {
+        let text = error.to_string();
+        match error {
+            PeerCallError::NotAPeer(_) => Self::new(ErrorCode::PolicyRefused, text),
+            PeerCallError::Unreachable { retry_after, .. } => {
+                Self::retry(ErrorCode::PeerUnreachable, text, retry_after)
+            }
+            PeerCallError::Refused(refusal) => refusal,
+        }
+    }
+}
+
+/// One side's view of a link, for people and for the two-sided health call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerHealth {
+    /// Whether a trusted link is up.
+    pub reachable: bool,
+    /// In words.
+    pub state: String,
+    /// When it is tried again.
+    pub retry_at: Option<Timestamp>,
+    /// The group that the link's key exchange used, for example `X25519MLKEM768`.
+    pub key_exchange: Option<String>,
+}
+
+/// Calls to other domains. Interactive ones end at `deadline`, which travels with them.
+#[async_trait]
+pub trait PeerCalls: Send + Sync + std::fmt::Debug {
+    /// The keys of the peer's users, in the order asked.
+    async fn resolve_user(
+        &self,
+        peer: &Domain,
+        requester: &Address,
+        addresses: &[Address],
+        deadline: Timestamp,
+    ) -> Result<Vec<UserAnswer>, PeerCallError>;
+
+    /// Claims KeyPackages of the peer's users, in the order asked.
+    async fn fetch_key_packages(
+        &self,
+        peer: &Domain,
+        requester: &Address,
+        group: &GroupId,
+        nonce: &[u8; 16],
+        targets: &[Address],
+        deadline: Timestamp,
+    ) -> Result<Vec<ClaimedUser>, PeerCallError>;
+
+    /// Offers a commit of our device to the hub.
+    async fn group_commit(
+        &self,
+        hub: &Domain,
+        sender: &DeviceAddress,
+        submit: &CommitSubmit,
+        deadline: Timestamp,
+    ) -> Result<CommitAnswer, PeerCallError>;
+
+    /// Asks the hub for the tree that our welcomed device needs.
+    async fn group_tree(
+        &self,
+        hub: &Domain,
+        requester: &DeviceAddress,
+        group: &GroupId,
+        epoch: u64,
+        deadline: Timestamp,
+    ) -> Result<GroupTree, PeerCallError>;
+
+    /// Presents our accept statement to an inviter at `address` whose CA has `pin`; returns its signed answer.
+    async fn accept_invite(
+        &self,
+        inviter: &Domain,
+        address: &str,
+        pin: &Pin,
+        statement: &[u8],
+        deadline: Timestamp,
+    ) -> Result<Vec<u8>, PeerCallError>;
+
+    /// What we know of the link to a peer.
+    async fn health(&self, peer: &Domain) -> PeerHealth;
+
+    /// Rows were committed for these destinations: send them soon. Never blocks.
+    fn outbox_filled(&self, destinations: &[Domain]);
+
+    /// A peer was added, changed or removed: links are judged again. Never blocks.
+    fn peers_changed(&self);
+}
+
+/// A homeserver without federation: every domain is unknown. For tests of use cases within one domain.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoPeers;
+
+#[async_trait]
+impl PeerCalls for NoPeers {
+    async fn resolve_user(
+        &self,
+        peer: &Domain,
+        _: &Address,
+        _: &[Address],
+        _: Timestamp,
+    ) -> Result<Vec<UserAnswer>, PeerCallError> {
+        Err(PeerCallError::NotAPeer(peer.clone()))
+    }
+
+    async fn fetch_key_packages(
+        &self,
+        peer: &Domain,
+        _: &Address,
+        _: &GroupId,
+        _: &[u8; 16],
+        _: &[Address],
+        _: Timestamp,
+    ) -> Result<Vec<ClaimedUser>, PeerCallError> {
+        Err(PeerCallError::NotAPeer(peer.clone()))
+    }
+
+    async fn group_commit(
+        &self,
+        hub: &Domain,
+        _: &DeviceAddress,
+        _: &CommitSubmit,
+        _: Timestamp,
+    ) -> Result<CommitAnswer, PeerCallError> {
+        Err(PeerCallError::NotAPeer(hub.clone()))
+    }
+
+    async fn group_tree(
+        &self,
+        hub: &Domain,
+        _: &DeviceAddress,
+        _: &GroupId,
+        _: u64,
+        _: Timestamp,
+    ) -> Result<GroupTree, PeerCallError> {
+        Err(PeerCallError::NotAPeer(hub.clone()))
+    }
+
+    async fn accept_invite(
+        &self,
+        inviter: &Domain,
+        _: &str,
+        _: &Pin,
+        _: &[u8],
+        _: Timestamp,
+    ) -> Result<Vec<u8>, PeerCallError> {
+        Err(PeerCallError::NotAPeer(inviter.clone()))
+    }
+
+    async fn health(&self, _: &Domain) -> PeerHealth {
+        PeerHealth { reachable: false, state: "no federation".to_owned(), retry_at: None, key_exchange: None }
+    }
+
+    fn outbox_filled(&self, _: &[Domain]) {}
+
+    fn peers_changed(&self) {}
+}

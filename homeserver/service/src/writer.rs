@@ -1,0 +1,152 @@
+//! Group commit: many waiting writes, one transaction, one flush, then all answers.
+//!
+//! A bounded queue feeds one task. It takes what waits, up to [`BATCH`] jobs, runs them in one transaction, commits,
+//! lets the effects follow, and only then answers: nobody hears of a write before it is durable. A job's expected refusal is
+//! part of its output. A job that *fails* undoes the whole batch; then each job gets a transaction of its own, so
+//! that one broken job can't take its neighbours with it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use qpq_core::{DeviceId, Domain, ErrorCode, Millis};
+use qpq_storage::{Feed, Storage, StorageError, Stored, WriteTx};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{Answered, Ground, Refusal};
+
+/// The most jobs in one transaction.
+const BATCH: usize = 256;
+
+/// What follows from a commit, outside the store.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Devices whose feeds have something new.
+    pub wakes: BTreeMap<DeviceId, BTreeSet<Feed>>,
+    /// Domains that rows wait for.
+    pub destinations: BTreeSet<Domain>,
+}
+
+impl Effects {
+    /// A feed of a device has something new.
+    pub fn wake(&mut self, device: DeviceId, feed: Feed) {
+        self.wakes.entry(device).or_default().insert(feed);
+    }
+
+    /// Rows wait for a domain.
+    pub fn send(&mut self, destination: Domain) {
+        self.destinations.insert(destination);
+    }
+}
+
+/// One unit of work in a write transaction. It may run more than once; only the last run counts.
+#[async_trait]
+pub trait WriteJob: Send + 'static {
+    /// What the caller hears after the commit.
+    type Output: Send + 'static;
+
+    /// Does the work. `Err` undoes the whole transaction: expected refusals belong into the output.
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<Self::Output>;
+
+    /// What follows from the commit; called once, after it is durable.
+    fn effects(&mut self) -> Effects {
+        Effects::default()
+    }
+}
+
+/// The way into the writer's queue; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    queue: mpsc::Sender<Box<dyn Waiting>>,
+}
+
+impl Writer {
+    /// Makes the queue and the task's future, which the caller runs until every `Writer` is gone.
+    pub fn new(storage: Arc<dyn Storage>) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (queue, jobs) = mpsc::channel(4 * BATCH);
+        (Self { queue }, write_batches(storage, jobs))
+    }
+
+    /// Queues a job and waits until it is durable.
+    pub(crate) async fn write<J: WriteJob>(&self, ground: Arc<Ground>, job: J) -> Answered<J::Output> {
+        let (answer, answered) = oneshot::channel();
+        let waiting = Queued { ground, job, output: None, answer: Some(answer) };
+        self.queue.send(Box::new(waiting)).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
+    }
+}
+
+fn stopping() -> Refusal {
+    Refusal::retry(ErrorCode::Draining, "the homeserver is stopping, nothing was kept", Millis::from_secs(5))
+}
+
+/// A job in the queue with its caller, whatever its type.
+#[async_trait]
+trait Waiting: Send + std::fmt::Debug {
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<()>;
+    fn committed(&mut self);
+    fn failed(&mut self, refusal: Refusal);
+}
+
+struct Queued<J: WriteJob> {
+    ground: Arc<Ground>,
+    job: J,
+    output: Option<J::Output>,
+    answer: Option<oneshot::Sender<Answered<J::Output>>>,
+}
+
+impl<J: WriteJob> std::fmt::Debug for Queued<J> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queued").field("job", &std::any::type_name::<J>()).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl<J: WriteJob> Waiting for Queued<J> {
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<()> {
+        self.output = None;
+        self.output = Some(self.job.run(tx).await?);
+        Ok(())
+    }
+
+    fn committed(&mut self) {
+        self.ground.follow(self.job.effects());
+        if let (Some(answer), Some(output)) = (self.answer.take(), self.output.take()) {
+            // The caller may have gone (its connection broke); the write stands all the same.
+            drop(answer.send(Ok(output)));
+        }
+    }
+
+    fn failed(&mut self, refusal: Refusal) {
+        if let Some(answer) = self.answer.take() {
+            drop(answer.send(Err(refusal)));
+        }
+    }
+}
+
+async fn write_batches(storage: Arc<dyn Storage>, mut jobs: mpsc::Receiver<Box<dyn Waiting>>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while jobs.recv_many(&mut batch, BATCH).await > 0 {
+        if write_together(storage.as_ref(), &mut batch).await.is_ok() {
+            batch.drain(..).for_each(|mut job| job.committed());
+            continue;
+        }
+        for mut job in batch.drain(..) {
+            match write_together(storage.as_ref(), std::slice::from_mut(&mut job)).await {
+                Ok(()) => job.committed(),
+                Err(cause) => job.failed(cause.into()),
+            }
+        }
+    }
+}
+
+/// One transaction for all of them, or nothing of any.
+async fn write_together(storage: &dyn Storage, batch: &mut [Box<dyn Waiting>]) -> Result<(), StorageError> {
+    let mut tx = storage.write().await?;
+    for job in batch {
+        job.run(tx.as_mut()).await?;
+    }
+    tx.commit().await
+}
