@@ -3,8 +3,8 @@
 /// Endings by which a bare file name is a claim about this repository.
 const OURS: &[&str] = &[".rs", ".md", ".capnp", ".toml", ".py", ".sh"];
 
-/// Written by `qpq-server` or a reader of the documents, not committed.
-const MADE_AT_RUN_TIME: &[&str] = &["quicproquo.toml"];
+/// What `qpq-server` writes, and names by which people mean a kind of file, not one of ours.
+const NOT_CLAIMED: &[&str] = &["quicproquo.toml", "build.rs", "mod.rs"];
 
 /// Something that a document points at.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(super) fn spelled_out(span: &str) -> Vec<String> {
 
 pub(super) fn has_an_ending_of_ours(path: &str) -> bool {
     OURS.iter().any(|ending| path.len() > ending.len() && path.ends_with(ending))
-        && !MADE_AT_RUN_TIME.contains(&path)
+        && !NOT_CLAIMED.contains(&path)
 }
 
 fn without_line_number(span: &str) -> &str {
