@@ -23,7 +23,7 @@ pub enum Notice {
         group: GroupId,
         /// The epoch it starts in.
         epoch: u64,
-        /// The serialised MLSMessage of wire format mls_welcome.
+        /// The serialised MLSMessage of wire format `mls_welcome`.
         welcome: Vec<u8>,
         /// Who added it.
         sender: DeviceAddress,

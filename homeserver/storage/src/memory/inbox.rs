@@ -1,0 +1,47 @@
+//! How far each peer's streams were applied, in memory.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use qpq_core::Domain;
+
+use super::MemoryTx;
+use crate::{InboxHead, InboxRead, InboxWrite, ParkedRow, Stored, StreamName};
+
+/// Heads and parked rows by origin and stream.
+#[derive(Clone, Default)]
+pub(super) struct Inbox {
+    heads: BTreeMap<(Domain, StreamName), InboxHead>,
+    parked: BTreeMap<(Domain, StreamName), Vec<ParkedRow>>,
+}
+
+#[async_trait]
+impl InboxRead for MemoryTx {
+    async fn inbox_head(&mut self, origin: &Domain, stream: &StreamName) -> Stored<Option<InboxHead>> {
+        Ok(self.state.inbox.heads.get(&(origin.clone(), *stream)).cloned())
+    }
+
+    async fn inbox_heads(&mut self, origin: &Domain) -> Stored<Vec<(StreamName, InboxHead)>> {
+        let heads = self.state.inbox.heads.range((origin.clone(), [0; 16])..=(origin.clone(), [0xff; 16]));
+        Ok(heads.map(|((_, stream), head)| (*stream, head.clone())).collect())
+    }
+}
+
+#[async_trait]
+impl InboxWrite for MemoryTx {
+    async fn inbox_advance(&mut self, origin: &Domain, stream: &StreamName, head: &InboxHead) -> Stored<()> {
+        let key = (origin.clone(), *stream);
+        let position = |head: &InboxHead| (head.incarnation, head.last_applied);
+        if self.state.inbox.heads.get(&key).is_some_and(|known| position(head) < position(known)) {
+            return Err(self.conflict("inbox_advance"));
+        }
+        Arc::make_mut(&mut self.state.inbox).heads.insert(key, head.clone());
+        Ok(())
+    }
+
+    async fn inbox_park(&mut self, origin: &Domain, stream: &StreamName, rows: &[ParkedRow]) -> Stored<()> {
+        let inbox = Arc::make_mut(&mut self.state.inbox);
+        inbox.parked.entry((origin.clone(), *stream)).or_default().extend_from_slice(rows);
+        Ok(())
+    }
+}

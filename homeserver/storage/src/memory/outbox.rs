@@ -1,0 +1,224 @@
+//! Rows on their way to peers, in memory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use qpq_core::{Domain, Millis, Seq, Timestamp};
+
+use super::MemoryTx;
+use crate::{
+    Backoff, NewOutboxRow, OutboxDepth, OutboxHead, OutboxRead, OutboxRow, OutboxWrite, Stored, StreamName,
+};
+
+#[derive(Clone)]
+struct Row {
+    row: Arc<NewOutboxRow>,
+    acknowledged_at: Option<Timestamp>,
+}
+
+impl Row {
+    fn bytes(&self) -> u64 {
+        u64::try_from(self.row.payload.len()).unwrap_or(u64::MAX)
+    }
+}
+
+#[derive(Clone, Default)]
+struct Stream {
+    last: Seq,
+    acknowledged: Seq,
+    rows: BTreeMap<Seq, Row>,
+}
+
+/// Streams by destination, and when to try a destination again.
+#[derive(Clone, Default)]
+pub(super) struct Outbox {
+    streams: BTreeMap<(Domain, StreamName), Arc<Stream>>,
+    backoffs: BTreeMap<Domain, Backoff>,
+}
+
+impl Outbox {
+    fn of<'a>(&'a self, destination: &'a Domain) -> impl Iterator<Item = (&'a StreamName, &'a Arc<Stream>)> {
+        self.streams
+            .range((destination.clone(), [0; 16])..=(destination.clone(), [0xff; 16]))
+            .map(|((_, name), stream)| (name, stream))
+    }
+
+    /// Drops what waits for a destination, and its backoff. Positions that were never stored there are free again:
+    /// a hole would block the stream for ever if the domain came back.
+    pub(super) fn drop_waiting(&mut self, destination: &Domain) {
+        self.backoffs.remove(destination);
+        for ((to, _), stream) in &mut self.streams {
+            if to == destination && stream.acknowledged < stream.last {
+                let stream = Arc::make_mut(stream);
+                stream.rows.retain(|_, row| row.acknowledged_at.is_some());
+                stream.last = stream.acknowledged;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl OutboxRead for MemoryTx {
+    async fn outbox_destinations(&mut self) -> Stored<Vec<Domain>> {
+        let waiting =
+            self.state.outbox.streams.iter().filter(|(_, stream)| stream.acknowledged < stream.last);
+        let names: BTreeSet<Domain> = waiting.map(|((destination, _), _)| destination.clone()).collect();
+        Ok(names.into_iter().collect())
+    }
+
+    async fn outbox_heads(&mut self, destination: &Domain) -> Stored<Vec<OutboxHead>> {
+        let waiting =
+            self.state.outbox.of(destination).filter(|(_, stream)| stream.acknowledged < stream.last);
+        Ok(waiting
+            .map(|(name, stream)| OutboxHead {
+                stream: *name,
+                acknowledged: stream.acknowledged,
+                last: stream.last,
+            })
+            .collect())
+    }
+
+    async fn outbox_rows(
+        &mut self,
+        destination: &Domain,
+        stream: &StreamName,
+        from: Seq,
+        limit: usize,
+        bytes: usize,
+    ) -> Stored<Vec<OutboxRow>> {
+        let Some(stream) = self.state.outbox.streams.get(&(destination.clone(), *stream)) else {
+            return Ok(Vec::new());
+        };
+        let mut taken = 0;
+        let mut rows = Vec::new();
+        for (seq, row) in stream.rows.range(from..).take(limit) {
+            taken += row.row.payload.len();
+            if taken > bytes && !rows.is_empty() {
+                break;
+            }
+            rows.push(OutboxRow { seq: *seq, row: (*row.row).clone() });
+        }
+        Ok(rows)
+    }
+
+    async fn outbox_depth(&mut self, destination: &Domain) -> Stored<OutboxDepth> {
+        let mut depth = OutboxDepth::default();
+        for row in self.state.outbox.of(destination).flat_map(|(_, stream)| stream.rows.values()) {
+            if row.acknowledged_at.is_some() {
+                depth.kept += 1;
+            } else {
+                depth.rows += 1;
+                depth.bytes += row.bytes();
+                depth.oldest_at = Some(depth.oldest_at.map_or(row.row.at, |oldest| oldest.min(row.row.at)));
+            }
+        }
+        Ok(depth)
+    }
+
+    async fn outbox_backoff(&mut self, destination: &Domain) -> Stored<Backoff> {
+        Ok(self.state.outbox.backoffs.get(destination).copied().unwrap_or_default())
+    }
+}
+
+#[async_trait]
+impl OutboxWrite for MemoryTx {
+    async fn outbox_append(&mut self, rows: &[NewOutboxRow]) -> Stored<Vec<Seq>> {
+        let outbox = Arc::make_mut(&mut self.state.outbox);
+        let mut positions = Vec::with_capacity(rows.len());
+        for row in rows {
+            let stream = outbox.streams.entry((row.destination.clone(), row.stream)).or_default();
+            let stream = Arc::make_mut(stream);
+            stream.last = stream.last.next();
+            stream.rows.insert(stream.last, Row { row: Arc::new(row.clone()), acknowledged_at: None });
+            positions.push(stream.last);
+        }
+        Ok(positions)
+    }
+
+    async fn outbox_acknowledge(
+        &mut self,
+        destination: &Domain,
+        stream: &StreamName,
+        through: Seq,
+        now: Timestamp,
+    ) -> Stored<()> {
+        let outbox = Arc::make_mut(&mut self.state.outbox);
+        if let Some(stream) = outbox.streams.get_mut(&(destination.clone(), *stream)) {
+            let stream = Arc::make_mut(stream);
+            stream.acknowledged = stream.acknowledged.max(through.min(stream.last));
+            for row in stream.rows.range_mut(..=stream.acknowledged).map(|(_, row)| row) {
+                row.acknowledged_at.get_or_insert(now);
+            }
+        }
+        Ok(())
+    }
+
+    async fn outbox_expire(
+        &mut self,
+        now: Timestamp,
+        tombstone: u16,
+        payload: &[u8],
+        limit: usize,
+    ) -> Stored<Vec<OutboxRow>> {
+        let mut expired = Vec::new();
+        for stream in Arc::make_mut(&mut self.state.outbox).streams.values_mut() {
+            let due: Vec<Seq> = stream
+                .rows
+                .range(stream.acknowledged.next()..)
+                .filter(|(_, row)| row.row.expires_at.is_some_and(|end| end <= now))
+                .map(|(seq, _)| *seq)
+                .take(limit - expired.len())
+                .collect();
+            for seq in due {
+                if let Some(row) = Arc::make_mut(stream).rows.get_mut(&seq) {
+                    let was = (*row.row).clone();
+                    let dead = NewOutboxRow {
+                        kind: tombstone,
+                        payload: payload.to_vec(),
+                        expires_at: None,
+                        ..was.clone()
+                    };
+                    row.row = Arc::new(dead);
+                    expired.push(OutboxRow { seq, row: was });
+                }
+            }
+        }
+        Ok(expired)
+    }
+
+    async fn outbox_purge(&mut self, now: Timestamp, retain: Millis, most_bytes: u64) -> Stored<u64> {
+        let outbox = Arc::make_mut(&mut self.state.outbox);
+        let mut kept: BTreeMap<Domain, Vec<(Timestamp, StreamName, Seq, u64)>> = BTreeMap::new();
+        for ((destination, name), stream) in &outbox.streams {
+            for (seq, row) in &stream.rows {
+                if let Some(at) = row.acknowledged_at {
+                    kept.entry(destination.clone()).or_default().push((at, *name, *seq, row.bytes()));
+                }
+            }
+        }
+        let mut gone = 0;
+        for (destination, mut rows) in kept {
+            rows.sort_unstable();
+            let mut bytes: u64 = rows.iter().map(|(_, _, _, bytes)| bytes).sum();
+            for (at, name, seq, size) in rows {
+                if at >= now.before(retain) && bytes <= most_bytes {
+                    break;
+                }
+                bytes -= size;
+                gone += 1;
+                if let Some(stream) = outbox.streams.get_mut(&(destination.clone(), name)) {
+                    Arc::make_mut(stream).rows.remove(&seq);
+                }
+            }
+        }
+        Ok(gone)
+    }
+
+    async fn outbox_backoff_store(&mut self, destination: &Domain, backoff: &Backoff) -> Stored<()> {
+        Arc::make_mut(&mut self.state.outbox).backoffs.insert(destination.clone(), *backoff);
+        Ok(())
+    }
+}
