@@ -18,6 +18,10 @@ pub struct IdentityKey([u8; 32]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SignatureKey([u8; 32]);
 
+/// The Ed25519 public key with which a domain signs its relay batches and its peering statements.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FederationKey([u8; 32]);
+
 macro_rules! keys {
     ($($name:ident),*) => {$(
         impl $name {
@@ -63,7 +67,7 @@ macro_rules! keys {
     )*};
 }
 
-keys!(IdentityKey, SignatureKey);
+keys!(IdentityKey, SignatureKey, FederationKey);
 
 /// The identity key's statement that a device is the account's.
 #[derive(Clone, Debug, PartialEq, Eq)]

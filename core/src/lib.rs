@@ -21,7 +21,7 @@ mod secret;
 mod time;
 
 pub use address::{Address, DeviceAddress, Localpart, NameError};
-pub use certificate::{CertificateError, DeviceCertificate, IdentityKey, SignatureKey};
+pub use certificate::{CertificateError, DeviceCertificate, FederationKey, IdentityKey, SignatureKey};
 pub use code::ErrorCode;
 pub use cursor::{Cursor, Incarnation, Seq};
 pub use digest::Digest;

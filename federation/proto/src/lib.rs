@@ -1,0 +1,48 @@
+//! The federation protocol without I/O: outbox, inbox, peer, policy, invites and their bytes.
+//!
+//! Values in, decisions out; time and randomness are arguments. A driver (`qpq-federation`) performs what the
+//! cores ask for and tells them what came of it. What is written here is what two domains promise each other:
+//!
+//! * [`Outbox`], one per peer: which rows of which streams go out next, when after a failure, and when a row
+//!   counts as kept. It holds heads, never payloads.
+//! * [`judge`], per origin and stream: whether a batch is new, known, too early or contradicts what was applied.
+//!   [`Application`] gives its answer only to a caller that says that the rows are durable.
+//! * [`judge_link`] and [`Peer`]: whom a certificate and the admin's records make of the other side, and what it
+//!   may claim in `hello`.
+//! * [`Policy`], [`Invite`], [`AcceptStatement`], [`SignedHeader`]: who may peer, how peering starts, and the signature
+//!   on every batch.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)
+)]
+
+mod address;
+mod answer;
+mod backoff;
+mod header;
+mod inbox;
+mod invite;
+mod outbox;
+mod peer;
+mod planted;
+mod policy;
+mod stream;
+mod wire;
+
+pub use address::{AddressError, FederationAddress};
+pub use answer::{Refusal, RowAck, StreamAnswer};
+pub use backoff::{Cause, SavedLink, StopReason, StopReasonError};
+pub use header::{BatchDigest, HeaderError, SignedHeader};
+pub use inbox::{Application, Judgement, Position, heads_digest, judge};
+pub use invite::{AcceptReceipt, AcceptStatement, Acceptance, Invite, InviteError, InviteTerms};
+pub use outbox::{
+    Action, Alarm, Bounce, CallBudget, CallId, Cut, Failure, Kept, Outbox, OutboxLimits, PeerQueueStatus,
+    QueueState, Sent, StallReason, StoreId, StreamHead,
+};
+pub use peer::{
+    Hello, HelloVerdict, Peer, Presented, TrustedClaims, TrustedLink, Untrusted, VersionRange,
+    VersionUnsupported, dial_that_stays, judge_link,
+};
+pub use policy::{PeerState, Policy, PolicyError, Verdict};
+pub use stream::{BATCH_BODY_BYTES, Batch, ROW_BYTES, Row, RowKind, StreamId, StreamName, chain};
+pub use wire::CodecError;
