@@ -1,6 +1,8 @@
 //! Where OpenMLS writes the four public values of one group: a map that answers damage with an error.
 //!
-//! OpenMLS' own in-memory store panics on a value that it can't read back; a store of ours may be damaged.
+//! OpenMLS' own in-memory store panics on a value that it can't read back; a store of ours may be damaged. It also
+//! writes JSON, where a changed key changes the length of everything before the next one: with postcard, keys keep
+//! their place, and a commit changes only the chunks that its path touches.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// A value could not be written or read back.
 #[derive(Debug, thiserror::Error)]
 #[error("a value of the group's public state can't be read or written")]
-pub(crate) struct ValueError(#[from] serde_json::Error);
+pub(crate) struct ValueError(#[from] postcard::Error);
 
 /// The values of one group, by their kind; a group has one of each.
 #[derive(Debug, Default)]
@@ -36,13 +38,13 @@ impl Values {
     }
 
     fn put(&self, kind: &str, value: &impl Serialize) -> Result<(), ValueError> {
-        let bytes = serde_json::to_vec(value)?;
+        let bytes = postcard::to_stdvec(value)?;
         self.lock().insert(kind.as_bytes().to_vec(), bytes);
         Ok(())
     }
 
     fn take<T: DeserializeOwned>(&self, kind: &str) -> Result<Option<T>, ValueError> {
-        Ok(self.lock().get(kind.as_bytes()).map(|bytes| serde_json::from_slice(bytes)).transpose()?)
+        Ok(self.lock().get(kind.as_bytes()).map(|bytes| postcard::from_bytes(bytes)).transpose()?)
     }
 
     fn remove(&self, kind: &str) {
