@@ -86,6 +86,8 @@ struct StreamBatch {
   first @1 :UInt64;
   # The first row's position; rows have no holes.
   rows @2 :List(Row);
+  before @3 :Data;
+  # The chain before the first row, 32 bytes; empty if the sender doesn't know it. Part of what the header signs.
 }
 
 struct Row {

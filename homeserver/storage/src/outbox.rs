@@ -1,7 +1,7 @@
 //! Rows on their way to peers: one ordered stream per conversation and direction.
 
 use async_trait::async_trait;
-use qpq_core::{Domain, MessageId, Millis, Seq, Timestamp};
+use qpq_core::{Digest, Domain, MessageId, Millis, Seq, Timestamp};
 
 use crate::Stored;
 
@@ -43,6 +43,9 @@ pub struct OutboxHead {
     pub stream: StreamName,
     /// The last row that the destination has stored.
     pub acknowledged: Seq,
+    /// The chain after the last acknowledged row, as [`OutboxWrite::outbox_acknowledge`] got it last; `None` if it
+    /// is not known or nothing was acknowledged yet. One nullable 32-byte column beside `acknowledged`.
+    pub chain: Option<Digest>,
     /// The last row.
     pub last: Seq,
 }
@@ -96,12 +99,14 @@ pub trait OutboxRead: Send {
 pub trait OutboxWrite: Send {
     /// Appends rows in the order given; returns their positions.
     async fn outbox_append(&mut self, rows: &[NewOutboxRow]) -> Stored<Vec<Seq>>;
-    /// The destination has stored everything up to `through`: those rows are kept, not forgotten.
+    /// The destination has stored everything up to `through`: those rows are kept, not forgotten. `chain` is the
+    /// chain after `through` and is stored with the position whenever that moves forward.
     async fn outbox_acknowledge(
         &mut self,
         destination: &Domain,
         stream: &StreamName,
         through: Seq,
+        chain: Option<&Digest>,
         now: Timestamp,
     ) -> Stored<()>;
     /// Replaces waiting rows that expired by tombstones of kind `tombstone` with `payload`; the position stays. Returns the rows as they

@@ -74,6 +74,8 @@ pub trait PeersRead: Send {
     async fn peer(&mut self, domain: &Domain) -> Stored<Option<Peer>>;
     /// All peers, by name.
     async fn peers(&mut self) -> Stored<Vec<Peer>>;
+    /// The invite whose secret has this SHA-256.
+    async fn invite(&mut self, secret: &Digest) -> Stored<Option<Invite>>;
     /// All invites, newest first.
     async fn invites(&mut self) -> Stored<Vec<Invite>>;
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use qpq_core::{Domain, Millis, Seq, Timestamp};
+use qpq_core::{Digest, Domain, Millis, Seq, Timestamp};
 
 use super::MemoryTx;
 use crate::{
@@ -29,6 +29,7 @@ impl Row {
 struct Stream {
     last: Seq,
     acknowledged: Seq,
+    chain: Option<Digest>,
     rows: BTreeMap<Seq, Row>,
 }
 
@@ -76,6 +77,7 @@ impl OutboxRead for MemoryTx {
             .map(|(name, stream)| OutboxHead {
                 stream: *name,
                 acknowledged: stream.acknowledged,
+                chain: stream.chain,
                 last: stream.last,
             })
             .collect())
@@ -143,12 +145,17 @@ impl OutboxWrite for MemoryTx {
         destination: &Domain,
         stream: &StreamName,
         through: Seq,
+        chain: Option<&Digest>,
         now: Timestamp,
     ) -> Stored<()> {
         let outbox = Arc::make_mut(&mut self.state.outbox);
         if let Some(stream) = outbox.streams.get_mut(&(destination.clone(), *stream)) {
             let stream = Arc::make_mut(stream);
-            stream.acknowledged = stream.acknowledged.max(through.min(stream.last));
+            let through = through.min(stream.last);
+            if through > stream.acknowledged {
+                stream.acknowledged = through;
+                stream.chain = chain.copied();
+            }
             for row in stream.rows.range_mut(..=stream.acknowledged).map(|(_, row)| row) {
                 row.acknowledged_at.get_or_insert(now);
             }

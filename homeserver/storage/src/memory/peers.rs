@@ -25,6 +25,10 @@ impl PeersRead for MemoryTx {
         Ok(self.state.peers.peers.values().cloned().collect())
     }
 
+    async fn invite(&mut self, secret: &Digest) -> Stored<Option<Invite>> {
+        Ok(self.state.peers.invites.get(secret).cloned())
+    }
+
     async fn invites(&mut self) -> Stored<Vec<Invite>> {
         let mut all: Vec<_> = self.state.peers.invites.values().cloned().collect();
         all.sort_by_key(|invite| (Reverse(invite.created_at), invite.id));
