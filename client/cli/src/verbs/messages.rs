@@ -1,0 +1,82 @@
+//! `send` and `recv`.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use qpq_client::{Client, Message, SendState};
+
+use crate::output::{self, Format, note, safe};
+
+/// Messages printed before they are marked as shown; after a crash at most so many are printed again.
+const CHUNK: u32 = 32;
+
+/// Sends a text.
+pub(crate) async fn send(client: &Client, format: Format, target: &str, text: &str) -> anyhow::Result<()> {
+    let sent = client.send(target, text).await?;
+    if let (SendState::Queued, Some(why)) = (sent.state, &sent.waits) {
+        note(&format!("queued, it goes out with the next command that reaches the homeserver: {why}"));
+    }
+    format.show(&sent, |sent| match sent.state {
+        SendState::Queued => format!("queued {}", sent.message_id),
+        SendState::Accepted => format!("sent {}", sent.message_id),
+    })
+}
+
+/// Prints what has come and was not printed yet; each message is printed, then marked.
+pub(crate) async fn recv(
+    client: &Client,
+    format: Format,
+    wait: u64,
+    max: Option<usize>,
+) -> anyhow::Result<()> {
+    let mut left = max.unwrap_or(usize::MAX);
+    let outcome = if wait == 0 {
+        // What came earlier is shown even if the homeserver can't be reached.
+        let synced = client.sync().await;
+        print(client, format, &mut left).await?;
+        synced
+    } else {
+        wait_and_print(client, format, Duration::from_secs(wait), max.is_some(), &mut left).await?
+    };
+    outcome.context("could not ask the homeserver for new messages")
+}
+
+/// Prints until there is enough, or the time is over. Without a limit: the first that come, and what came with them.
+async fn wait_and_print(
+    client: &Client,
+    format: Format,
+    wait: Duration,
+    limited: bool,
+    left: &mut usize,
+) -> anyhow::Result<Result<(), qpq_client::ClientError>> {
+    let deadline = tokio::time::Instant::now() + wait;
+    let live = client.go_live();
+    loop {
+        let rest = deadline.saturating_duration_since(tokio::time::Instant::now());
+        let any = !client.wait_unread(1, rest).await?.is_empty();
+        print(client, format, left).await?;
+        if *left == 0 || !any || !limited {
+            break;
+        }
+    }
+    let reached = client.session().map(drop);
+    drop(live);
+    Ok(reached)
+}
+
+async fn print(client: &Client, format: Format, left: &mut usize) -> anyhow::Result<()> {
+    while *left > 0 {
+        let chunk = u32::try_from(*left).unwrap_or(CHUNK).min(CHUNK);
+        let messages = client.unread(chunk).await?;
+        let Some(last) = messages.last() else { return Ok(()) };
+        format.each(&messages, text)?;
+        output::flush()?;
+        client.mark_shown(last).await?;
+        *left = left.saturating_sub(messages.len());
+    }
+    Ok(())
+}
+
+fn text(message: &Message) -> String {
+    format!("{}  {}: {}", message.sent_at, message.from, safe(&message.text))
+}

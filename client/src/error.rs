@@ -1,0 +1,326 @@
+//! What can go wrong for a client, in words that say what to do next.
+
+use qpq_core::{Address, DeviceAddress, Domain, ErrorCode, GroupId, IdentityKey, MessageId, Millis, Pin};
+
+use crate::{mls::MlsError, store::StoreError};
+
+/// The domain's own words: why it did not fulfil a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The number on the wire.
+    pub number: u16,
+    /// What it means; `None` for a number that is newer than this program.
+    pub code: Option<ErrorCode>,
+    /// One sentence for people.
+    pub text: String,
+    /// When trying again makes sense; `None` if trying the same again does not help.
+    pub retry_after: Option<Millis>,
+}
+
+impl Refusal {
+    /// Whether it says so because of `code`.
+    pub fn is(&self, code: ErrorCode) -> bool {
+        self.code == Some(code)
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.code {
+            Some(code) => write!(f, "{} (error {code})", self.text)?,
+            None => write!(f, "{} (error {})", self.text, self.number)?,
+        }
+        match self.retry_after {
+            Some(Millis(wait)) => write!(f, "; try again in {} s", wait.div_ceil(1_000)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Why something a user asked of this client did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The address of the homeserver is not `HOST:PORT`.
+    #[error("`{text}` is not an address of the form HOST:PORT")]
+    ServerAddress {
+        /// What was given.
+        text: String,
+    },
+    /// The homeserver's name has no address.
+    #[error("could not find the machine `{host}`: check the spelling and the network")]
+    Resolve {
+        /// The name that was looked up.
+        host: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Nobody answers there.
+    #[error("nobody answers at {server} ({reason}): is the homeserver running, and is this its address?")]
+    Unreachable {
+        /// Where it was tried.
+        server: String,
+        /// What the transport said.
+        reason: String,
+    },
+    /// The homeserver's key is another than the pinned one.
+    #[error(
+        "the homeserver at {server} is not the one you pinned: expected {expected}, it shows {}. Nothing was sent to \
+         it. If its admin changed the key, ask for the new pin (`qpq-server info` prints it)",
+        presented.map_or_else(|| String::from("none"), |pin| pin.to_string())
+    )]
+    WrongPin {
+        /// Where it was tried.
+        server: String,
+        /// What the user gave.
+        expected: Pin,
+        /// What was shown.
+        presented: Option<Pin>,
+    },
+    /// The homeserver's certificate was not accepted.
+    #[error("the certificate of the homeserver at {server} was not accepted: {reason}")]
+    Untrusted {
+        /// Where it was tried.
+        server: String,
+        /// In words.
+        reason: String,
+    },
+    /// This machine could not prepare a connection.
+    #[error("could not prepare a connection: {what}")]
+    Setup {
+        /// In words.
+        what: String,
+    },
+    /// No answer came in time.
+    #[error("the homeserver did not answer in time ({what}): try again")]
+    Deadline {
+        /// The call.
+        what: &'static str,
+    },
+    /// The connection ended.
+    #[error("the connection to the homeserver ended: {reason}")]
+    Disconnected {
+        /// In words.
+        reason: String,
+    },
+    /// Too many calls are under way.
+    #[error("the homeserver has too much to do for this session: try again in a moment")]
+    Overloaded,
+    /// The domain refused, and said why.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The domain's answer breaks the contract.
+    #[error("the homeserver's answer can't be understood: {what}")]
+    Protocol {
+        /// Which part.
+        what: String,
+    },
+    /// The password is wrong, or the name is.
+    #[error("wrong name or password")]
+    WrongPassword,
+    /// OPAQUE failed for a reason other than the password.
+    #[error("the login protocol failed: {what}")]
+    Opaque {
+        /// In words.
+        what: String,
+    },
+    /// The domain gave a sealed identity that the password does not open.
+    #[error(
+        "the account's identity key can't be opened with this password: the homeserver gave a damaged or foreign one"
+    )]
+    SealedIdentity,
+    /// The domain says that it is another domain.
+    #[error("the homeserver at this address serves {served}, but the address given is of {wanted}")]
+    OtherDomain {
+        /// The domain it serves.
+        served: Domain,
+        /// The domain of the address.
+        wanted: Domain,
+    },
+    /// No account lives in this home.
+    #[error("this home has no account yet: run `qpq register` or `qpq login` first")]
+    NoAccount,
+    /// Another account lives in this home.
+    #[error("this home already belongs to {address}: choose another directory with --home")]
+    HomeTaken {
+        /// Whose home it is.
+        address: Address,
+    },
+    /// There is no usable session and no password at hand.
+    #[error(
+        "the session has ended ({reason}): run `qpq login {address} --server … --pin …` with the same home"
+    )]
+    LoggedOut {
+        /// Whose session.
+        address: Address,
+        /// In words.
+        reason: String,
+    },
+    /// An account shows another identity key than before.
+    #[error(
+        "the identity key of {address} has changed, so nothing is sent to them. Compare both keys with them \
+         (`qpq keys show {address}`), and if the new one is really theirs run `qpq keys accept {address}`"
+    )]
+    IdentityChanged {
+        /// Whose key.
+        address: Address,
+        /// The key seen first.
+        pinned: IdentityKey,
+        /// The key shown now.
+        presented: IdentityKey,
+    },
+    /// A device that its account's identity key has not signed.
+    #[error("the device {device} isn't signed by its account's identity key: nothing is sent to it")]
+    DeviceNotSigned {
+        /// Which device.
+        device: DeviceAddress,
+    },
+    /// A KeyPackage that does not belong to the device that it was handed out for.
+    #[error("the KeyPackage of {device} belongs to somebody else: its homeserver handed out a wrong one")]
+    ForeignKeyPackage {
+        /// Which device.
+        device: DeviceAddress,
+    },
+    /// A user none of whose devices can be added.
+    #[error(
+        "{address} has no device that can be added now: they have to be online once, to leave new KeyPackages"
+    )]
+    NoKeyPackages {
+        /// Who.
+        address: Address,
+    },
+    /// A user that can't be found or asked.
+    #[error("could not ask for {address}: {refusal}")]
+    User {
+        /// Who.
+        address: Address,
+        /// Why.
+        #[source]
+        refusal: Refusal,
+    },
+    /// No such group here.
+    #[error("there is no group `{text}` here: `qpq group list` shows what there is")]
+    UnknownGroup {
+        /// What was given.
+        text: String,
+    },
+    /// Several groups have this name.
+    #[error("several groups are called `{text}`: give the id, `qpq group list` shows it")]
+    AmbiguousGroup {
+        /// What was given.
+        text: String,
+    },
+    /// The device can't take part in the group any more.
+    #[error(
+        "this device is no longer part of {group}: ask a member to add {address} again with `qpq group add`"
+    )]
+    CutOff {
+        /// Which group.
+        group: GroupId,
+        /// Who has to be added.
+        address: Address,
+    },
+    /// The group is being changed by many members at once.
+    #[error("other members keep changing {group} at this moment: try again")]
+    Contention {
+        /// Which group.
+        group: GroupId,
+    },
+    /// The user talks to themselves.
+    #[error("{address} is yourself: there is nobody else to talk to")]
+    Yourself {
+        /// Oneself.
+        address: Address,
+    },
+    /// A message that was queued and can't be delivered.
+    #[error("the message {message} can't be delivered: {reason}")]
+    Undeliverable {
+        /// Which message.
+        message: MessageId,
+        /// In words.
+        reason: String,
+    },
+    /// The local store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// MLS.
+    #[error(transparent)]
+    Mls(#[from] MlsError),
+}
+
+impl ClientError {
+    /// The domain's code, if it was the domain that refused.
+    pub const fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Refused(refusal) | Self::User { refusal, .. } => refusal.code,
+            _ => None,
+        }
+    }
+
+    /// Whether the domain could not be reached or asked, so that the same may succeed a moment later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Resolve { .. }
+            | Self::Unreachable { .. }
+            | Self::Deadline { .. }
+            | Self::Disconnected { .. }
+            | Self::Overloaded
+            | Self::Contention { .. } => true,
+            Self::Refused(refusal) | Self::User { refusal, .. } => {
+                refusal.retry_after.is_some()
+                    || matches!(
+                        refusal.code,
+                        Some(ErrorCode::Draining | ErrorCode::NotStored | ErrorCode::Overloaded)
+                    )
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn protocol(what: impl std::fmt::Display) -> Self {
+        Self::Protocol { what: what.to_string() }
+    }
+}
+
+impl From<capnp::Error> for ClientError {
+    fn from(error: capnp::Error) -> Self {
+        match error.kind {
+            capnp::ErrorKind::Overloaded => Self::Overloaded,
+            capnp::ErrorKind::Disconnected => Self::Disconnected { reason: error.extra },
+            _ => Self::protocol(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_when_to_try_again() {
+        let refusal = Refusal {
+            number: 301,
+            code: Some(ErrorCode::MailboxFull),
+            text: String::from("the queue of bob is full"),
+            retry_after: Some(Millis(1_500)),
+        };
+        assert_eq!(
+            refusal.to_string(),
+            "the queue of bob is full (error 301 (MailboxFull)); try again in 2 s"
+        );
+        assert!(ClientError::from(refusal).is_transient());
+    }
+
+    #[test]
+    fn a_wrong_pin_is_told_in_words() {
+        let error = ClientError::WrongPin {
+            server: String::from("127.0.0.1:7443"),
+            expected: Pin::of_spki(b"a"),
+            presented: Some(Pin::of_spki(b"b")),
+        };
+        let text = error.to_string();
+        assert!(text.contains("not the one you pinned") && text.contains(&Pin::of_spki(b"b").to_string()));
+    }
+}

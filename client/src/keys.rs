@@ -1,0 +1,114 @@
+//! `keys show` and `keys accept`: the identity key pinned first, the one shown now, and a person's decision.
+
+use qpq_core::{Address, IdentityKey, Millis, Timestamp};
+
+use crate::{Client, ClientError, store::PinnedIdentity, trust::changed};
+
+/// How long a look at somebody's identity key is good for, in one process.
+const GLANCE: Millis = Millis::from_secs(3_600);
+/// How long a look may take before a message is sent without it.
+const GLANCE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What is known of an account's identity key.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct KeyReport {
+    /// Whose.
+    pub address: Address,
+    /// The key seen first, which counts.
+    pub pinned: Option<IdentityKey>,
+    /// Since when it counts.
+    pub pinned_since: Option<Timestamp>,
+    /// The key that the domain shows now, or showed last.
+    pub presented: Option<IdentityKey>,
+    /// Whether the two differ, so that nothing is sent.
+    pub changed: bool,
+}
+
+impl KeyReport {
+    fn of(address: &Address, known: Option<&PinnedIdentity>) -> Self {
+        let pending = known.and_then(|known| known.pending).map(|(key, _)| key);
+        Self {
+            address: address.clone(),
+            pinned: known.map(|known| known.key),
+            pinned_since: known.map(|known| known.since),
+            presented: pending.or_else(|| known.map(|known| known.key)),
+            changed: pending.is_some(),
+        }
+    }
+}
+
+impl Client {
+    /// Asks for the account's key now, if the homeserver can be reached, and reports both.
+    pub async fn keys_show(&self, address: &Address) -> Result<KeyReport, ClientError> {
+        match self.ask_for(address).await {
+            Ok(()) | Err(ClientError::IdentityChanged { .. }) => {}
+            Err(error) => {
+                let report = self.key_report(address).await?;
+                return if report.pinned.is_some() { Ok(report) } else { Err(error) };
+            }
+        }
+        self.key_report(address).await
+    }
+
+    /// Accepts the changed key; the report says which counts now. Nothing happens if none is pending.
+    pub async fn keys_accept(&self, address: &Address) -> Result<KeyReport, ClientError> {
+        if !self.key_report(address).await?.changed {
+            match self.ask_for(address).await {
+                Ok(()) | Err(ClientError::IdentityChanged { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut tx = self.inner.store.begin().await?;
+        tx.accept_identity(address, self.now()).await?;
+        tx.commit().await?;
+        self.inner.proofs.borrow_mut().clear();
+        // The devices that the new key signs; without them messages wait until the homeserver is reached.
+        if let Err(error) = self.ask_for(address).await {
+            tracing::info!(%error, "the new devices are asked for later");
+        }
+        self.key_report(address).await
+    }
+
+    async fn ask_for(&self, address: &Address) -> Result<(), ClientError> {
+        self.connect().await?;
+        let answers = self.session()?.resolve(std::slice::from_ref(address)).await?;
+        match answers.into_iter().next() {
+            Some(Ok(keys)) => self.judge(&[(address.clone(), &keys)]).await,
+            Some(Err(refusal)) => Err(ClientError::User { address: address.clone(), refusal }),
+            None => Err(ClientError::protocol("no answer about the user")),
+        }
+    }
+
+    async fn key_report(&self, address: &Address) -> Result<KeyReport, ClientError> {
+        let mut tx = self.inner.store.begin().await?;
+        Ok(KeyReport::of(address, tx.identity(address).await?.as_ref()))
+    }
+
+    /// A look at a user's identity key before something is sent: at most once an hour and process, and only for
+    /// a moment, because a peer that is down must not hold up what can be queued for it.
+    pub(crate) async fn glance(&self, address: &Address) -> Result<(), ClientError> {
+        let now = self.now();
+        let fresh = self.inner.looked_at.borrow().get(address).is_some_and(|at| now.since(*at) < GLANCE);
+        if !fresh && self.session().is_ok() {
+            self.inner.looked_at.borrow_mut().insert(address.clone(), now);
+            match tokio::time::timeout(GLANCE_DEADLINE, self.ask_for(address)).await {
+                Ok(Err(error @ ClientError::User { .. })) if !error.is_transient() => {
+                    self.inner.looked_at.borrow_mut().remove(address);
+                    // Who was met before may have left the directory; conversations go on.
+                    if self.key_report(address).await?.pinned.is_none() {
+                        return Err(error);
+                    }
+                }
+                Ok(Err(error @ ClientError::DeviceNotSigned { .. })) => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        let mut tx = self.inner.store.begin().await?;
+        match tx.identity(address).await? {
+            Some(PinnedIdentity { key, pending: Some((presented, _)), .. }) => {
+                Err(changed(address, key, presented))
+            }
+            _ => Ok(()),
+        }
+    }
+}

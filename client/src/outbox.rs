@@ -1,0 +1,256 @@
+//! What goes out: queued messages are encrypted when they can be, stored, and then handed over.
+//!
+//! A message keeps its id and, once encrypted, its ciphertext, so that handing it over again after a lost answer
+//! is the same request. Within one conversation nothing overtakes: the first message that has to wait makes the
+//! later ones wait.
+
+use std::collections::{BTreeSet, HashSet};
+
+use qpq_core::{Address, ErrorCode, GroupId, MessageId};
+
+use crate::{
+    Client, ClientError,
+    client::{Me, Turn},
+    session::{Submit, Submitted},
+    store::{GroupState, Outgoing, Target, Tx},
+    sync::settle_refusal,
+    trust::Proof,
+};
+
+/// Messages handed over in one call.
+const BATCH: usize = 64;
+/// Bytes of ciphertext handed over in one call; a single message may be larger.
+const BATCH_BYTES: usize = 1024 * 1024;
+/// Messages looked at in one turn.
+const LOOK: u32 = 1_000;
+
+/// What keeps a message here.
+#[derive(Debug)]
+enum Step {
+    /// It is encrypted, stored and ready.
+    Ready(Submit),
+    /// It waits.
+    Wait(String),
+    /// It can't ever go.
+    Fail(String),
+    /// Its user has no usable conversation yet.
+    Open(Address),
+    /// The members of its group have to be looked at first.
+    Prove(GroupId),
+}
+
+/// A turn's result.
+#[derive(Debug, Default)]
+struct Prepared {
+    submits: Vec<Submit>,
+    open: Vec<Address>,
+    prove: BTreeSet<GroupId>,
+}
+
+/// Conversations that wait in this flush, and why.
+#[derive(Debug, Default)]
+struct Waiting {
+    users: Vec<(Address, String)>,
+    groups: HashSet<GroupId>,
+}
+
+impl Client {
+    /// Hands over everything that can go now.
+    pub async fn flush(&self) -> Result<(), ClientError> {
+        let _one_at_a_time = self.inner.outbox.lock().await;
+        let mut waiting = Waiting::default();
+        loop {
+            let prepared = self.prepare(&waiting).await?;
+            for group in &prepared.prove {
+                if self.prove(group).await? == Proof::Unknown {
+                    waiting.groups.insert(group.clone());
+                }
+            }
+            for user in &prepared.open {
+                if let Err(error) = self.open_direct(user).await {
+                    if matches!(error, ClientError::Disconnected { .. }) {
+                        return Err(error);
+                    }
+                    let keep = error.is_transient() || matches!(error, ClientError::IdentityChanged { .. });
+                    if !keep {
+                        self.give_up(user, &error).await?;
+                    }
+                    waiting.users.push((user.clone(), error.to_string()));
+                }
+            }
+            if prepared.submits.is_empty() {
+                if prepared.open.is_empty() && prepared.prove.is_empty() {
+                    return Ok(());
+                }
+                continue;
+            }
+            self.hand_over(&prepared.submits).await?;
+        }
+    }
+
+    /// Encrypts what can go, and stores it, before any of it leaves.
+    async fn prepare(&self, waiting: &Waiting) -> Result<Prepared, ClientError> {
+        let me = self.me()?;
+        let mut prepared = Prepared::default();
+        let mut turn = self.turn().await;
+        let mut tx = self.inner.store.begin().await?;
+        let mut blocked: Vec<Target> = Vec::new();
+        let mut touched: BTreeSet<GroupId> = BTreeSet::new();
+        let mut bytes = 0;
+        for outgoing in tx.queued(LOOK).await? {
+            if prepared.submits.len() >= BATCH || bytes >= BATCH_BYTES {
+                break;
+            }
+            if blocked.contains(&outgoing.target) {
+                continue;
+            }
+            let step = self.step(&mut turn, &mut tx, &me, &outgoing, waiting, &mut touched).await?;
+            match step {
+                Step::Ready(submit) => {
+                    bytes += submit.message.len();
+                    prepared.submits.push(submit);
+                    continue;
+                }
+                Step::Fail(reason) => {
+                    tx.mark_failed(&outgoing.id, &reason).await?;
+                    continue;
+                }
+                Step::Wait(reason) => tracing::debug!(message = %outgoing.id, reason, "a message waits"),
+                Step::Open(user) => prepared.open.push(user),
+                Step::Prove(group) => drop(prepared.prove.insert(group)),
+            }
+            blocked.push(outgoing.target);
+        }
+        for id in &touched {
+            if let Some(group) = turn.group(&mut tx, id).await? {
+                tx.save_group(group).await?;
+            }
+        }
+        tx.commit().await?;
+        turn.done();
+        Ok(prepared)
+    }
+
+    async fn step(
+        &self,
+        turn: &mut Turn<'_>,
+        tx: &mut Tx<'_>,
+        me: &Me,
+        outgoing: &Outgoing,
+        waiting: &Waiting,
+        touched: &mut BTreeSet<GroupId>,
+    ) -> Result<Step, ClientError> {
+        if outgoing.not_before > self.now() {
+            return Ok(Step::Wait(format!("until {}", outgoing.not_before)));
+        }
+        let id = match &outgoing.target {
+            Target::Group(group) => group.clone(),
+            Target::User(user) => {
+                if let Some((_, reason)) = waiting.users.iter().find(|(waits, _)| waits == user) {
+                    return Ok(Step::Wait(reason.clone()));
+                }
+                match self.direct_group(tx, user).await? {
+                    Some(group) => group,
+                    None => return Ok(Step::Open(user.clone())),
+                }
+            }
+        };
+        if waiting.groups.contains(&id) {
+            return Ok(Step::Wait(String::from("a member's keys can't be had now")));
+        }
+        let Some(record) = tx.group(&id).await? else {
+            return Ok(Step::Fail(String::from("the group is gone from this device")));
+        };
+        match record.state {
+            GroupState::Active => {}
+            GroupState::Creating => return Ok(Step::Wait(String::from("the group is not at its hub yet"))),
+            GroupState::Blocked { reason } => return Ok(Step::Wait(reason)),
+            GroupState::NeedsResync { .. } | GroupState::Removed => {
+                let gone = ClientError::CutOff { group: id, address: me.address().clone() };
+                return Ok(Step::Fail(gone.to_string()));
+            }
+        }
+        if let Some((message, _)) = &outgoing.encrypted {
+            return Ok(Step::Ready(Submit { id: outgoing.id, group: id, message: message.clone() }));
+        }
+        match self.inner.proofs.borrow().get(&id) {
+            None => return Ok(Step::Prove(id)),
+            Some(Proof::Proven) => {}
+            Some(Proof::Blocked | Proof::Unknown) => {
+                return Ok(Step::Wait(String::from("a member isn't proven")));
+            }
+        }
+        for user in
+            tx.members(&id).await?.into_iter().map(|member| member.device.user).collect::<BTreeSet<_>>()
+        {
+            if let Err(error) = self.unchanged(tx, &user).await {
+                return Ok(Step::Wait(error.to_string()));
+            }
+        }
+        let Some(group) = turn.group(tx, &id).await? else {
+            return Ok(Step::Fail(String::from("the group's keys are gone from this device")));
+        };
+        if group.has_pending() {
+            return Ok(Step::Wait(String::from("a change of the group is under way")));
+        }
+        let epoch = group.epoch();
+        let message = group.encrypt(&me.device, &outgoing.content)?;
+        tx.set_encrypted(&outgoing.id, &message, epoch).await?;
+        if matches!(outgoing.target, Target::User(_)) {
+            tx.set_target_group(&outgoing.id, &id).await?;
+        }
+        touched.insert(id.clone());
+        Ok(Step::Ready(Submit { id: outgoing.id, group: id, message }))
+    }
+
+    /// Submits what is stored, and stores the answers.
+    async fn hand_over(&self, submits: &[Submit]) -> Result<(), ClientError> {
+        let answers = match self.session()?.submit(submits).await {
+            // All of it was refused, for instance by the rate limit.
+            Err(ClientError::Refused(refusal)) => {
+                submits.iter().map(|_| Submitted::Refused(refusal.clone())).collect()
+            }
+            other => other?,
+        };
+        let now = self.now();
+        let mut tx = self.inner.store.begin().await?;
+        let mut proofs = Vec::new();
+        for (submit, answer) in submits.iter().zip(answers) {
+            match answer {
+                Submitted::AtHub => tx.mark_at_hub(&submit.id, now).await?,
+                Submitted::AtHome => tx.mark_at_home(&submit.id, now).await?,
+                Submitted::Refused(refusal) => {
+                    if refusal.is(ErrorCode::NotMember) || refusal.is(ErrorCode::NeedsResync) {
+                        let state = GroupState::NeedsResync { reason: refusal.text.clone() };
+                        tx.set_group_state(&submit.group, &state).await?;
+                        proofs.push(submit.group.clone());
+                    }
+                    settle_refusal(&mut tx, &submit.id, &refusal, now).await?;
+                }
+            }
+        }
+        tx.commit().await?;
+        let mut kept = self.inner.proofs.borrow_mut();
+        for group in proofs {
+            kept.remove(&group);
+        }
+        Ok(())
+    }
+
+    /// Nothing that waits for this user can ever go.
+    async fn give_up(&self, user: &Address, error: &ClientError) -> Result<(), ClientError> {
+        let mut tx = self.inner.store.begin().await?;
+        let theirs: Vec<MessageId> = tx
+            .queued(LOOK)
+            .await?
+            .into_iter()
+            .filter(|outgoing| outgoing.target == Target::User(user.clone()))
+            .map(|outgoing| outgoing.id)
+            .collect();
+        for id in theirs {
+            tx.mark_failed(&id, &error.to_string()).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! Sending a text: queued first, handed over if the homeserver can be reached.
+
+use qpq_core::{Address, GroupId, MessageId};
+
+use crate::{
+    Client, ClientError,
+    mls::Content,
+    store::{GroupState, NewOutgoing, OutgoingState, Target},
+};
+
+/// What became of a text.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Sent {
+    /// Its id.
+    pub message_id: MessageId,
+    /// Its conversation; absent while a first message waits for the homeserver.
+    pub group: Option<GroupId>,
+    /// How far it has got.
+    pub state: SendState,
+    /// Why it is only queued.
+    #[serde(skip)]
+    pub waits: Option<String>,
+}
+
+/// How far a text has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SendState {
+    /// Stored here; it goes out with the next command that reaches the homeserver.
+    Queued,
+    /// Durable at the homeserver.
+    Accepted,
+}
+
+impl Client {
+    /// Sends a text to a user or a group. An error means that nothing was queued, or that it was given up.
+    pub async fn send(&self, target: &str, text: &str) -> Result<Sent, ClientError> {
+        let target = self.target(target).await?;
+        // While a task keeps the connection, nobody else dials.
+        let mut waits = if self.inner.live.get() {
+            self.session().err()
+        } else {
+            match self.connect().await {
+                Err(error) if error.is_transient() => Some(error),
+                other => other.map(|()| None)?,
+            }
+        };
+        self.check(&target).await?;
+        let id = MessageId::random(&mut self.entropy()?);
+        let content = Content::text(text, self.now());
+        content.encode()?;
+        let mut tx = self.inner.store.begin().await?;
+        tx.enqueue(&NewOutgoing { id, target, content }).await?;
+        tx.commit().await?;
+        if waits.is_none() {
+            let outcome = if self.inner.live.get() { self.flush().await } else { self.sync().await };
+            match outcome {
+                Err(error) if error.is_transient() => waits = Some(error),
+                other => other?,
+            }
+        }
+        self.sent(&id, waits).await
+    }
+
+    /// What became of a message.
+    async fn sent(&self, id: &MessageId, waits: Option<ClientError>) -> Result<Sent, ClientError> {
+        let mut tx = self.inner.store.begin().await?;
+        let Some(outgoing) = tx.outgoing(id).await? else {
+            return Err(ClientError::Undeliverable { message: *id, reason: String::from("it is gone") });
+        };
+        let state = match outgoing.state {
+            OutgoingState::Queued => SendState::Queued,
+            OutgoingState::AtHome { .. } | OutgoingState::AtHub { .. } => SendState::Accepted,
+            OutgoingState::Failed { reason } => {
+                return Err(ClientError::Undeliverable { message: *id, reason });
+            }
+        };
+        let waits = match (state, waits) {
+            (SendState::Accepted, _) => None,
+            (SendState::Queued, Some(error)) => Some(error.to_string()),
+            (SendState::Queued, None) if outgoing.not_before > self.now() => {
+                Some(format!("the homeserver asked to try again at {}", outgoing.not_before))
+            }
+            (SendState::Queued, None) => Some(String::from("something before it has to be settled first")),
+        };
+        let group = match outgoing.target {
+            Target::Group(group) => Some(group),
+            Target::User(user) => self.direct_group(&mut tx, &user).await?,
+        };
+        Ok(Sent { message_id: *id, group, state, waits })
+    }
+
+    /// Whom a text is for: an address, else a group.
+    async fn target(&self, text: &str) -> Result<Target, ClientError> {
+        if text.starts_with("grp_") {
+            return Ok(Target::Group(self.find_group(text).await?.id));
+        }
+        match text.parse::<Address>() {
+            Ok(user) if user == self.address()? => Err(ClientError::Yourself { address: user }),
+            Ok(user) => Ok(Target::User(user)),
+            Err(_) => Ok(Target::Group(self.find_group(text).await?.id)),
+        }
+    }
+
+    /// What must hold before a text is taken in at all.
+    async fn check(&self, target: &Target) -> Result<(), ClientError> {
+        match target {
+            Target::User(user) => self.glance(user).await,
+            Target::Group(id) => {
+                let mut tx = self.inner.store.begin().await?;
+                match tx.group(id).await?.map(|record| record.state) {
+                    Some(GroupState::NeedsResync { .. } | GroupState::Removed) => {
+                        return Err(ClientError::CutOff { group: id.clone(), address: self.address()? });
+                    }
+                    Some(_) => {}
+                    None => return Err(ClientError::UnknownGroup { text: id.to_string() }),
+                }
+                for member in tx.members(id).await? {
+                    self.unchanged(&mut tx, &member.device.user).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Whose device is whose: identity keys pinned on first use, and devices signed by them.
+//!
+//! Nothing is encrypted to, and no message is shown from, a device that the pinned identity key of its account
+//! has not signed. A commit that the hub ordered is applied all the same, or this device would leave the group.
+
+use std::collections::BTreeSet;
+
+use qpq_core::{Address, GroupId, IdentityKey};
+
+use crate::{
+    Client, ClientError,
+    mls::Member,
+    store::{GroupState, IdentitySeen, Tx},
+    wire::UserKeys,
+};
+
+/// What is known of a group's members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// Every leaf is a device that its account signed.
+    Proven,
+    /// Some leaf is not: nothing is sent.
+    Blocked,
+    /// Somebody's keys can't be had at this moment.
+    Unknown,
+}
+
+impl Client {
+    /// Judges what a domain says about users: pins, compares, checks each device. What is right is kept even if
+    /// something else is wrong; the first thing that is wrong is the error.
+    pub(crate) async fn judge(&self, users: &[(Address, &UserKeys)]) -> Result<(), ClientError> {
+        let now = self.now();
+        let mut wrong = None;
+        let mut tx = self.inner.store.begin().await?;
+        for (asked, keys) in users {
+            if keys.address != *asked {
+                wrong = wrong.or(Some(ClientError::protocol(format_args!(
+                    "asked for {asked}, it answered for another"
+                ))));
+                continue;
+            }
+            if let IdentitySeen::Changed { pinned } = tx.see_identity(asked, &keys.identity, now).await? {
+                self.inner.proofs.borrow_mut().clear();
+                wrong = wrong.or(Some(ClientError::IdentityChanged {
+                    address: asked.clone(),
+                    pinned,
+                    presented: keys.identity,
+                }));
+                continue;
+            }
+            let (signed, unsigned): (Vec<_>, Vec<_>) =
+                keys.devices.iter().cloned().partition(|device| {
+                    device.device.user == *asked && device.verify(&keys.identity).is_ok()
+                });
+            tx.save_certificates(&signed).await?;
+            if let Some(device) = unsigned.into_iter().next() {
+                wrong = wrong.or(Some(ClientError::DeviceNotSigned { device: device.device }));
+            }
+        }
+        tx.commit().await?;
+        wrong.map_or(Ok(()), Err)
+    }
+
+    /// Stops if an account has shown another identity key that nobody accepted.
+    pub(crate) async fn unchanged(&self, tx: &mut Tx<'_>, address: &Address) -> Result<(), ClientError> {
+        match tx.identity(address).await? {
+            Some(pinned) => match pinned.pending {
+                Some((presented, _)) => Err(changed(address, pinned.key, presented)),
+                None => Ok(()),
+            },
+            None => Ok(()),
+        }
+    }
+
+    /// Checks a group's members, asking their domains if need be; the answer is kept until members change.
+    pub(crate) async fn prove(&self, group: &GroupId) -> Result<Proof, ClientError> {
+        if let Some(proof) = self.inner.proofs.borrow().get(group) {
+            return Ok(*proof);
+        }
+        let mut unproven = self.unproven(group).await?;
+        if !unproven.is_empty() {
+            let users: Vec<Address> = unproven
+                .iter()
+                .map(|member| member.device.user.clone())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect();
+            let Ok(session) = self.session() else { return Ok(Proof::Unknown) };
+            for chunk in users.chunks(100) {
+                let answers = match session.resolve(chunk).await {
+                    Err(error) if error.is_transient() => return Ok(Proof::Unknown),
+                    other => other?,
+                };
+                for (address, answer) in chunk.iter().zip(answers) {
+                    match answer {
+                        Ok(keys) => {
+                            if let Err(error) = self.judge(&[(address.clone(), &keys)]).await {
+                                tracing::warn!(%group, %error, "a member of the group can't be proven");
+                            }
+                        }
+                        Err(refusal) if ClientError::Refused(refusal.clone()).is_transient() => {
+                            return Ok(Proof::Unknown);
+                        }
+                        Err(refusal) => tracing::warn!(%group, %refusal, "a member's keys are not told"),
+                    }
+                }
+            }
+            unproven = self.unproven(group).await?;
+        }
+        let proof = if unproven.is_empty() { Proof::Proven } else { Proof::Blocked };
+        self.note(group, proof, &unproven).await?;
+        self.inner.proofs.borrow_mut().insert(group.clone(), proof);
+        Ok(proof)
+    }
+
+    /// The members whose device certificate is unknown, or names another key.
+    async fn unproven(&self, group: &GroupId) -> Result<Vec<Member>, ClientError> {
+        let mut tx = self.inner.store.begin().await?;
+        let mut unproven = Vec::new();
+        for member in tx.members(group).await? {
+            if !is_proven(&mut tx, &member).await? {
+                unproven.push(member);
+            }
+        }
+        Ok(unproven)
+    }
+
+    async fn note(&self, group: &GroupId, proof: Proof, unproven: &[Member]) -> Result<(), ClientError> {
+        let mut tx = self.inner.store.begin().await?;
+        let state = tx.group(group).await?.map(|record| record.state);
+        match (state, proof, unproven.first()) {
+            (Some(GroupState::Blocked { .. }), Proof::Proven, _) => {
+                tx.set_group_state(group, &GroupState::Active).await?;
+            }
+            (Some(GroupState::Active), Proof::Blocked, Some(member)) => {
+                let reason =
+                    format!("the device {} isn't signed by its account's identity key", member.device);
+                tx.set_group_state(group, &GroupState::Blocked { reason }).await?;
+            }
+            _ => return Ok(()),
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// Whether a leaf's device is signed by its account, with the key that it uses.
+pub(crate) async fn is_proven(tx: &mut Tx<'_>, member: &Member) -> Result<bool, ClientError> {
+    let certificate = tx.certificate(&member.device).await?;
+    Ok(certificate.is_some_and(|certificate| certificate.signature_key == member.signature_key))
+}
+
+pub(crate) fn changed(address: &Address, pinned: IdentityKey, presented: IdentityKey) -> ClientError {
+    ClientError::IdentityChanged { address: address.clone(), pinned, presented }
+}
