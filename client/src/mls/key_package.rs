@@ -133,9 +133,12 @@ pub fn new_key_package(
     })
 }
 
+/// A key and a value of OpenMLS' storage.
+pub(super) type Value = (Vec<u8>, Vec<u8>);
+
 impl KeyPackageSecret {
     /// The provider's values that joining needs.
-    pub(super) fn values(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, MlsError> {
+    pub(super) fn values(&self) -> Result<Vec<Value>, MlsError> {
         serde_json::from_slice(self.private.expose())
             .map_err(|error| MlsError::Damaged { what: format!("a KeyPackage's private half: {error}") })
     }

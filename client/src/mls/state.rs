@@ -14,6 +14,8 @@ const CHUNK: usize = 1_024;
 const LONGEST: usize = 4 * CHUNK;
 /// The distance of the numbers of a value that was just cut.
 const GAP: u32 = 8;
+/// How many bytes of a chunk are compared first.
+const HEAD: usize = 32;
 /// How many chunks ahead a match is looked for behind a change.
 const LOOK_AHEAD: usize = 12;
 
@@ -109,7 +111,7 @@ fn cut(value: &[u8]) -> Chunks {
     if value.is_empty() {
         return vec![(0, Vec::new())];
     }
-    (0..).step_by(8).zip(value.chunks(CHUNK).map(<[u8]>::to_vec)).collect()
+    (0..).step_by(usize::try_from(GAP).unwrap_or(1)).zip(value.chunks(CHUNK).map(<[u8]>::to_vec)).collect()
 }
 
 enum Matched {
@@ -167,12 +169,29 @@ fn resume(old: &[(u32, Vec<u8>)], at: usize, rest: &[u8]) -> (usize, usize) {
             }
         }
     }
+    // A long stretch is gone (the oldest epoch's secrets): any later chunk may go on within the next bytes.
+    let heads: HashMap<&[u8], usize> = old
+        .iter()
+        .enumerate()
+        .skip(at)
+        .rev()
+        .filter_map(|(next, (_, bytes))| Some((bytes.get(..HEAD)?, next)))
+        .collect();
+    for (length, head) in rest.windows(HEAD).take(window).enumerate() {
+        let next = heads.get(head).copied();
+        let goes_on = |next: &usize| {
+            old.get(*next).zip(rest.get(length..)).is_some_and(|((_, bytes), rest)| rest.starts_with(bytes))
+        };
+        if let Some(next) = next.filter(goes_on) {
+            return (next, length);
+        }
+    }
     (old.len(), rest.len())
 }
 
 /// The place of `needle` in `hay`; its first bytes are tried first, which is what makes it fast.
 fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
-    let head = needle.get(..8)?;
+    let head = needle.get(..HEAD)?;
     hay.windows(needle.len()).position(|window| window.starts_with(head) && window == needle)
 }
 
@@ -294,6 +313,16 @@ mod tests {
                 prop_assert!(stored.advance(&now).is_empty());
             }
         }
+    }
+
+    #[test]
+    fn a_long_stretch_that_goes_and_one_that_comes_cost_what_came() {
+        let (first, middle, last) = (text(4, 30_000), text(5, 30_000), text(6, 10_000));
+        let mut stored = Stored::default();
+        let key = b"k".to_vec();
+        stored.advance(&HashMap::from([(key.clone(), [first, middle.clone()].concat())]));
+        let changes = stored.advance(&HashMap::from([(key, [middle, last.clone()].concat())]));
+        assert!(changes.bytes() <= last.len() + 4 * CHUNK, "{} bytes", changes.bytes());
     }
 
     #[test]

@@ -1,0 +1,236 @@
+//! Messages of this device on their way out.
+
+use qpq_core::{Address, GroupId, MessageId, Timestamp};
+use sqlx::{
+    Sqlite,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteRow},
+};
+
+use super::{
+    StoreError, Tx,
+    row::{Columns, failed, sql_number, sql_time},
+};
+use crate::mls::Content;
+
+/// Where a message goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A user; the two-member group is found or made when the homeserver is reached.
+    User(Address),
+    /// A group.
+    Group(GroupId),
+}
+
+/// How far a message has got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutgoingState {
+    /// Only here.
+    Queued,
+    /// Durable at the homeserver, on its way to the hub.
+    AtHome {
+        /// Since when.
+        at: Timestamp,
+    },
+    /// In the group's log.
+    AtHub {
+        /// Since when.
+        at: Timestamp,
+    },
+    /// Given up.
+    Failed {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// A message to be queued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewOutgoing {
+    /// The id that it will be submitted with.
+    pub id: MessageId,
+    /// Where it goes.
+    pub target: Target,
+    /// What it says.
+    pub content: Content,
+}
+
+/// A message on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its id.
+    pub id: MessageId,
+    /// Where it goes: the group once it is known, else the user.
+    pub target: Target,
+    /// The user that it was addressed to, also when the group is known.
+    pub to_user: Option<Address>,
+    /// What it says.
+    pub content: Content,
+    /// How far it has got.
+    pub state: OutgoingState,
+    /// The ciphertext and its epoch, once encrypted: what is submitted, and submitted again after a lost answer.
+    pub encrypted: Option<(Vec<u8>, u64)>,
+    /// How often it was encrypted.
+    pub attempts: u32,
+    /// Not to be tried before this time.
+    pub not_before: Timestamp,
+}
+
+impl Tx<'_> {
+    /// Queues a message; a repeat with the same id changes nothing. One that is too long is refused here.
+    pub async fn enqueue(&mut self, message: &NewOutgoing) -> Result<(), StoreError> {
+        let content = message.content.encode().map_err(|source| StoreError::Content { source })?;
+        let (user, group) = match &message.target {
+            Target::User(user) => (Some(user.to_string()), None),
+            Target::Group(group) => (None, Some(group.to_bytes())),
+        };
+        sqlx::query(
+            "INSERT INTO outgoing (id, to_user, to_group, content, state, state_at) VALUES (?, ?, ?, ?, 0, ?)
+             ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(message.id.as_bytes().as_slice())
+        .bind(user)
+        .bind(group)
+        .bind(content)
+        .bind(sql_time(message.content.sent_at))
+        .execute(self.sql())
+        .await
+        .map_err(failed("queue a message"))?;
+        Ok(())
+    }
+
+    /// One message.
+    pub async fn outgoing(&mut self, id: &MessageId) -> Result<Option<Outgoing>, StoreError> {
+        let row = sqlx::query("SELECT * FROM outgoing WHERE id = ?")
+            .bind(id.as_bytes().as_slice())
+            .fetch_optional(self.sql())
+            .await
+            .map_err(failed("read a queued message"))?;
+        row.map(|row| read_outgoing(&row)).transpose()
+    }
+
+    /// What is only here, in the order it was queued.
+    pub async fn queued(&mut self, limit: u32) -> Result<Vec<Outgoing>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM outgoing WHERE state = 0 ORDER BY place LIMIT ?")
+            .bind(i64::from(limit))
+            .fetch_all(self.sql())
+            .await
+            .map_err(failed("read the queue"))?;
+        rows.iter().map(read_outgoing).collect()
+    }
+
+    /// What the homeserver has and the hub has not reported.
+    pub async fn at_home(&mut self) -> Result<Vec<Outgoing>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM outgoing WHERE state = 1 ORDER BY place")
+            .fetch_all(self.sql())
+            .await
+            .map_err(failed("read what is under way"))?;
+        rows.iter().map(read_outgoing).collect()
+    }
+
+    /// The user's group was found: the message goes there.
+    pub async fn set_target_group(&mut self, id: &MessageId, group: &GroupId) -> Result<(), StoreError> {
+        let query = sqlx::query("UPDATE outgoing SET to_group = ? WHERE id = ?").bind(group.to_bytes());
+        self.change(query, id, "address a message").await
+    }
+
+    /// Keeps the ciphertext, in the transaction that saves the group; counts an attempt. Submit afterwards.
+    pub async fn set_encrypted(
+        &mut self,
+        id: &MessageId,
+        ciphertext: &[u8],
+        epoch: u64,
+    ) -> Result<(), StoreError> {
+        let query = sqlx::query(
+            "UPDATE outgoing SET ciphertext = ?, epoch = ?, attempts = attempts + 1 WHERE id = ?",
+        )
+        .bind(ciphertext.to_vec())
+        .bind(sql_number(epoch));
+        self.change(query, id, "keep a ciphertext").await
+    }
+
+    /// Durable at the homeserver. One that is at the hub already stays there.
+    pub async fn mark_at_home(&mut self, id: &MessageId, at: Timestamp) -> Result<(), StoreError> {
+        let query = sqlx::query("UPDATE outgoing SET state = 1, state_at = ? WHERE state <> 2 AND id = ?")
+            .bind(sql_time(at));
+        self.change(query, id, "note that a message was accepted").await
+    }
+
+    /// In the group's log (from the submit's answer, or met there): the ciphertext goes, the text stays.
+    pub async fn mark_at_hub(&mut self, id: &MessageId, at: Timestamp) -> Result<(), StoreError> {
+        let query = sqlx::query(
+            "UPDATE outgoing SET state = 2, state_at = ?, ciphertext = NULL, epoch = NULL, reason = ''
+             WHERE state <> 2 AND id = ?",
+        )
+        .bind(sql_time(at));
+        self.change(query, id, "note that a message is in the log").await
+    }
+
+    /// Queues it again under the same id: tried from `not_before` on, encrypted again if `reencrypt`.
+    pub async fn requeue(
+        &mut self,
+        id: &MessageId,
+        not_before: Timestamp,
+        reencrypt: bool,
+    ) -> Result<(), StoreError> {
+        let query = sqlx::query(
+            "UPDATE outgoing SET state = 0, not_before = ?1, reason = '',
+                 ciphertext = CASE WHEN ?2 THEN NULL ELSE ciphertext END,
+                 epoch = CASE WHEN ?2 THEN NULL ELSE epoch END
+             WHERE state <> 2 AND id = ?3",
+        )
+        .bind(sql_time(not_before))
+        .bind(reencrypt);
+        self.change(query, id, "queue a message again").await
+    }
+
+    /// Gives it up.
+    pub async fn mark_failed(&mut self, id: &MessageId, reason: &str) -> Result<(), StoreError> {
+        let query = sqlx::query(
+            "UPDATE outgoing SET state = 3, reason = ?, ciphertext = NULL, epoch = NULL WHERE state <> 2 AND id = ?",
+        )
+        .bind(reason.to_owned());
+        self.change(query, id, "give a message up").await
+    }
+
+    /// Runs an update whose last parameter is the message's id.
+    async fn change(
+        &mut self,
+        query: Query<'_, Sqlite, SqliteArguments>,
+        id: &MessageId,
+        what: &'static str,
+    ) -> Result<(), StoreError> {
+        query.bind(id.as_bytes().to_vec()).execute(self.sql()).await.map_err(failed(what))?;
+        Ok(())
+    }
+}
+
+fn read_outgoing(row: &SqliteRow) -> Result<Outgoing, StoreError> {
+    let columns = Columns { table: "outgoing", row };
+    let to_group = columns.take::<Option<&[u8]>>("to_group")?;
+    let target = match to_group {
+        Some(_) => Target::Group(columns.group("to_group")?),
+        None => Target::User(columns.text("to_user")?),
+    };
+    let state = match columns.number("state")? {
+        0 => OutgoingState::Queued,
+        1 => OutgoingState::AtHome { at: columns.time("state_at")? },
+        2 => OutgoingState::AtHub { at: columns.time("state_at")? },
+        3 => OutgoingState::Failed { reason: columns.take("reason")? },
+        _ => return Err(columns.damaged("state")),
+    };
+    let encrypted = match columns.take::<Option<Vec<u8>>>("ciphertext")? {
+        Some(ciphertext) => Some((ciphertext, columns.number("epoch")?)),
+        None => None,
+    };
+    Ok(Outgoing {
+        id: columns.message("id")?,
+        target,
+        to_user: columns.optional_text("to_user")?,
+        content: Content::decode(columns.take("content")?).map_err(|_| columns.damaged("content"))?,
+        state,
+        encrypted,
+        attempts: columns.small("attempts")?,
+        not_before: columns.time("not_before")?,
+    })
+}

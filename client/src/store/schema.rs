@@ -1,0 +1,163 @@
+//! The layout of the database, and the way from older layouts to it: forward only, one transaction each.
+
+use sqlx::SqliteConnection;
+
+use super::{StoreError, row::failed};
+
+/// Layout N is made by entry N − 1; each ends by saying its number. Never change one that was released.
+const LAYOUTS: &[&str] = &[FIRST];
+
+const FIRST: &str = "
+CREATE TABLE account (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    address TEXT NOT NULL,
+    server TEXT NOT NULL,
+    pin TEXT,
+    ca BLOB,
+    identity BLOB NOT NULL,
+    signature_secret BLOB NOT NULL,
+    suite INTEGER NOT NULL,
+    device TEXT NOT NULL,
+    signature_key BLOB NOT NULL,
+    certified_at INTEGER NOT NULL,
+    certificate BLOB NOT NULL,
+    CHECK ((pin IS NULL) <> (ca IS NULL))
+) STRICT;
+CREATE TABLE session (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    session BLOB NOT NULL,
+    token BLOB NOT NULL,
+    resumption_expires_at INTEGER NOT NULL,
+    session_expires_at INTEGER NOT NULL,
+    incarnation BLOB NOT NULL
+) STRICT;
+CREATE TABLE identities (
+    address TEXT PRIMARY KEY,
+    key BLOB NOT NULL,
+    since INTEGER NOT NULL,
+    pending BLOB,
+    pending_since INTEGER,
+    CHECK ((pending IS NULL) = (pending_since IS NULL))
+) STRICT;
+CREATE TABLE certificates (
+    device TEXT PRIMARY KEY,
+    address TEXT NOT NULL,
+    signature_key BLOB NOT NULL,
+    certified_at INTEGER NOT NULL,
+    signature BLOB NOT NULL
+) STRICT;
+CREATE INDEX certificates_of ON certificates (address);
+CREATE TABLE key_packages (
+    reference BLOB PRIMARY KEY,
+    last_resort INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    private BLOB NOT NULL,
+    key_package BLOB NOT NULL,
+    uploaded INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE groups (
+    id BLOB PRIMARY KEY,
+    name TEXT,
+    peer TEXT,
+    state INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    group_info BLOB,
+    ratchet_tree BLOB
+) STRICT;
+CREATE INDEX groups_with ON groups (peer);
+CREATE TABLE members (
+    group_id BLOB NOT NULL,
+    leaf INTEGER NOT NULL,
+    device TEXT NOT NULL,
+    signature_key BLOB NOT NULL,
+    PRIMARY KEY (group_id, leaf)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE mls_groups (
+    id INTEGER PRIMARY KEY,
+    group_id BLOB NOT NULL UNIQUE,
+    epoch INTEGER NOT NULL
+) STRICT;
+CREATE TABLE mls_values (
+    id INTEGER PRIMARY KEY,
+    mls_group INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    UNIQUE (mls_group, key)
+) STRICT;
+-- id = value * 2^32 + number of the chunk: one tree, in order, and an update touches one page.
+CREATE TABLE mls_chunks (
+    id INTEGER PRIMARY KEY,
+    bytes BLOB NOT NULL
+) STRICT;
+-- The mailbox is the feed with the empty id.
+CREATE TABLE positions (
+    feed BLOB PRIMARY KEY,
+    incarnation BLOB NOT NULL,
+    seq INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE messages (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    group_id BLOB NOT NULL,
+    sender TEXT NOT NULL,
+    id BLOB NOT NULL,
+    text TEXT NOT NULL,
+    sent_at INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    unread INTEGER NOT NULL DEFAULT 1,
+    UNIQUE (group_id, sender, id)
+) STRICT;
+CREATE INDEX messages_unread ON messages (place) WHERE unread = 1;
+CREATE TABLE outgoing (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
+    to_user TEXT,
+    to_group BLOB,
+    content BLOB NOT NULL,
+    state INTEGER NOT NULL,
+    state_at INTEGER NOT NULL,
+    reason TEXT NOT NULL DEFAULT '',
+    ciphertext BLOB,
+    epoch INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    not_before INTEGER NOT NULL DEFAULT 0,
+    CHECK (to_user IS NOT NULL OR to_group IS NOT NULL),
+    CHECK ((ciphertext IS NULL) = (epoch IS NULL))
+) STRICT;
+CREATE INDEX outgoing_open ON outgoing (state, place) WHERE state < 2;
+CREATE TABLE pending_commits (
+    group_id BLOB PRIMARY KEY,
+    id BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    commit_message BLOB NOT NULL,
+    group_info BLOB NOT NULL,
+    welcome BLOB NOT NULL,
+    signature BLOB NOT NULL,
+    purpose TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    accepted INTEGER NOT NULL
+) STRICT;
+PRAGMA user_version = 1;
+";
+
+/// Brings the database to the newest layout; one of a newer version is refused.
+pub(super) async fn migrate(sql: &mut SqliteConnection) -> Result<(), StoreError> {
+    let found: i64 = sqlx::query_scalar("PRAGMA user_version")
+        .fetch_one(&mut *sql)
+        .await
+        .map_err(failed("read its layout"))?;
+    let known = i64::try_from(LAYOUTS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    let missing = LAYOUTS.iter().skip(usize::try_from(found).unwrap_or(0));
+    for layout in missing {
+        let step = async {
+            sqlx::query("BEGIN IMMEDIATE").execute(&mut *sql).await?;
+            sqlx::raw_sql(*layout).execute(&mut *sql).await?;
+            sqlx::query("COMMIT").execute(&mut *sql).await
+        };
+        step.await.map_err(failed("change its layout"))?;
+    }
+    Ok(())
+}
