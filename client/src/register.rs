@@ -48,8 +48,12 @@ impl Client {
                 self.set_session(session);
                 self.stock_up().await
             }
-            Err(ClientError::Refused(refusal)) if again && refusal.is(ErrorCode::NameTaken) => {
-                self.login(address, server, password).await.map(drop)
+            Err(ClientError::Refused(refusal))
+                if again
+                    && (refusal.is(ErrorCode::NameTaken) || refusal.is(ErrorCode::RegistrationToken)) =>
+            {
+                // The name and the token may be taken by us, before a crash: then the password is right.
+                self.login(address, server, password).await.map(drop).map_err(|_| refusal.into())
             }
             Err(error) => Err(error),
         }

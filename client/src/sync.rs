@@ -17,7 +17,7 @@ use crate::{
     connect::POSITIONS,
     mls::{JoinError, welcome_references},
     store::Feed,
-    sync::batch::{Batch, Trees},
+    sync::batch::{Batch, Outcome, Trees},
     trust::Proof,
     wire::{Delivery, DeliveryBody, Position},
 };
@@ -63,24 +63,7 @@ impl Client {
     pub(crate) async fn process(&self, deliveries: &[Delivery]) -> Result<Progress, ClientError> {
         let trees = self.trees(deliveries).await?;
         let held = self.unproven_feeds(deliveries).await?;
-        let me = self.me()?;
-        let mut turn = self.turn().await;
-        let mut tx = self.inner.store.begin().await?;
-        let mut batch = Batch::new(&me, trees, held, self.now());
-        for delivery in deliveries {
-            batch.take(&mut turn, &mut tx, delivery).await?;
-        }
-        batch.save(&mut turn, &mut tx).await?;
-        tx.commit().await?;
-        turn.done();
-
-        let outcome = batch.outcome();
-        for group in &outcome.changed {
-            self.inner.proofs.borrow_mut().remove(group);
-        }
-        if outcome.messages > 0 {
-            self.inner.news.notify_waiters();
-        }
+        let outcome = self.store_batch(deliveries, trees, held).await?;
         let positions: Vec<_> =
             outcome.positions.into_iter().map(|(feed, cursor)| Position { feed, cursor }).collect();
         if !positions.is_empty() {
@@ -96,6 +79,34 @@ impl Client {
             self.inner.queued.notify_one();
         }
         Ok(outcome.progress)
+    }
+
+    /// Applies deliveries in one transaction; asks nobody.
+    async fn store_batch(
+        &self,
+        deliveries: &[Delivery],
+        trees: Trees,
+        unproven: BTreeSet<Feed>,
+    ) -> Result<Outcome, ClientError> {
+        let me = self.me()?;
+        let mut turn = self.turn().await;
+        let mut tx = self.inner.store.begin().await?;
+        let mut batch = Batch::new(&me, trees, unproven, self.now());
+        for delivery in deliveries {
+            batch.take(&mut turn, &mut tx, delivery).await?;
+        }
+        batch.save(&mut turn, &mut tx).await?;
+        tx.commit().await?;
+        turn.done();
+
+        let outcome = batch.outcome();
+        for group in &outcome.changed {
+            self.inner.proofs.borrow_mut().remove(group);
+        }
+        if outcome.messages > 0 {
+            self.inner.news.notify_waiters();
+        }
+        Ok(outcome)
     }
 
     /// The ratchet trees that invitations need: asked for before the transaction, which must not wait for anybody.
@@ -156,3 +167,6 @@ impl Client {
         Ok(unproven)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,249 @@
+//! The batches of a device without a homeserver: real MLS, a real store, deliveries made by hand.
+
+use std::collections::BTreeSet;
+
+use qpq_core::{
+    Address, Cursor, GroupId, Incarnation, MessageId, OsEntropy, Pin, Seq, Timestamp, opaque::Stretch,
+};
+use tempfile::TempDir;
+
+use super::batch::{Outcome, Trees};
+use crate::{
+    Client, Options, Server, Suite, Trust,
+    error::Refusal,
+    identity::Identity,
+    mls::{
+        Claimed, Content, Group, NewKeyPackage, StagedCommit, StockKind, new_key_package, verify_key_package,
+    },
+    store::{Feed, GroupRecord, GroupState, NewOutgoing, OutgoingState, StoreKey, Target, Unlock},
+    wire::{Delivery, DeliveryBody, Position},
+};
+
+/// A device with its home, and no homeserver.
+struct Somebody {
+    client: Client,
+    _home: TempDir,
+}
+
+impl Somebody {
+    async fn called(address: &str) -> Self {
+        let home = TempDir::new().unwrap();
+        let key = StoreKey::from_raw([7; 32]);
+        let options = Options { suite: Suite::Classical, stretch: Stretch::cheap(), ..Options::default() };
+        let client = Client::create(&home.path().join("home"), Unlock::Key(&key), options).await.unwrap();
+        let address: Address = address.parse().unwrap();
+        let server =
+            Server { address: "127.0.0.1:7443".parse().unwrap(), trust: Trust::Pin(Pin::of_spki(b"key")) };
+        let identity = Identity::generate(&mut OsEntropy::new().unwrap());
+        let account = client.new_account(&address, &server, &identity).unwrap();
+        client.keep_account(&account).await.unwrap();
+        Self { client, _home: home }
+    }
+
+    async fn key_package(&self) -> NewKeyPackage {
+        let me = self.client.me().unwrap();
+        let package =
+            new_key_package(&me.device, Suite::Classical, StockKind::OneTime, self.client.now()).unwrap();
+        let mut tx = self.client.inner.store.begin().await.unwrap();
+        tx.add_key_packages(std::slice::from_ref(&package)).await.unwrap();
+        tx.commit().await.unwrap();
+        package
+    }
+
+    /// Believes another's device, as if its domain had told about it.
+    async fn knows(&self, other: &Self) {
+        let certificate = other.client.me().unwrap().account.certificate.clone();
+        let mut tx = self.client.inner.store.begin().await.unwrap();
+        tx.save_certificates(&[certificate]).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    async fn takes(&self, deliveries: &[Delivery], trees: Trees) -> Outcome {
+        self.client.store_batch(deliveries, trees, BTreeSet::new()).await.unwrap()
+    }
+
+    async fn texts(&self) -> Vec<String> {
+        self.client.unread(100).await.unwrap().into_iter().map(|message| message.text).collect()
+    }
+}
+
+/// A conversation that alice has made, and everything that bob needs to be in it.
+struct Conversation {
+    id: GroupId,
+    alice: Group,
+    welcome: Delivery,
+    trees: Trees,
+}
+
+fn at(feed: Feed, seq: u64, body: DeliveryBody) -> Delivery {
+    let incarnation = Incarnation::from_slice(&[1; 16]).unwrap();
+    Delivery {
+        position: Position { feed, cursor: Cursor { incarnation, seq: Seq(seq) } },
+        stored_at: Timestamp::from_millis(1),
+        body,
+    }
+}
+
+fn id(n: u8) -> MessageId {
+    MessageId::from_bytes([n; 16])
+}
+
+async fn add(alice: &Somebody, group: &mut Group, whom: &Somebody) -> StagedCommit {
+    let package = whom.key_package().await;
+    let claimed = Claimed {
+        certificate: whom.client.me().unwrap().account.certificate.clone(),
+        key_package: package.key_package,
+    };
+    let verified = verify_key_package(&claimed, Suite::Classical, alice.client.now()).unwrap();
+    group.stage_add(&alice.client.me().unwrap().device, id(99), &[verified], &[]).unwrap()
+}
+
+async fn conversation(alice: &Somebody, bob: &Somebody) -> Conversation {
+    let me = alice.client.me().unwrap();
+    let group_id = GroupId::new([3; 16], 1, "alpha.test".parse().unwrap());
+    let (mut group, _) = Group::create(&me.device, &group_id, Suite::Classical, alice.client.now()).unwrap();
+    let staged = add(alice, &mut group, bob).await;
+    let commit = crate::mls::LogCommit {
+        id: &staged.id,
+        commit: &staged.commit,
+        sender: me.device.address(),
+        signature: &staged.signature,
+    };
+    group.apply_commit(&commit).unwrap();
+    let tree = group.export(&me.device).unwrap().ratchet_tree;
+    let welcome = DeliveryBody::Welcome {
+        group: group_id.clone(),
+        epoch: 1,
+        welcome: staged.welcome,
+        sender: me.device.address().clone(),
+        start: Seq(1),
+    };
+    Conversation {
+        trees: Trees::from([((group_id.clone(), 1), Ok(tree))]),
+        welcome: at(Feed::Mailbox, 1, welcome),
+        id: group_id,
+        alice: group,
+    }
+}
+
+impl Conversation {
+    fn says(&mut self, alice: &Somebody, seq: u64, text: &str) -> Delivery {
+        let me = alice.client.me().unwrap();
+        let content = Content::text(text, Timestamp::from_millis(5));
+        let message = self.alice.encrypt(&me.device, &content).unwrap();
+        let id = id(u8::try_from(seq).unwrap());
+        at(Feed::Group(self.id.clone()), seq, DeliveryBody::Application { id, message })
+    }
+}
+
+#[tokio::test]
+async fn an_invitation_leads_to_messages_and_each_is_shown_once() {
+    let (alice, bob) = (Somebody::called("alice@alpha.test").await, Somebody::called("bob@beta.test").await);
+    bob.knows(&alice).await;
+    let mut talk = conversation(&alice, &bob).await;
+    let (first, second) = (talk.says(&alice, 2, "one"), talk.says(&alice, 3, "two"));
+
+    let outcome = bob.takes(&[talk.welcome.clone()], talk.trees.clone()).await;
+    assert!(outcome.progress.again && outcome.positions.len() == 2);
+    let outcome = bob.takes(&[first.clone(), second.clone()], Trees::new()).await;
+    assert_eq!(outcome.messages, 2);
+    // The acknowledgement got lost: everything comes again, the invitation too.
+    let outcome = bob.takes(&[talk.welcome.clone(), first, second], talk.trees.clone()).await;
+    assert_eq!((outcome.messages, outcome.positions.len()), (0, 2));
+    assert_eq!(bob.texts().await, ["one", "two"]);
+    let groups = bob.client.groups().await.unwrap();
+    assert_eq!(groups.first().unwrap().peer, Some("alice@alpha.test".parse().unwrap()));
+    let last = bob.client.unread(10).await.unwrap().pop().unwrap();
+    bob.client.mark_shown(&last).await.unwrap();
+    assert!(bob.texts().await.is_empty());
+}
+
+#[tokio::test]
+async fn messages_wait_for_their_invitation() {
+    let (alice, bob) = (Somebody::called("alice@alpha.test").await, Somebody::called("bob@beta.test").await);
+    bob.knows(&alice).await;
+    let mut talk = conversation(&alice, &bob).await;
+    let early = talk.says(&alice, 2, "early");
+    let outcome = bob.takes(std::slice::from_ref(&early), Trees::new()).await;
+    assert!(outcome.progress.held && outcome.positions.is_empty());
+    // The tree can't be had at this moment: nothing is used up.
+    let outcome = bob.takes(&[talk.welcome.clone()], Trees::new()).await;
+    assert!(outcome.progress.held && outcome.positions.is_empty());
+    bob.takes(&[talk.welcome.clone(), early], talk.trees.clone()).await;
+    assert_eq!(bob.texts().await, ["early"]);
+}
+
+#[tokio::test]
+async fn nothing_is_shown_from_a_device_that_its_account_has_not_signed() {
+    let (alice, bob) = (Somebody::called("alice@alpha.test").await, Somebody::called("bob@beta.test").await);
+    let mut talk = conversation(&alice, &bob).await;
+    let message = talk.says(&alice, 2, "trust me");
+    bob.takes(&[talk.welcome.clone(), message], talk.trees.clone()).await;
+    assert!(bob.texts().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_that_is_not_stored_is_read_again() {
+    let (alice, bob) = (Somebody::called("alice@alpha.test").await, Somebody::called("bob@beta.test").await);
+    bob.knows(&alice).await;
+    let mut talk = conversation(&alice, &bob).await;
+    bob.takes(&[talk.welcome.clone()], talk.trees.clone()).await;
+    let message = talk.says(&alice, 2, "again");
+    {
+        // Decrypted, and then the call is cancelled before anything is stored.
+        let me = bob.client.me().unwrap();
+        let mut turn = bob.client.turn().await;
+        let mut tx = bob.client.inner.store.begin().await.unwrap();
+        let mut batch = super::batch::Batch::new(&me, Trees::new(), BTreeSet::new(), bob.client.now());
+        batch.take(&mut turn, &mut tx, &message).await.unwrap();
+        batch.save(&mut turn, &mut tx).await.unwrap();
+    }
+    assert!(bob.texts().await.is_empty());
+    bob.takes(&[message], Trees::new()).await;
+    assert_eq!(bob.texts().await, ["again"]);
+}
+
+#[tokio::test]
+async fn a_refused_message_is_encrypted_again_tried_later_or_given_up() {
+    let alice = Somebody::called("alice@alpha.test").await;
+    let group = GroupId::new([3; 16], 1, "alpha.test".parse().unwrap());
+    let mut tx = alice.client.inner.store.begin().await.unwrap();
+    tx.save_group_record(&GroupRecord {
+        id: group.clone(),
+        name: None,
+        peer: None,
+        state: GroupState::Active,
+        since: alice.client.now(),
+    })
+    .await
+    .unwrap();
+    for n in 1..=3 {
+        tx.enqueue(&NewOutgoing {
+            id: id(n),
+            target: Target::Group(group.clone()),
+            content: Content::text("hello", alice.client.now()),
+        })
+        .await
+        .unwrap();
+        tx.set_encrypted(&id(n), b"ciphertext", 1).await.unwrap();
+        tx.mark_at_home(&id(n), alice.client.now()).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let refused = |n: u8, number: u16, wait: Option<u64>| {
+        let code = qpq_core::ErrorCode::from_number(number);
+        let retry_after = wait.map(qpq_core::Millis);
+        let refusal = Refusal { number, code, text: String::from("no"), retry_after };
+        at(Feed::Mailbox, u64::from(n), DeliveryBody::Refused { group: group.clone(), id: id(n), refusal })
+    };
+    alice
+        .takes(&[refused(1, 402, None), refused(2, 301, Some(60_000)), refused(3, 401, None)], Trees::new())
+        .await;
+    let mut tx = alice.client.inner.store.begin().await.unwrap();
+    let again = tx.outgoing(&id(1)).await.unwrap().unwrap();
+    assert!(again.state == OutgoingState::Queued && again.encrypted.is_none());
+    let later = tx.outgoing(&id(2)).await.unwrap().unwrap();
+    assert!(later.state == OutgoingState::Queued && later.encrypted.is_some());
+    assert!(later.not_before > alice.client.now());
+    let gone = tx.outgoing(&id(3)).await.unwrap().unwrap();
+    assert!(matches!(gone.state, OutgoingState::Failed { .. }));
+}
