@@ -3,13 +3,14 @@
 use std::{cell::RefCell, collections::HashMap, path::Path, rc::Rc, sync::Arc};
 
 use qpq_core::{
-    Address, Clock, DeviceId, GroupId, IdentityKey, OsEntropy, Secret, SystemClock, Timestamp,
+    Address, Clock, DeviceId, GroupId, IdentityKey, MessageId, OsEntropy, Secret, SystemClock, Timestamp,
     opaque::Stretch,
 };
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::{
     ClientError,
+    error::Refusal,
     mls::{Device, Group, Suite},
     server::{Server, ServerAddress, Trust},
     session::Session,
@@ -59,6 +60,10 @@ pub(crate) struct Inner {
     pub(crate) looked_at: RefCell<HashMap<Address, Timestamp>>,
     /// What is known of the members of groups; emptied where members or keys change.
     pub(crate) proofs: RefCell<HashMap<GroupId, crate::trust::Proof>>,
+    /// Why messages that wait were not kept, in the homeserver's words.
+    pub(crate) refusals: RefCell<HashMap<MessageId, Refusal>>,
+    /// Why messages to these users wait.
+    pub(crate) reasons: RefCell<HashMap<Address, String>>,
     /// Held while a connection is made: a resumption token works once.
     pub(crate) connecting: Mutex<()>,
     /// Whether a task keeps the connection; then nobody else dials.
@@ -193,6 +198,8 @@ impl Client {
                 queued: Notify::new(),
                 looked_at: RefCell::default(),
                 proofs: RefCell::default(),
+                refusals: RefCell::default(),
+                reasons: RefCell::default(),
                 connecting: Mutex::default(),
                 live: std::cell::Cell::new(false),
                 password: RefCell::default(),

@@ -269,11 +269,10 @@ impl ClientError {
             | Self::Overloaded
             | Self::Contention { .. } => true,
             Self::Refused(refusal) | Self::User { refusal, .. } => {
+                // The numbers from 300 mean "later", whoever says so.
                 refusal.retry_after.is_some()
-                    || matches!(
-                        refusal.code,
-                        Some(ErrorCode::Draining | ErrorCode::NotStored | ErrorCode::Overloaded)
-                    )
+                    || (300..400).contains(&refusal.number)
+                    || refusal.is(ErrorCode::NotStored)
             }
             _ => false,
         }

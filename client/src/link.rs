@@ -26,6 +26,10 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 pub(crate) const CALL: Duration = Duration::from_secs(15);
 /// How long a call may take in which the own homeserver asks another domain (it gives up after 8 s itself).
 pub(crate) const FAR_CALL: Duration = Duration::from_secs(20);
+/// A call without an answer for so long raises the question whether anybody is there.
+const SLOW: Duration = Duration::from_secs(3);
+/// How long the homeserver may take to show that it is there.
+const PULSE: Duration = Duration::from_secs(3);
 /// How long saying goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -88,6 +92,36 @@ impl Link {
         let call = self.homeserver().info_request().send().promise;
         let response = within(CALL, "info", call).await?;
         wire::read_info(response.get()?.get_info()?)
+    }
+
+    /// Ends the connection unless the homeserver shows that it is there. One that was killed says no goodbye, and
+    /// QUIC alone would wait for a minute.
+    pub(crate) async fn feel_pulse(&self) -> Result<(), ClientError> {
+        match tokio::time::timeout(PULSE, self.homeserver().info_request().send().promise).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => {
+                self.connection.close(CloseCode::Deadline, "no answer");
+                Err(ClientError::Disconnected {
+                    reason: String::from("the homeserver does not answer any more"),
+                })
+            }
+        }
+    }
+
+    /// Waits for an answer, with a deadline; if it is slow, with a look whether the homeserver is there at all.
+    pub(crate) async fn answer<T>(
+        &self,
+        deadline: Duration,
+        what: &'static str,
+        call: impl Future<Output = Result<T, capnp::Error>>,
+    ) -> Result<T, ClientError> {
+        let mut call = std::pin::pin!(call);
+        if let Ok(answer) = tokio::time::timeout(SLOW, &mut call).await {
+            return Ok(answer?);
+        }
+        self.feel_pulse().await?;
+        within(deadline.saturating_sub(SLOW), what, call).await
     }
 
     pub(crate) const fn homeserver(&self) -> &homeserver::Client {

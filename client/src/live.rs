@@ -9,10 +9,13 @@ use crate::{
     Client, ClientError,
     connect::Backoff,
     inbox::{Inbox, Pushed},
+    session::Session,
 };
 
 /// How often what waits for somebody else (a peer that is down, a time to try again) is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How often the homeserver is asked whether it is there.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long before its end a session is left for the next one.
 const BEFORE_END: Millis = Millis::from_secs(60);
 
@@ -80,6 +83,7 @@ impl Client {
         tokio::select! {
             ended = self.receive(pushed) => ended,
             ended = self.keep_sending() => ended,
+            ended = heartbeat(&session) => ended,
             reason = session.link().closed() => Err(ClientError::Disconnected { reason }),
             () = tokio::time::sleep(left.to_duration()) => Ok(()),
         }
@@ -128,5 +132,12 @@ impl Client {
             }
             tokio::time::timeout(LOOK_AGAIN, self.inner.queued.notified()).await.ok();
         }
+    }
+}
+
+async fn heartbeat(session: &Session) -> Result<(), ClientError> {
+    loop {
+        tokio::time::sleep(HEARTBEAT).await;
+        session.link().feel_pulse().await?;
     }
 }

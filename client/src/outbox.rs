@@ -67,6 +67,7 @@ impl Client {
                 }
             }
             for user in &prepared.open {
+                self.inner.reasons.borrow_mut().remove(user);
                 if let Err(error) = self.open_direct(user).await {
                     if matches!(error, ClientError::Disconnected { .. }) {
                         return Err(error);
@@ -75,6 +76,7 @@ impl Client {
                     if !keep {
                         self.give_up(user, &error).await?;
                     }
+                    self.inner.reasons.borrow_mut().insert(user.clone(), error.to_string());
                     waiting.users.push((user.clone(), error.to_string()));
                 }
             }
@@ -216,6 +218,7 @@ impl Client {
         let mut tx = self.inner.store.begin().await?;
         let mut proofs = Vec::new();
         for (submit, answer) in submits.iter().zip(answers) {
+            self.inner.refusals.borrow_mut().remove(&submit.id);
             match answer {
                 Submitted::AtHub => tx.mark_at_hub(&submit.id, now).await?,
                 Submitted::AtHome => tx.mark_at_home(&submit.id, now).await?,
@@ -226,6 +229,7 @@ impl Client {
                         proofs.push(submit.group.clone());
                     }
                     settle_refusal(&mut tx, &submit.id, &refusal, now).await?;
+                    self.inner.refusals.borrow_mut().insert(submit.id, refusal);
                 }
             }
         }

@@ -78,10 +78,14 @@ impl Client {
         let waits = match (state, waits) {
             (SendState::Accepted, _) => None,
             (SendState::Queued, Some(error)) => Some(error.to_string()),
-            (SendState::Queued, None) if outgoing.not_before > self.now() => {
-                Some(format!("the homeserver asked to try again at {}", outgoing.not_before))
+            (SendState::Queued, None) => {
+                let refusal = self.inner.refusals.borrow().get(id).map(ToString::to_string);
+                let refusal = refusal.or_else(|| match &outgoing.target {
+                    Target::User(user) => self.inner.reasons.borrow().get(user).cloned(),
+                    Target::Group(_) => None,
+                });
+                Some(refusal.unwrap_or_else(|| String::from("something before it has to be settled first")))
             }
-            (SendState::Queued, None) => Some(String::from("something before it has to be settled first")),
         };
         let group = match outgoing.target {
             Target::Group(group) => Some(group),

@@ -109,7 +109,8 @@ impl Session {
 
     /// The account's devices.
     pub async fn device_list(&self) -> Result<Vec<DeviceRow>, ClientError> {
-        let response = within(CALL, "devices.list", self.devices.list_request().send().promise).await?;
+        let response =
+            self.link.answer(CALL, "devices.list", self.devices.list_request().send().promise).await?;
         let results = response.get()?;
         refused!(results);
         results.get_devices()?.iter().map(wire::read_device).collect()
@@ -119,7 +120,7 @@ impl Session {
     pub async fn device_revoke(&self, device: &DeviceId) -> Result<(), ClientError> {
         let mut request = self.devices.revoke_request();
         request.get().set_device(device.as_bytes());
-        let response = within(CALL, "devices.revoke", request.send().promise).await?;
+        let response = self.link.answer(CALL, "devices.revoke", request.send().promise).await?;
         refused!(response.get()?);
         Ok(())
     }
@@ -133,7 +134,7 @@ impl Session {
             item.set_key_package(&package.key_package);
             item.set_last_resort(package.last_resort);
         }
-        let response = within(CALL, "keyPackages.upload", request.send().promise).await?;
+        let response = self.link.answer(CALL, "keyPackages.upload", request.send().promise).await?;
         let results = response.get()?;
         refused!(results);
         Ok(wire::read_stock(results.get_stock()?))
@@ -141,8 +142,10 @@ impl Session {
 
     /// How many KeyPackages of this device are left.
     pub async fn stock(&self) -> Result<Stock, ClientError> {
-        let response =
-            within(CALL, "keyPackages.stock", self.key_packages.stock_request().send().promise).await?;
+        let response = self
+            .link
+            .answer(CALL, "keyPackages.stock", self.key_packages.stock_request().send().promise)
+            .await?;
         let results = response.get()?;
         refused!(results);
         Ok(wire::read_stock(results.get_stock()?))
@@ -163,7 +166,7 @@ impl Session {
         for (n, target) in (0..).zip(targets) {
             list.set(n, target.to_string());
         }
-        let response = within(FAR_CALL, "keyPackages.claim", request.send().promise).await?;
+        let response = self.link.answer(FAR_CALL, "keyPackages.claim", request.send().promise).await?;
         let results = response.get()?;
         refused!(results);
         let users: Vec<_> = results.get_users()?.iter().map(wire::read_claimed).collect::<Result<_, _>>()?;
@@ -178,7 +181,7 @@ impl Session {
         for (n, address) in (0..).zip(addresses) {
             list.set(n, address.to_string());
         }
-        let response = within(FAR_CALL, "directory.resolve", request.send().promise).await?;
+        let response = self.link.answer(FAR_CALL, "directory.resolve", request.send().promise).await?;
         let results = response.get()?;
         refused!(results);
         let users: Vec<_> = results.get_users()?.iter().map(wire::read_user).collect::<Result<_, _>>()?;
@@ -190,7 +193,7 @@ impl Session {
     pub async fn subscribe(&self, inbox: inbox::Client) -> Result<(), ClientError> {
         let mut request = self.mailbox.subscribe_request();
         request.get().set_inbox(inbox);
-        let response = within(CALL, "mailbox.subscribe", request.send().promise).await?;
+        let response = self.link.answer(CALL, "mailbox.subscribe", request.send().promise).await?;
         refused!(response.get()?);
         Ok(())
     }
@@ -204,7 +207,7 @@ impl Session {
         for (n, position) in (0..).zip(after) {
             wire::write_position(list.reborrow().get(n), position);
         }
-        let response = within(CALL, "mailbox.fetch", request.send().promise).await?;
+        let response = self.link.answer(CALL, "mailbox.fetch", request.send().promise).await?;
         let results = response.get()?;
         refused!(results);
         let deliveries =
@@ -219,7 +222,7 @@ impl Session {
         for (n, position) in (0..).zip(positions) {
             wire::write_position(list.reborrow().get(n), position);
         }
-        let response = within(CALL, "mailbox.acknowledge", request.send().promise).await?;
+        let response = self.link.answer(CALL, "mailbox.acknowledge", request.send().promise).await?;
         refused!(response.get()?);
         Ok(())
     }
@@ -231,7 +234,7 @@ impl Session {
         params.set_group(&group.to_bytes());
         params.set_group_info(&new.group_info);
         params.set_ratchet_tree(&new.ratchet_tree);
-        let response = within(CALL, "groups.create", request.send().promise).await?;
+        let response = self.link.answer(CALL, "groups.create", request.send().promise).await?;
         let results = response.get()?;
         refused!(results);
         wire::read_position(results.get_position()?)
@@ -248,7 +251,7 @@ impl Session {
         submit.set_group_info(&staged.group_info);
         submit.set_welcome(&staged.welcome);
         submit.set_signature(&staged.signature);
-        let response = within(FAR_CALL, "groups.commit", request.send().promise).await?;
+        let response = self.link.answer(FAR_CALL, "groups.commit", request.send().promise).await?;
         match response.get()?.get_answer()?.which() {
             Ok(commit_answer::Accepted(accepted)) => {
                 Ok(CommitVerdict::Accepted { seq: Seq(accepted?.get_seq()) })
@@ -269,7 +272,7 @@ impl Session {
             item.set_group(&message.group.to_bytes());
             item.set_message(&message.message);
         }
-        let response = within(CALL, "groups.submit", request.send().promise).await?;
+        let response = self.link.answer(CALL, "groups.submit", request.send().promise).await?;
         let results = response.get()?;
         refused!(results);
         let answers = results.get_answers()?.iter().map(read_submitted).collect::<Result<Vec<_>, _>>()?;
@@ -283,7 +286,7 @@ impl Session {
         let mut params = request.get();
         params.set_group(&group.to_bytes());
         params.set_epoch(epoch);
-        let response = within(FAR_CALL, "groups.tree", request.send().promise).await?;
+        let response = self.link.answer(FAR_CALL, "groups.tree", request.send().promise).await?;
         let results = response.get()?;
         refused!(results);
         Ok(results.get_tree()?.get_ratchet_tree()?.to_vec())
@@ -301,7 +304,7 @@ impl Session {
         params.set_group(&group.to_bytes());
         params.set_after(after.0);
         params.set_max_items(max);
-        let response = within(FAR_CALL, "groups.log", request.send().promise).await?;
+        let response = self.link.answer(FAR_CALL, "groups.log", request.send().promise).await?;
         let results = response.get()?;
         refused!(results);
         let deliveries =

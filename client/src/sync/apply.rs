@@ -194,7 +194,7 @@ impl Batch<'_> {
         if record.peer.is_some() && users.len() > 2 {
             tx.save_group_record(&GroupRecord { peer: None, ..record }).await?;
         }
-        Ok(if facts.added.is_empty() || facts.own { Step::Next } else { Step::NextThenHold })
+        Ok(if all_proven(tx, &facts.added).await? { Step::Next } else { Step::NextThenHold })
     }
 
     async fn welcome(
@@ -272,6 +272,10 @@ impl Batch<'_> {
         })
         .await?;
         tx.save_group(&mut group).await?;
+        if !all_proven(tx, &group.members()?).await? {
+            // Messages wait for a look at who is here.
+            self.unproven.insert(Feed::Group(id.clone()));
+        }
         turn.put(group);
         if start.seq > Seq::ZERO {
             self.advance(tx, &Feed::Group(id.clone()), start).await?;
@@ -333,6 +337,15 @@ pub(crate) async fn settle_refusal(
 /// A row of a group without MLS state here: it waits for the invitation, unless the group has ended.
 async fn missing(tx: &mut Tx<'_>, id: &GroupId) -> Result<Step, ClientError> {
     Ok(if tx.group(id).await?.is_some() { Step::Next } else { Step::Hold })
+}
+
+async fn all_proven(tx: &mut Tx<'_>, members: &[Member]) -> Result<bool, ClientError> {
+    for member in members {
+        if !is_proven(tx, member).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 async fn sent_by_proven(

@@ -51,15 +51,18 @@ async fn wait_and_print(
 ) -> anyhow::Result<Result<(), qpq_client::ClientError>> {
     let deadline = tokio::time::Instant::now() + wait;
     let live = client.go_live();
+    let mut printed_any = false;
     loop {
         let rest = deadline.saturating_duration_since(tokio::time::Instant::now());
         let any = !client.wait_unread(1, rest).await?.is_empty();
         print(client, format, left).await?;
+        printed_any |= any;
         if *left == 0 || !any || !limited {
             break;
         }
     }
-    let reached = client.session().map(drop);
+    // The connection may be lost at this very moment; that matters only if nothing came over it.
+    let reached = if printed_any { Ok(()) } else { client.session().map(drop) };
     drop(live);
     Ok(reached)
 }
