@@ -59,7 +59,7 @@ pub(crate) struct Inner {
     /// When the identity keys of users were last looked at by this process.
     pub(crate) looked_at: RefCell<HashMap<Address, Timestamp>>,
     /// What is known of the members of groups; emptied where members or keys change.
-    pub(crate) proofs: RefCell<HashMap<GroupId, crate::trust::Proof>>,
+    pub(crate) proofs: RefCell<HashMap<GroupId, (crate::trust::Proof, Timestamp)>>,
     /// Why messages that wait were not kept, in the homeserver's words.
     pub(crate) refusals: RefCell<HashMap<MessageId, Refusal>>,
     /// Why messages to these users wait.

@@ -59,6 +59,7 @@ impl Client {
     pub async fn flush(&self) -> Result<(), ClientError> {
         let _one_at_a_time = self.inner.outbox.lock().await;
         let mut waiting = Waiting::default();
+        let mut opened: HashSet<Address> = HashSet::new();
         loop {
             let prepared = self.prepare(&waiting).await?;
             for group in &prepared.prove {
@@ -68,6 +69,11 @@ impl Client {
             }
             for user in &prepared.open {
                 self.inner.reasons.borrow_mut().remove(user);
+                if !opened.insert(user.clone()) {
+                    // It was made a moment ago and still can't be used: not again and again.
+                    waiting.users.push((user.clone(), String::from("the conversation can't be used yet")));
+                    continue;
+                }
                 if let Err(error) = self.open_direct(user).await {
                     if matches!(error, ClientError::Disconnected { .. }) {
                         return Err(error);
@@ -175,7 +181,7 @@ impl Client {
         if let Some((message, _)) = &outgoing.encrypted {
             return Ok(Step::Ready(Submit { id: outgoing.id, group: id, message: message.clone() }));
         }
-        match self.inner.proofs.borrow().get(&id) {
+        match self.known_proof(&id) {
             None => return Ok(Step::Prove(id)),
             Some(Proof::Proven) => {}
             Some(Proof::Blocked | Proof::Unknown) => {

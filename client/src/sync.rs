@@ -160,7 +160,16 @@ impl Client {
             .collect();
         let mut unproven = BTreeSet::new();
         for group in groups {
-            if self.prove(&group).await? == Proof::Unknown {
+            let waits = match self.prove(&group).await? {
+                Proof::Proven => false,
+                Proof::Unknown => true,
+                // In a group the others go on; a conversation of two waits for the decision about the other's key.
+                Proof::Blocked => {
+                    let mut tx = self.inner.store.begin().await?;
+                    tx.group(&group).await?.is_some_and(|record| record.peer.is_some())
+                }
+            };
+            if waits {
                 unproven.insert(Feed::Group(group));
             }
         }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use qpq_core::{Address, GroupId, IdentityKey};
+use qpq_core::{Address, GroupId, IdentityKey, Millis};
 
 use crate::{
     Client, ClientError,
@@ -13,6 +13,9 @@ use crate::{
     store::{GroupState, IdentitySeen, Tx},
     wire::UserKeys,
 };
+
+/// After this time a group with an unproven member is looked at again: a directory may be behind.
+const BLOCKED: Millis = Millis::from_secs(30);
 
 /// What is known of a group's members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +77,8 @@ impl Client {
 
     /// Checks a group's members, asking their domains if need be; the answer is kept until members change.
     pub(crate) async fn prove(&self, group: &GroupId) -> Result<Proof, ClientError> {
-        if let Some(proof) = self.inner.proofs.borrow().get(group) {
-            return Ok(*proof);
+        if let Some(proof) = self.known_proof(group) {
+            return Ok(proof);
         }
         let mut unproven = self.unproven(group).await?;
         if !unproven.is_empty() {
@@ -109,8 +112,16 @@ impl Client {
         }
         let proof = if unproven.is_empty() { Proof::Proven } else { Proof::Blocked };
         self.note(group, proof, &unproven).await?;
-        self.inner.proofs.borrow_mut().insert(group.clone(), proof);
+        self.inner.proofs.borrow_mut().insert(group.clone(), (proof, self.now()));
         Ok(proof)
+    }
+
+    /// What the last look at a group's members said; that somebody is not proven holds for a while only.
+    pub(crate) fn known_proof(&self, group: &GroupId) -> Option<Proof> {
+        match self.inner.proofs.borrow().get(group) {
+            Some((Proof::Blocked, at)) if self.now().since(*at) > BLOCKED => None,
+            known => known.map(|(proof, _)| *proof),
+        }
     }
 
     /// The members whose device certificate is unknown, or names another key.
