@@ -1,7 +1,7 @@
 //! Cap'n Proto readers into domain types and back: parsed once, here, and nowhere else.
 //!
 //! What a homeserver says is foreign input. A value that leaves this module is well-formed; whether it is
-//! *true* (signatures, pins) is judged by [`crate::trust`].
+//! *true* (signatures, pins) is judged by `trust.rs`.
 
 mod deliveries;
 mod directory;

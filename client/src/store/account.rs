@@ -13,7 +13,7 @@ use crate::mls::{Device, Suite};
 pub enum ServerTrust {
     /// By the pin of its client CA.
     Pin(Pin),
-    /// By a CA certificate (DER).
+    /// By CA certificates (PEM, as the user gave them).
     Ca(Vec<u8>),
 }
 
