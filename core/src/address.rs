@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 use precis_core::profile::PrecisFastInvocation as _;
 use precis_profiles::UsernameCaseMapped;
 
-use crate::{DeviceId, Domain, DomainError};
+use crate::{DeviceId, Domain, DomainError, text_form::text_form};
 
 /// Why a text is not a user name or an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -136,18 +136,7 @@ impl fmt::Debug for Address {
     }
 }
 
-impl serde::Serialize for Address {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Address {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+text_form!(Address, DeviceAddress);
 
 /// One device of one account, as MLS credentials name it.
 ///
@@ -194,19 +183,6 @@ impl fmt::Display for DeviceAddress {
 impl fmt::Debug for DeviceAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-impl serde::Serialize for DeviceAddress {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for DeviceAddress {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

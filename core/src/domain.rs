@@ -2,6 +2,8 @@
 
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
+use crate::text_form::text_form;
+
 /// A domain: lower-case LDH labels (RFC 1123, section 2.1), at most 253 bytes, no trailing dot.
 ///
 /// Internationalised names come in their A-label form (`xn--…`, RFC 5890). Cloning is cheap.
@@ -97,18 +99,7 @@ impl Borrow<str> for Domain {
     }
 }
 
-impl serde::Serialize for Domain {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Domain {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+text_form!(Domain);
 
 #[cfg(test)]
 mod tests {

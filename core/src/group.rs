@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use data_encoding::HEXLOWER;
 
-use crate::{Domain, Entropy};
+use crate::{Domain, Entropy, text_form::text_form};
 
 /// An MLS group id (RFC 9420, section 8.1): 16 random bytes, the hub's term, the hub's domain.
 ///
@@ -101,18 +101,7 @@ impl fmt::Debug for GroupId {
     }
 }
 
-impl serde::Serialize for GroupId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for GroupId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+text_form!(GroupId);
 
 #[cfg(test)]
 mod tests {

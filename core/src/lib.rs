@@ -18,6 +18,7 @@ pub mod mls;
 pub mod opaque;
 mod pin;
 mod secret;
+mod text_form;
 mod time;
 
 pub use address::{Address, DeviceAddress, Localpart, NameError};

@@ -16,6 +16,8 @@ pub const MAILBOX_MESSAGES: u64 = 1_000;
 pub const SUBMITS_PER_MINUTE: u32 = 100;
 /// Devices per account.
 pub const DEVICES_PER_ACCOUNT: usize = 16;
+/// The longest KeyPackage that is accepted, in bytes: with X-Wing one has about 4 KiB.
+pub const KEY_PACKAGE_BYTES: usize = 16 * 1024;
 /// One-time KeyPackages kept per device.
 pub const KEY_PACKAGES_PER_DEVICE: usize = 200;
 /// Below this stock a device is asked to upload more KeyPackages.

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use data_encoding::BASE64URL_NOPAD;
 
-use crate::Digest;
+use crate::{Digest, text_form::text_form};
 
 /// SHA-256 over a DER `SubjectPublicKeyInfo` (RFC 7469, section 2.4), as text in base64url without padding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,18 +60,7 @@ impl fmt::Debug for Pin {
     }
 }
 
-impl serde::Serialize for Pin {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Pin {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+text_form!(Pin);
 
 #[cfg(test)]
 mod tests {
