@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod garbage;
+#[expect(dead_code, reason = "the service's tests use more of it")]
 mod member;
 
 use std::collections::BTreeMap;

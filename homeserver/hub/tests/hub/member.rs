@@ -57,7 +57,7 @@ impl Member {
             provider,
             signer,
             group: None,
-            identity: SigningKey::from_bytes(&[n; 32]),
+            identity: SigningKey::from_bytes(&OsEntropy::new().unwrap().bytes32()),
             suite,
             next_id: 0,
         }
@@ -227,6 +227,38 @@ impl Member {
         message.tls_serialize_detached().unwrap()
     }
 
+    /// Reads somebody else's application message.
+    pub(crate) fn hears(&mut self, message: &[u8]) -> String {
+        let message = MlsMessageIn::tls_deserialize_exact_bytes(message).unwrap();
+        let group = self.group.as_mut().unwrap();
+        let processed =
+            group.process_message(&self.provider, message.try_into_protocol_message().unwrap()).unwrap();
+        let ProcessedMessageContent::ApplicationMessage(text) = processed.into_content() else {
+            panic!("not an application message")
+        };
+        String::from_utf8(text.into_bytes()).unwrap()
+    }
+
+    /// Another device of the same account.
+    pub(crate) fn sibling(&self, user: &str, n: u8) -> Self {
+        Self { identity: self.identity.clone(), ..Self::new(user, n, self.suite) }
+    }
+
+    /// Forgets the group.
+    pub(crate) fn leave(&mut self) {
+        let mut group = self.group.take().unwrap();
+        group.delete(self.provider.storage()).unwrap();
+    }
+
+    pub(crate) fn identity_key(&self) -> IdentityKey {
+        IdentityKey::from_bytes(self.identity.verifying_key().to_bytes())
+    }
+
+    pub(crate) fn certificate(&self) -> DeviceCertificate {
+        let key = SignatureKey::from_slice(self.signer.public()).unwrap();
+        DeviceCertificate::issue(&self.identity, self.device.clone(), key, Timestamp::from_millis(1))
+    }
+
     pub(crate) fn signature_key(&self) -> SignatureKey {
         SignatureKey::from_slice(self.signer.public()).unwrap()
     }
@@ -242,11 +274,7 @@ fn signer() -> (SignatureKeyPair, SigningKey) {
 pub(crate) fn certified(members: &[&Member]) -> Certified {
     let mut certified = Certified::default();
     for member in members {
-        let now = Timestamp::from_millis(1);
-        let key = SignatureKey::from_slice(member.signer.public()).unwrap();
-        let certificate = DeviceCertificate::issue(&member.identity, member.device.clone(), key, now);
-        let identity = IdentityKey::from_bytes(member.identity.verifying_key().to_bytes());
-        certified.learn(&identity, &certificate).unwrap();
+        certified.learn(&member.identity_key(), &member.certificate()).unwrap();
     }
     certified
 }
