@@ -1,7 +1,7 @@
 //! A domain on loopback for a suite that is not written in Rust: alice, who gets a resumption token for a device of
 //! hers, and bob, who talks to her.
 //!
-//! Prints one JSON object {server, domain, pin, token_file}. Then each line on standard input makes bob say it to
+//! Prints one JSON object `{server, domain, pin, token_file}`. Then each line on standard input makes bob say it to
 //! alice, and the end of the input ends the world.
 
 #![expect(clippy::future_not_send, reason = "Cap'n Proto capabilities live on one thread")]
