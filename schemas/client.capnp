@@ -28,9 +28,10 @@ interface Homeserver {
   # Begins a login. `request` is an OPAQUE KE1, `response` the KE2 (RFC 9807, section 6.1). An unknown
   # user is answered like a known one. Failures: 100, 300.
 
-  resume @3 (token :Data) -> (session :Session, grant :SessionGrant, failure :Failure);
-  # Opens a session with a resumption token, which is thereby used up; the grant holds the next one.
-  # Failures: 201, 202.
+  resume @3 (token :Data, next :Data) -> (session :Session, grant :SessionGrant, failure :Failure);
+  # Opens a session with a resumption token, which is thereby used up; the grant holds the next one. A client that
+  # persists 32 random bytes and offers them as `next` gets these as its next token, so an answer lost with a
+  # crash costs nothing: it resumes with `next`. Empty: the server draws it. Failures: 100, 201, 202.
 }
 
 struct DomainInfo {

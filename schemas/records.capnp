@@ -47,9 +47,11 @@ struct GroupWelcome {
 }
 
 struct SubmitRefused {
-  # Kind 4: tells the origin of a groupSubmit that its message is in no log, and why.
+  # Kind 4: tells the origin of a groupSubmit that its message is in no log, and why; or the hub that a member's
+  # domain could not take an entry.
   group @0 :Data;
   sender @1 :Text;
+  # The submitting device's address; absent from a member's domain, which can't know it: the hub does.
   failure @2 :Failure;
 }
 

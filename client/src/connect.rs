@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use qpq_core::{Address, ErrorCode, limits::PROTOCOL_VERSION};
+use qpq_core::{Address, Entropy as _, ErrorCode, Secret, limits::PROTOCOL_VERSION};
 
 use crate::{
     Client, ClientError,
@@ -61,26 +61,51 @@ impl Client {
         }
     }
 
+    /// Resumes with the stored token. What shall follow it is stored first, so a crash between the homeserver's commit
+    /// and our own costs nothing: one of the two tokens works.
     async fn resume(&self) -> Result<(), ClientError> {
         let me = self.me()?;
         let logged_out = |reason: String| ClientError::LoggedOut { address: me.address().clone(), reason };
         let mut tx = self.inner.store.begin().await?;
         let kept = tx.session().await?;
         drop(tx);
-        let kept = kept.ok_or_else(|| logged_out(String::from("there is none")))?;
+        let mut kept = kept.ok_or_else(|| logged_out(String::from("there is none")))?;
         let link = Rc::new(Link::dial(&me.server, me.address().domain(), &self.inner.options.clock).await?);
-        let (session, grant) =
-            session::resume(link, kept.token.expose()).await.map_err(|error| match error {
-                ClientError::Refused(refusal)
+        loop {
+            let interrupted = kept.offered.is_some();
+            let next = match &kept.offered {
+                Some(next) => next.clone(),
+                None => self.offer_next(&mut kept).await?,
+            };
+            match session::resume(Rc::clone(&link), kept.token.expose(), next.expose()).await {
+                Ok((session, grant)) => {
+                    self.keep_grant(&grant).await?;
+                    self.set_session(session);
+                    return Ok(());
+                }
+                // The attempt before this one may have come through without our hearing of it.
+                Err(ClientError::Refused(refusal)) if interrupted && refusal.is(ErrorCode::Revoked) => {
+                    kept.token = next;
+                    kept.offered = None;
+                }
+                Err(ClientError::Refused(refusal))
                     if refusal.is(ErrorCode::SessionExpired) || refusal.is(ErrorCode::Revoked) =>
                 {
-                    logged_out(refusal.text)
+                    return Err(logged_out(refusal.text));
                 }
-                other => other,
-            })?;
-        self.keep_grant(&grant).await?;
-        self.set_session(session);
-        Ok(())
+                Err(other) => return Err(other),
+            }
+        }
+    }
+
+    /// Draws the token after this one, and stores it before anybody hears of it.
+    async fn offer_next(&self, kept: &mut SessionState) -> Result<Secret<[u8; 32]>, ClientError> {
+        let next = Secret::new(self.entropy()?.bytes32());
+        kept.offered = Some(next.clone());
+        let mut tx = self.inner.store.begin().await?;
+        tx.save_session(Some(kept)).await?;
+        tx.commit().await?;
+        Ok(next)
     }
 
     /// Stores the next resumption token: before anything else is done with the session.
@@ -90,6 +115,7 @@ impl Client {
         tx.save_session(Some(&SessionState {
             session: grant.session,
             token: grant.resumption_token.clone(),
+            offered: None,
             resumption_expires_at: grant.resumption_expires_at,
             session_expires_at: grant.session_expires_at,
             incarnation: grant.incarnation,

@@ -313,10 +313,15 @@ impl Session {
     }
 }
 
-/// Opens a session with a resumption token, which is thereby used up.
-pub(crate) async fn resume(link: Rc<Link>, token: &[u8]) -> Result<(Session, Grant), ClientError> {
+/// Opens a session with a resumption token, which is thereby used up; `next` will be the one after it.
+pub(crate) async fn resume(
+    link: Rc<Link>,
+    token: &[u8; 32],
+    next: &[u8; 32],
+) -> Result<(Session, Grant), ClientError> {
     let mut request = link.homeserver().resume_request();
     request.get().set_token(token);
+    request.get().set_next(next);
     let response = within(CALL, "resume", request.send().promise).await?;
     let results = response.get()?;
     refused!(results);

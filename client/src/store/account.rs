@@ -50,6 +50,8 @@ pub struct SessionState {
     pub session: SessionId,
     /// The next resumption token, single use.
     pub token: Secret<[u8; 32]>,
+    /// What a resumption under way offered as the token after it: if its answer got lost, this one works.
+    pub offered: Option<Secret<[u8; 32]>>,
     /// When the token stops working.
     pub resumption_expires_at: Timestamp,
     /// When the session's calls begin to fail.
@@ -109,6 +111,10 @@ impl Tx<'_> {
         Ok(Some(SessionState {
             session: SessionId::from_bytes(columns.bytes("session")?),
             token: columns.secret("token")?,
+            offered: columns
+                .take::<Option<Vec<u8>>>("offered")?
+                .map(|bytes| bytes.try_into().map(Secret::new).map_err(|_| columns.damaged("offered")))
+                .transpose()?,
             resumption_expires_at: columns.time("resumption_expires_at")?,
             session_expires_at: columns.time("session_expires_at")?,
             incarnation: incarnation.ok_or_else(|| columns.damaged("incarnation"))?,
@@ -119,9 +125,10 @@ impl Tx<'_> {
     pub async fn save_session(&mut self, session: Option<&SessionState>) -> Result<(), StoreError> {
         let query = match session {
             None => sqlx::query("DELETE FROM session"),
-            Some(session) => sqlx::query("INSERT OR REPLACE INTO session VALUES (1, ?, ?, ?, ?, ?)")
+            Some(session) => sqlx::query("INSERT OR REPLACE INTO session VALUES (1, ?, ?, ?, ?, ?, ?)")
                 .bind(session.session.as_bytes().as_slice())
                 .bind(session.token.expose().as_slice())
+                .bind(session.offered.as_ref().map(|token| token.expose().to_vec()))
                 .bind(sql_time(session.resumption_expires_at))
                 .bind(sql_time(session.session_expires_at))
                 .bind(session.incarnation.to_bytes().to_vec()),

@@ -27,6 +27,7 @@ CREATE TABLE session (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     session BLOB NOT NULL,
     token BLOB NOT NULL,
+    offered BLOB,
     resumption_expires_at INTEGER NOT NULL,
     session_expires_at INTEGER NOT NULL,
     incarnation BLOB NOT NULL

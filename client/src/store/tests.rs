@@ -121,6 +121,7 @@ async fn account_and_session_come_back_as_they_were() {
     let session = SessionState {
         session: SessionId::from_bytes([1; 16]),
         token: Secret::new([2; 32]),
+        offered: Some(Secret::new([3; 32])),
         resumption_expires_at: at(5),
         session_expires_at: at(6),
         incarnation: Incarnation::begin(at(9), &mut SeededEntropy::new(1)),
@@ -138,6 +139,7 @@ async fn account_and_session_come_back_as_they_were() {
     assert_eq!((read.identity.expose(), read.suite), (wrote.identity.expose(), wrote.suite));
     let read = tx.session().await.unwrap().unwrap();
     assert_eq!((read.session, read.token.expose()), (session.session, session.token.expose()));
+    assert_eq!(read.offered.map(|token| *token.expose()), Some([3; 32]));
     assert_eq!((read.incarnation, read.session_expires_at), (session.incarnation, at(6)));
     tx.save_session(None).await.unwrap();
     assert!(tx.session().await.unwrap().is_none());
