@@ -7,20 +7,65 @@
 //! Every use case stands on the [`Ground`]: domain, clock, entropy, storage, the group-commit [`Writer`] and the
 //! [`Wakes`] that tell sessions that something waits for them.
 
+mod accounts;
+mod actions;
+mod audit;
+mod by_domain;
+mod claim;
+mod delivery;
+mod devices;
+mod directory;
 mod exchange;
+#[cfg(test)]
+mod fixture;
 mod ground;
+mod groups;
+mod key_packages;
+mod login;
+mod mailbox;
+mod opaque_server;
 mod peer_calls;
+pub mod peering;
+mod rates;
 mod refusal;
+mod registration;
+pub mod relay;
+mod sessions;
 mod settings;
+mod tokens;
+mod upkeep;
+mod use_cases;
 mod wakes;
+pub mod wire;
 mod writer;
 
+pub use accounts::{AccountLine, AccountView, Accounts};
+pub use actions::{Action, Actions, Argument, DomainFacts, Need};
+pub use audit::Actor;
+pub use claim::{Challenge, DeviceClaim};
+pub use delivery::{Delivery, DeliveryBody, FeedPosition};
+pub use devices::{DeviceView, Devices};
+pub use directory::Directory;
 pub use exchange::{
     ClaimedPackage, ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, UserAnswer, UserKeys,
 };
 pub use ground::Ground;
+pub use groups::{ApplicationSubmit, Groups, SubmitAnswer, expire_messages};
+pub use key_packages::{KeyPackageUpload, KeyPackages};
+pub use login::{EnrolmentOffer, EnrolmentUnderWay, LoginUnderWay, Logins};
+pub use mailbox::{Feeder, Mailboxes, Page};
+pub use opaque_server::{OpaqueSetup, OpaqueSetupError};
 pub use peer_calls::{NoPeers, PeerCallError, PeerCalls, PeerHealth};
+pub use peering::{
+    AcceptedPeer, Confirmed, IssuedInvite, LinkCertificate, PeerView, Peering, PeeringIdentity, allowed_peer, protocol_state,
+};
+pub use rates::{DoorRates, SourceNetwork, SubmitRates};
 pub use refusal::{Answered, Refusal};
+pub use registration::{NewAccount, RegistrationOffer, RegistrationUnderWay, Registrations};
+pub use sessions::{LiveSessions, Opened, SessionEnd, SessionGrant, SessionHandle, SessionView, Sessions};
 pub use settings::{RegistrationPolicy, Settings};
+pub use tokens::{NewToken, Tokens};
+pub use upkeep::{Swept, UPKEEP_INTERVAL, Upkeep};
+pub use use_cases::UseCases;
 pub use wakes::{Subscription, Wakes};
 pub use writer::{Effects, WriteJob, Writer};

@@ -1,6 +1,7 @@
 //! What an admin may choose, already parsed: the homeserver reads it from its configuration before anything starts.
 
 use qpq_core::{Millis, limits};
+use qpq_delivery::rates::Rate;
 
 /// Who may make an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +27,18 @@ pub struct Settings {
     pub resumption_lifetime: Millis,
     /// How long a session lives before it must resume.
     pub session_lifetime: Millis,
-    /// One-time KeyPackages that one requester may take from one target before claims slow down.
+    /// Registrations and logins that one network may begin.
+    pub attempts_per_network: Rate,
+    /// Logins that may begin for one name.
+    pub logins_per_name: Rate,
+    /// One-time KeyPackages that one requester may take from one target before it gets only the last-resort one.
     pub claim_burst: u32,
     /// After the burst, one more claim in this time.
     pub claim_interval: Millis,
+    /// The same for all requesters of one other domain together.
+    pub claims_per_domain: Rate,
+    /// Addresses that one account, or one other domain, may ask the keys or KeyPackages of.
+    pub lookups: Rate,
     /// How long acknowledged outbox rows are kept.
     pub retain: Millis,
     /// How many bytes of them are kept for each peer.
@@ -45,8 +54,12 @@ impl Default for Settings {
             message_ttl: limits::MESSAGE_TTL,
             resumption_lifetime: limits::RESUMPTION_LIFETIME,
             session_lifetime: limits::SESSION_LIFETIME,
-            claim_burst: 6,
-            claim_interval: Millis::from_secs(600),
+            attempts_per_network: Rate { burst: 120, refill: Millis(500) },
+            logins_per_name: Rate { burst: 10, refill: Millis::from_secs(15) },
+            claim_burst: Rate::CLAIMS_PER_TARGET.burst,
+            claim_interval: Rate::CLAIMS_PER_TARGET.refill,
+            claims_per_domain: Rate { burst: 60, refill: Millis::from_secs(60) },
+            lookups: Rate { burst: 1_000, refill: Millis(60) },
             retain: limits::RETAIN,
             retain_bytes: limits::RETAIN_BYTES,
         }

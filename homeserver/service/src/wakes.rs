@@ -85,6 +85,12 @@ impl Subscription {
             self.slot.changed.notified().await;
         }
     }
+
+    /// What waits by now, without waiting for it; `None` once the subscription was replaced or ended.
+    pub fn woken_already(&self) -> Option<BTreeSet<Feed>> {
+        let mut state = lock(&self.slot.state);
+        if state.replaced { None } else { Some(std::mem::take(&mut state.feeds)) }
+    }
 }
 
 impl Drop for Subscription {

@@ -1,0 +1,125 @@
+//! `peer.*`: peering with other domains. These use cases write their audit rows themselves, for a peering is made
+//! together with what the other domain says.
+
+use qpq_core::{Domain, Millis};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Action, Actions, Argument, Call, info::json};
+use crate::{Answered, Refusal};
+
+/// How long an invite is valid if the admin says nothing.
+const LIFETIME: Millis = Millis::from_secs(3_600);
+
+const DOMAIN: Argument = Argument::required("domain", "the other domain");
+
+pub(super) const ACTIONS: &[Action] = &[
+    Action::new(
+        "peer.invite",
+        "Makes a peering token for another domain's admin and shows it once.",
+        &[
+            Argument::optional("domain", "the only domain that may use it"),
+            Argument::optional("any", "true: any domain may use it, and you confirm which one did"),
+            Argument::optional("expires_ms", "how long it is valid, in milliseconds; 1 hour if left out"),
+        ],
+        |actions, call| Box::pin(invite(actions, call)),
+    )
+    .audited("made a peering token"),
+    Action::new(
+        "peer.accept",
+        "Finishes a peering with the other admin's token, both ways.",
+        &[Argument::required("token", "the peering token: qpqinvite1.…")],
+        |actions, call| Box::pin(accept(actions, call)),
+    )
+    .audited("accepted a peering token"),
+    Action::new(
+        "peer.confirm",
+        "Lets a domain in that used a token made for any domain, after its fingerprint was compared.",
+        &[DOMAIN],
+        |actions, call| Box::pin(confirm(actions, call)),
+    )
+    .audited("confirmed a peer"),
+    Action::new("peer.list", "Lists the peers, by name, with their links and queues.", &[], |actions, _| {
+        Box::pin(list(actions))
+    }),
+    Action::new("peer.show", "Shows one peer.", &[DOMAIN], |actions, call| Box::pin(show(actions, call))),
+    Action::new(
+        "peer.remove",
+        "Ends a peering: its links end at once, and what waits for it is dropped.",
+        &[DOMAIN],
+        |actions, call| Box::pin(remove(actions, call)),
+    )
+    .audited("removed a peer"),
+    Action::new(
+        "peer.would-allow",
+        "Says whether a domain would be let in, and why.",
+        &[DOMAIN],
+        |actions, call| Box::pin(would_allow(actions, call)),
+    ),
+];
+
+#[derive(Deserialize)]
+struct Invite {
+    domain: Option<String>,
+    any: Option<bool>,
+    expires_ms: Option<u64>,
+}
+
+async fn invite(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
+    let Invite { domain, any, expires_ms } = call.arguments()?;
+    let bound_to = match (domain, any) {
+        (Some(domain), None | Some(false)) => Some(parsed(&domain)?),
+        (None, Some(true)) => None,
+        _ => return Err(Refusal::malformed("name the `domain` to invite, or set `any`: one of the two")),
+    };
+    json(&actions.peering.invite(bound_to, expires_ms.map_or(LIFETIME, Millis), call.actor).await?)
+}
+
+#[derive(Deserialize)]
+struct Accept {
+    token: String,
+}
+
+async fn accept(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
+    let Accept { token } = call.arguments()?;
+    json(&actions.peering.accept(token.trim(), call.actor).await?)
+}
+
+#[derive(Deserialize)]
+struct Target {
+    domain: String,
+}
+
+fn target(call: &mut Call<'_>) -> Answered<Domain> {
+    let Target { domain } = call.arguments()?;
+    parsed(&domain)
+}
+
+fn parsed(domain: &str) -> Answered<Domain> {
+    domain.parse().map_err(|error: qpq_core::DomainError| Refusal::malformed(error.to_string()))
+}
+
+async fn confirm(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
+    let domain = target(&mut call)?;
+    json(&actions.peering.confirm(&domain, call.actor).await?)
+}
+
+async fn list(actions: &Actions) -> Answered<Value> {
+    Ok(json!({ "peers": json(&actions.peering.list().await?)? }))
+}
+
+async fn show(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
+    let domain = target(&mut call)?;
+    json(&actions.peering.show(&domain).await?)
+}
+
+async fn remove(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
+    let domain = target(&mut call)?;
+    actions.peering.remove(&domain, call.actor).await?;
+    Ok(json!({ "removed": domain.as_str() }))
+}
+
+async fn would_allow(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
+    let domain = target(&mut call)?;
+    Ok(json!({ "answer": actions.peering.would_allow(&domain).await? }))
+}

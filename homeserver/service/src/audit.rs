@@ -1,0 +1,62 @@
+//! What admins did, written in the transaction that did it.
+
+use async_trait::async_trait;
+use qpq_core::RequestId;
+use qpq_storage::{AuditEntry, Stored, WriteTx};
+
+use crate::{Effects, Ground, WriteJob};
+
+/// Who performs an admin action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    name: String,
+}
+
+impl Actor {
+    /// A user of the machine on the admin socket.
+    pub fn uid(uid: u32) -> Self {
+        Self { name: format!("uid:{uid}") }
+    }
+
+    /// Its name in the audit log.
+    pub fn as_str(&self) -> &str {
+        &self.name
+    }
+
+    /// An entry about what this actor does now.
+    pub(crate) fn entry(&self, ground: &Ground, action: &str, target: String) -> AuditEntry {
+        AuditEntry {
+            at: ground.now(),
+            actor: self.name.clone(),
+            action: action.to_owned(),
+            target,
+            reason: String::new(),
+            request: ground.draw(RequestId::random),
+        }
+    }
+}
+
+/// A job and its audit row: both, or neither.
+pub(crate) struct Audited<J: WriteJob> {
+    pub(crate) job: J,
+    pub(crate) entry: AuditEntry,
+    /// Whether the job changed anything; what changed nothing leaves no row.
+    pub(crate) changed: fn(&J::Output) -> bool,
+}
+
+#[async_trait]
+impl<J: WriteJob> WriteJob for Audited<J> {
+    type Output = J::Output;
+
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<J::Output> {
+        let output = self.job.run(tx).await?;
+        if (self.changed)(&output) {
+            tx.audit_append(&self.entry).await?;
+        }
+        Ok(output)
+    }
+
+    fn effects(&mut self) -> Effects {
+        self.job.effects()
+    }
+}

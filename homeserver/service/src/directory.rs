@@ -1,0 +1,113 @@
+//! Who is who: the keys of users of any domain.
+
+use std::sync::Arc;
+
+use qpq_core::{AccountId, Address, Domain, ErrorCode};
+use qpq_storage::{PeerState, ReadTx};
+
+use crate::{
+    Answered, Ground, Groups, Refusal, SessionHandle, UserAnswer, UserKeys, accounts,
+    by_domain::{ask_all, bounded, shares},
+    rates::Throttle,
+};
+
+/// The use cases of the directory.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    ground: Arc<Ground>,
+    groups: Groups,
+    users: Arc<Throttle<AccountId>>,
+    peers: Arc<Throttle<Domain>>,
+}
+
+impl Directory {
+    /// On this ground; `groups` hears what homes say of their users' devices.
+    pub fn new(ground: Arc<Ground>, groups: Groups) -> Self {
+        let lookups = ground.settings().lookups;
+        Self {
+            ground,
+            groups,
+            users: Arc::new(Throttle::new(lookups)),
+            peers: Arc::new(Throttle::new(lookups)),
+        }
+    }
+
+    /// The keys of users of any domain, in the order asked.
+    pub async fn resolve(&self, session: &SessionHandle, addresses: &[Address]) -> Answered<Vec<UserAnswer>> {
+        let now = self.ground.now();
+        session.check(now)?;
+        bounded(addresses)?;
+        self.users.admit(&session.account(), count(addresses), now, "lookups")?;
+        let requester = &session.device().user;
+        let deadline = self.ground.interactive_deadline();
+        let ask = |domain: Domain, addresses: Vec<Address>| async move {
+            if domain == *self.ground.domain() {
+                return self.here(&addresses).await.map_err(crate::PeerCallError::Refused);
+            }
+            let answers = self.ground.peers().resolve_user(&domain, requester, &addresses, deadline).await?;
+            Ok(answers.into_iter().map(|answer| answer.and_then(believable)).collect())
+        };
+        let answers = ask_all(shares(addresses), ask, |keys: &UserKeys| &keys.address).await;
+        answers.iter().flatten().for_each(|keys| self.groups.learn(keys));
+        Ok(answers)
+    }
+
+    /// The keys of our users, for a user of a peer.
+    pub async fn resolve_for_peer(
+        &self,
+        origin: &Domain,
+        requester: &Address,
+        addresses: &[Address],
+    ) -> Answered<Vec<UserAnswer>> {
+        bounded(addresses)?;
+        admit_peer(self.ground.read().await?.as_mut(), origin, requester).await?;
+        self.peers.admit(origin, count(addresses), self.ground.now(), "lookups by your domain")?;
+        self.here(addresses).await
+    }
+
+    async fn here(&self, addresses: &[Address]) -> Answered<Vec<UserAnswer>> {
+        let mut tx = self.ground.read().await?;
+        let mut answers = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            let ours = address.domain() == self.ground.domain();
+            let account = if ours { tx.account_named(address.localpart()).await? } else { None };
+            answers.push(match account {
+                Some(account) => Ok(accounts::keys(address.clone(), &account, tx.as_mut()).await?),
+                None => Err((address.clone(), accounts::unknown(address))),
+            });
+        }
+        Ok(answers)
+    }
+}
+
+/// Whether a peer may ask about our users: it must be on the allow-list and speak for a user of its own.
+pub(crate) async fn admit_peer(tx: &mut dyn ReadTx, origin: &Domain, requester: &Address) -> Answered<()> {
+    let refused = |text: String| Err(Refusal::new(ErrorCode::PolicyRefused, text));
+    if requester.domain() != origin {
+        return refused(format!("`{requester}` is not a user of `{origin}`"));
+    }
+    match tx.peer(origin).await? {
+        Some(peer) if peer.state == PeerState::Allowed => Ok(()),
+        _ => refused(format!("`{origin}` is not a peer of this domain")),
+    }
+}
+
+/// A peer can say what it likes about its users, but not that another's key signed their devices.
+pub(crate) fn believable(keys: UserKeys) -> UserAnswer {
+    let own = |device: &qpq_core::DeviceCertificate| {
+        device.device.user == keys.address && device.verify(&keys.identity_key).is_ok()
+    };
+    if keys.devices.iter().all(own) {
+        return Ok(keys);
+    }
+    let text = format!("a device of `{}` isn't signed by its identity key", keys.address);
+    Err((keys.address, Refusal::new(ErrorCode::DeviceNotSigned, text)))
+}
+
+/// How many lookups a list is.
+pub(crate) fn count(addresses: &[Address]) -> u32 {
+    u32::try_from(addresses.len()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

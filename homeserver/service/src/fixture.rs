@@ -1,0 +1,241 @@
+//! A homeserver in memory with real OPAQUE clients, for the tests of use cases.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ed25519_dalek::{Signer, SigningKey};
+use opaque_ke::{
+    ClientLogin, ClientLoginFinishParameters, ClientRegistration, ClientRegistrationFinishParameters,
+    CredentialResponse, RegistrationResponse,
+};
+use qpq_core::{
+    Address, Clock, DeviceAddress, DeviceCertificate, DeviceId, Digest, Domain, Entropy, IdentityKey,
+    Incarnation, ManualClock, Millis, OsEntropy, Pin, SignatureKey, SystemClock, Timestamp, mls,
+    opaque::{Parties, Stretch, Suite, context},
+};
+use qpq_federation_proto::Policy;
+use qpq_hub::Engine;
+use qpq_storage::{Storage, Stored, WriteTx, memory::MemoryStorage};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    Actions, Answered, Challenge, DeviceClaim, DomainFacts, Ground, NewAccount, OpaqueSetup, Opened, Peering,
+    PeeringIdentity, RegistrationPolicy, Settings, SourceNetwork, UseCases, WriteJob, Writer,
+};
+
+/// One domain.
+pub(crate) struct Home {
+    pub(crate) ground: Arc<Ground>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) use_cases: UseCases,
+    pub(crate) actions: Actions,
+    tasks: TaskTracker,
+}
+
+impl Home {
+    /// `alpha.test`, where everybody may register.
+    pub(crate) fn open() -> Self {
+        Self::with(Settings { registration: RegistrationPolicy::Open, ..Settings::default() })
+    }
+
+    pub(crate) fn with(settings: Settings) -> Self {
+        // OpenMLS looks at the machine's clock when it judges a KeyPackage, so the test begins now.
+        let clock = Arc::new(ManualClock::at(SystemClock.now()));
+        let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+        let (writer, task) = Writer::new(Arc::clone(&storage));
+        let tasks = TaskTracker::new();
+        tasks.spawn(task);
+        let domain: Domain = "alpha.test".parse().unwrap();
+        let mut entropy = OsEntropy::new().unwrap();
+        let incarnation = Incarnation::begin(clock.now(), &mut entropy);
+        let shown: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        let ground =
+            Arc::new(Ground::new(domain, incarnation, settings, shown, Box::new(entropy), storage, writer));
+        let setup = OpaqueSetup::generate(&mut entropy);
+        let use_cases = UseCases::new(&ground, setup, Engine::new().unwrap());
+        let facts = DomainFacts {
+            domain: "alpha.test".to_owned(),
+            version: "0".to_owned(),
+            client_address: "127.0.0.1:7443".to_owned(),
+            federation_address: "127.0.0.1:7444".to_owned(),
+            client_pin: "pin".to_owned(),
+        };
+        let key = SigningKey::from_bytes(&entropy.bytes32());
+        let identity = PeeringIdentity {
+            policy: Policy::AllowListed,
+            address: "127.0.0.1:7444".parse().unwrap(),
+            ca_certificate: vec![1; 100],
+            pin: Pin::from_digest(Digest::ZERO),
+            key,
+        };
+        let actions = Actions::new(&use_cases, Peering::new(Arc::clone(&ground), identity), facts);
+        Self { ground, clock, use_cases, actions, tasks }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.ground.now()
+    }
+
+    pub(crate) fn wait(&self, span: Millis) {
+        self.clock.advance(span);
+    }
+
+    /// Registers a new person with the password "secret"; panics if that is refused.
+    pub(crate) async fn joins(&self, name: &str) -> (Person, Opened) {
+        let person = Person::new(name);
+        let opened = person.register(self, "").await.unwrap();
+        (person, opened)
+    }
+
+    /// Does something in a write transaction.
+    pub(crate) async fn writes<F>(&self, act: F)
+    where
+        F: for<'a> Fn(&'a mut dyn WriteTx) -> futures::future::BoxFuture<'a, Stored<()>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.ground.write(Act(act)).await.unwrap();
+    }
+
+    /// How many audit rows there are.
+    pub(crate) async fn audited(&self) -> Vec<String> {
+        let mut tx = self.ground.read().await.unwrap();
+        let rows = tx.audit_after(qpq_core::Seq::ZERO, 100).await.unwrap();
+        rows.into_iter()
+            .map(|(_, entry)| format!("{} {} {}", entry.actor, entry.action, entry.target))
+            .collect()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        self.tasks.close();
+    }
+}
+
+struct Act<F>(F);
+
+#[async_trait]
+impl<F> WriteJob for Act<F>
+where
+    F: for<'a> Fn(&'a mut dyn WriteTx) -> futures::future::BoxFuture<'a, Stored<()>> + Send + Sync + 'static,
+{
+    type Output = ();
+
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<()> {
+        (self.0)(tx).await
+    }
+}
+
+/// Where everybody in these tests calls from.
+pub(crate) fn network() -> SourceNetwork {
+    SourceNetwork::new("127.0.0.1")
+}
+
+/// Somebody with a password, an identity key and a device.
+#[derive(Clone)]
+pub(crate) struct Person {
+    pub(crate) address: Address,
+    pub(crate) password: Vec<u8>,
+    pub(crate) identity: SigningKey,
+    pub(crate) device: DeviceId,
+    pub(crate) key: SigningKey,
+}
+
+impl Person {
+    pub(crate) fn new(name: &str) -> Self {
+        let mut entropy = OsEntropy::new().unwrap();
+        Self {
+            address: format!("{name}@alpha.test").parse().unwrap(),
+            password: b"secret".to_vec(),
+            identity: SigningKey::from_bytes(&entropy.bytes32()),
+            device: DeviceId::random(&mut entropy),
+            key: SigningKey::from_bytes(&entropy.bytes32()),
+        }
+    }
+
+    /// The same person with another device.
+    pub(crate) fn with_new_device(&self) -> Self {
+        let other = Self::new("x");
+        Self { device: other.device, key: other.key, ..self.clone() }
+    }
+
+    pub(crate) fn identity_key(&self) -> IdentityKey {
+        IdentityKey::from_bytes(self.identity.verifying_key().to_bytes())
+    }
+
+    pub(crate) fn device_address(&self) -> DeviceAddress {
+        DeviceAddress { user: self.address.clone(), device: self.device }
+    }
+
+    pub(crate) fn certificate(&self) -> DeviceCertificate {
+        let key = SignatureKey::from_bytes(self.key.verifying_key().to_bytes());
+        DeviceCertificate::issue(&self.identity, self.device_address(), key, Timestamp::from_millis(7))
+    }
+
+    pub(crate) fn claim(&self, challenge: &Challenge) -> DeviceClaim {
+        let certificate = self.certificate();
+        let message = mls::enrol_signed_bytes(challenge.as_bytes(), &certificate.signature);
+        DeviceClaim { certificate, possession: self.key.sign(&message).to_bytes() }
+    }
+
+    pub(crate) async fn register(&self, home: &Home, token: &str) -> Answered<Opened> {
+        self.register_claiming(home, token, |challenge| self.claim(challenge)).await
+    }
+
+    pub(crate) async fn register_claiming(
+        &self,
+        home: &Home,
+        token: &str,
+        claim: impl FnOnce(&Challenge) -> DeviceClaim,
+    ) -> Answered<Opened> {
+        let mut rng = OsEntropy::new().unwrap();
+        let registrations = &home.use_cases.registrations;
+        let start = ClientRegistration::<Suite>::start(&mut rng, &self.password).unwrap();
+        let name = self.address.localpart().as_str();
+        let (begun, offer) = registrations.begin(&network(), name, token, &start.message.serialize()).await?;
+        let parties = Parties::of(&self.address);
+        let ksf = Stretch::cheap();
+        let params = ClientRegistrationFinishParameters::new(parties.identifiers(), Some(&ksf));
+        let response = RegistrationResponse::deserialize(&offer.response).unwrap();
+        let made = start.state.finish(&mut rng, &self.password, response, params).unwrap();
+        let new = NewAccount {
+            upload: made.message.serialize().to_vec(),
+            identity_key: self.identity_key(),
+            sealed_identity: vec![5; 48],
+            device: claim(&offer.challenge),
+        };
+        registrations.finish(begun, new).await
+    }
+
+    pub(crate) async fn log_in(&self, home: &Home) -> Answered<Opened> {
+        let logins = &home.use_cases.logins;
+        let mut rng = OsEntropy::new().unwrap();
+        let start = ClientLogin::<Suite>::start(&mut rng, &self.password).unwrap();
+        let (begun, response) =
+            logins.begin(&network(), &self.address.to_string(), &start.message.serialize()).await?;
+        let parties = Parties::of(&self.address);
+        let (ksf, context) = (Stretch::cheap(), context(self.address.domain()));
+        let params = ClientLoginFinishParameters::new(Some(&context), parties.identifiers(), Some(&ksf));
+        let response = CredentialResponse::deserialize(&response).unwrap();
+        // Who can't open the envelope sends something all the same: the server must say no.
+        let finalization = match start.state.finish(&mut rng, &self.password, response, params) {
+            Ok(end) => end.message.serialize().to_vec(),
+            Err(_) => vec![0; 64],
+        };
+        let (begun, offer) = logins.finish(begun, &finalization).await?;
+        assert_eq!(offer.identity_key, self.identity_key());
+        assert_eq!(offer.sealed_identity, vec![5; 48]);
+        logins.enrol(begun, self.claim(&offer.challenge)).await
+    }
+
+    /// The bytes of a KE1, to look at the answer to it.
+    pub(crate) fn ke1(&self) -> Vec<u8> {
+        ClientLogin::<Suite>::start(&mut OsEntropy::new().unwrap(), &self.password)
+            .unwrap()
+            .message
+            .serialize()
+            .to_vec()
+    }
+}

@@ -1,0 +1,203 @@
+//! Claiming: one KeyPackage of every device of a user, for adding them to a group.
+//!
+//! A claim is atomic and idempotent per (requester, group, target, nonce). Quotas never refuse: beyond them a
+//! requester gets the last-resort package, so that nobody can empty a stock and nobody is cut off by one who tries.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use async_trait::async_trait;
+use qpq_core::{Address, DeviceId, Domain, ErrorCode, GroupId, Timestamp};
+use qpq_delivery::key_packages::is_low;
+use qpq_storage::{Claim, Feed, Notice, Stored, WriteTx};
+
+use super::{KeyPackages, ends_after, renewal};
+use crate::{
+    Answered, ClaimedPackage, ClaimedUser, Effects, PeerCallError, Refusal, SessionHandle, UserKeys,
+    WriteJob, accounts,
+    by_domain::{ask_all, bounded, shares},
+    directory::{admit_peer, believable, count},
+};
+
+/// What one claim is for.
+#[derive(Clone, Debug)]
+struct Purpose {
+    requester: Address,
+    group: GroupId,
+    nonce: [u8; 16],
+    /// The device that asks, if it is ours: nobody adds itself.
+    except: Option<DeviceId>,
+}
+
+impl KeyPackages {
+    /// Claims KeyPackages of users of any domain, in the order asked.
+    pub async fn claim(
+        &self,
+        session: &SessionHandle,
+        group: &GroupId,
+        nonce: [u8; 16],
+        targets: &[Address],
+    ) -> Answered<Vec<ClaimedUser>> {
+        let now = self.ground.now();
+        session.check(now)?;
+        bounded(targets)?;
+        let device = session.device();
+        self.rates.users.admit(&device.user, count(targets), now, "KeyPackage claims")?;
+        let purpose = Purpose {
+            requester: device.user.clone(),
+            group: group.clone(),
+            nonce,
+            except: Some(device.device),
+        };
+        let (purpose, deadline) = (&purpose, self.ground.interactive_deadline());
+        let ask = |domain: Domain, targets: Vec<Address>| async move {
+            if domain == *self.ground.domain() {
+                return self.here(purpose.clone(), None, targets).await.map_err(PeerCallError::Refused);
+            }
+            let Purpose { requester, group, nonce, .. } = purpose;
+            let peers = self.ground.peers();
+            let claimed =
+                peers.fetch_key_packages(&domain, requester, group, nonce, &targets, deadline).await?;
+            Ok(claimed.into_iter().map(checked).collect())
+        };
+        let claimed =
+            ask_all(shares(targets), ask, |(keys, _): &(UserKeys, Vec<ClaimedPackage>)| &keys.address).await;
+        claimed.iter().flatten().for_each(|(keys, _)| self.groups.learn(keys));
+        Ok(claimed)
+    }
+
+    /// Claims KeyPackages of our users, for a user of a peer.
+    pub async fn claim_for_peer(
+        &self,
+        origin: &Domain,
+        requester: &Address,
+        group: &GroupId,
+        nonce: [u8; 16],
+        targets: &[Address],
+    ) -> Answered<Vec<ClaimedUser>> {
+        bounded(targets)?;
+        admit_peer(self.ground.read().await?.as_mut(), origin, requester).await?;
+        self.rates.peers.admit(
+            origin,
+            count(targets),
+            self.ground.now(),
+            "KeyPackage claims by your domain",
+        )?;
+        let purpose = Purpose { requester: requester.clone(), group: group.clone(), nonce, except: None };
+        self.here(purpose, Some(origin), targets.to_vec()).await
+    }
+
+    async fn here(
+        &self,
+        purpose: Purpose,
+        origin: Option<&Domain>,
+        targets: Vec<Address>,
+    ) -> Answered<Vec<ClaimedUser>> {
+        let now = self.ground.now();
+        let within_quota = |target: &Address| {
+            let per_target = self.rates.per_target.take(&(purpose.requester.clone(), target.clone()), 1, now);
+            let per_domain = origin.map(|o| self.rates.per_domain.take(&(o.clone(), target.clone()), 1, now));
+            per_target.is_ok() && per_domain.is_none_or(|taken| taken.is_ok())
+        };
+        let targets = targets.into_iter().map(|target| (within_quota(&target), target)).collect();
+        let domain = Arc::new(self.ground.domain().clone());
+        self.ground.write(ClaimAll { domain, purpose, targets, now, low: BTreeSet::new() }).await
+    }
+}
+
+/// What a peer answered about one of its users, if it can be believed.
+fn checked(claimed: ClaimedUser) -> ClaimedUser {
+    let (keys, mut packages) = claimed?;
+    let keys = believable(keys)?;
+    packages.retain(|package| keys.devices.iter().any(|device| device.device.device == package.device));
+    Ok((keys, packages))
+}
+
+struct ClaimAll {
+    domain: Arc<Domain>,
+    purpose: Purpose,
+    /// Whom, and whether the requester is within its quota.
+    targets: Vec<(bool, Address)>,
+    now: Timestamp,
+    low: BTreeSet<DeviceId>,
+}
+
+#[async_trait]
+impl WriteJob for ClaimAll {
+    type Output = Vec<ClaimedUser>;
+
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<Self::Output> {
+        self.low.clear();
+        let mut claimed = Vec::with_capacity(self.targets.len());
+        for (within_quota, target) in self.targets.clone() {
+            claimed.push(self.user(tx, &target, within_quota).await?);
+        }
+        Ok(claimed)
+    }
+
+    fn effects(&mut self) -> Effects {
+        let mut effects = Effects::default();
+        self.low.iter().for_each(|device| effects.wake(*device, Feed::Mailbox));
+        effects
+    }
+}
+
+impl ClaimAll {
+    async fn user(
+        &mut self,
+        tx: &mut dyn WriteTx,
+        target: &Address,
+        within_quota: bool,
+    ) -> Stored<ClaimedUser> {
+        let account =
+            if target.domain() == &*self.domain { tx.account_named(target.localpart()).await? } else { None };
+        let Some(account) = account else { return Ok(Err((target.clone(), accounts::unknown(target)))) };
+        let active = tx.devices(&account.id).await?.into_iter().filter(|device| device.revoked_at.is_none());
+        let devices: Vec<_> = active.map(|device| device.certificate).collect();
+        let keys = UserKeys { address: target.clone(), identity_key: account.identity_key, devices };
+        let wanted: Vec<DeviceId> = keys
+            .devices
+            .iter()
+            .map(|certificate| certificate.device.device)
+            .filter(|device| Some(*device) != self.purpose.except)
+            .collect();
+        let mut packages = Vec::new();
+        for device in &wanted {
+            packages.extend(self.device(tx, device, within_quota).await?);
+        }
+        if packages.is_empty() && !wanted.is_empty() {
+            let text =
+                format!("no device of `{target}` has a usable KeyPackage, ask again when one was online");
+            return Ok(Err((target.clone(), Refusal::new(ErrorCode::KeyPackagesExhausted, text))));
+        }
+        Ok(Ok((keys, packages)))
+    }
+
+    async fn device(
+        &mut self,
+        tx: &mut dyn WriteTx,
+        device: &DeviceId,
+        within_quota: bool,
+    ) -> Stored<Option<ClaimedPackage>> {
+        let ends_after = ends_after(self.now);
+        let claim = Claim {
+            requester: &self.purpose.requester,
+            group: &self.purpose.group,
+            nonce: &self.purpose.nonce,
+            device,
+            ends_after,
+            last_resort_only: !within_quota,
+            now: self.now,
+        };
+        let package = tx.key_package_claim(&claim).await?;
+        let stock = tx.key_package_stock(device, ends_after).await?;
+        if is_low(stock.one_time) {
+            let notice = Notice::KeyPackagesLow(renewal(stock));
+            self.low.extend(tx.mailbox_append(&[(*device, notice)], self.now).await?);
+        }
+        Ok(package.map(|package| ClaimedPackage {
+            device: package.device,
+            message: package.message,
+            last_resort: package.last_resort,
+        }))
+    }
+}

@@ -1,0 +1,222 @@
+//! Logging in: OPAQUE's three messages, then the device that presents itself. An unknown user is answered like a
+//! known one: the same bytes in number, after the same time at least.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use qpq_core::{AccountId, Address, ErrorCode, IdentityKey, limits};
+use qpq_storage::{Account, Device, DeviceEnrolled, Stored, WriteTx};
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    Answered, Challenge, DeviceClaim, DoorRates, Effects, Ground, OpaqueSetup, Opened, Refusal, Sessions,
+    SourceNetwork, WriteJob, opaque_server::OpaqueLogin, sessions::NewSession,
+};
+
+/// The use cases of logging in.
+#[derive(Clone, Debug)]
+pub struct Logins {
+    ground: Arc<Ground>,
+    setup: Arc<OpaqueSetup>,
+    sessions: Sessions,
+    rates: Arc<DoorRates>,
+}
+
+/// A login that waits for the client's proof.
+pub struct LoginUnderWay {
+    account: Option<Account>,
+    state: OpaqueLogin,
+}
+
+/// The password was right; which device is it?
+pub struct EnrolmentUnderWay {
+    account: AccountId,
+    address: Address,
+    identity_key: IdentityKey,
+    challenge: Challenge,
+}
+
+/// What a client gets that proved the password.
+#[derive(Clone)]
+pub struct EnrolmentOffer {
+    /// The account's identity key.
+    pub identity_key: IdentityKey,
+    /// The private identity key, as the client sealed it.
+    pub sealed_identity: Vec<u8>,
+    /// What the device signs.
+    pub challenge: Challenge,
+}
+
+impl Logins {
+    /// On this ground, with the domain's OPAQUE keys.
+    pub const fn new(
+        ground: Arc<Ground>,
+        setup: Arc<OpaqueSetup>,
+        sessions: Sessions,
+        rates: Arc<DoorRates>,
+    ) -> Self {
+        Self { ground, setup, sessions, rates }
+    }
+
+    /// Answers a KE1 with a KE2.
+    pub async fn begin(
+        &self,
+        from: &SourceNetwork,
+        address: &str,
+        request: &[u8],
+    ) -> Answered<(LoginUnderWay, Vec<u8>)> {
+        let floor = Floor::begin();
+        let answer = self.answer(from, address, request).await;
+        floor.reach().await;
+        answer
+    }
+
+    async fn answer(
+        &self,
+        from: &SourceNetwork,
+        address: &str,
+        request: &[u8],
+    ) -> Answered<(LoginUnderWay, Vec<u8>)> {
+        let address: Address = address.parse().map_err(|error| Refusal::malformed(format!("{error}")))?;
+        let ours = self.ground.domain();
+        if address.domain() != ours {
+            return Err(Refusal::malformed(format!(
+                "this is the homeserver of `{ours}`, not of `{}`",
+                address.domain()
+            )));
+        }
+        self.rates.login(from, address.localpart(), self.ground.now())?;
+        let account = self.ground.read().await?.account_named(address.localpart()).await?;
+        let record = account.as_ref().map(|account| account.opaque_record.as_slice());
+        let (state, response) = self.setup.credential_response(&self.ground, &address, record, request)?;
+        Ok((LoginUnderWay { account, state }, response))
+    }
+
+    /// Checks a KE3.
+    pub async fn finish(
+        &self,
+        begun: LoginUnderWay,
+        finalization: &[u8],
+    ) -> Answered<(EnrolmentUnderWay, EnrolmentOffer)> {
+        let floor = Floor::begin();
+        let proven = begun.state.proves(finalization);
+        floor.reach().await;
+        let Some(account) = begun.account.filter(|_| proven) else {
+            return Err(Refusal::new(ErrorCode::LoginFailed, "wrong name or password"));
+        };
+        let challenge = Challenge::draw(&self.ground);
+        let address = Address::new(account.localpart, self.ground.domain().clone());
+        let identity_key = account.identity_key;
+        Ok((
+            EnrolmentUnderWay { account: account.id, address, identity_key, challenge },
+            EnrolmentOffer { identity_key, sealed_identity: account.sealed_identity, challenge },
+        ))
+    }
+
+    /// Adds the device to the account, or finds it again, and opens a session.
+    pub async fn enrol(&self, begun: EnrolmentUnderWay, claim: DeviceClaim) -> Answered<Opened> {
+        claim.check(&begun.address, &begun.identity_key, &begun.challenge)?;
+        let now = self.ground.now();
+        let device = Device {
+            account: begun.account,
+            certificate: claim.certificate,
+            enrolled_at: now,
+            last_seen_at: now,
+            revoked_at: None,
+        };
+        let session = self.sessions.prepare(begun.account, &device.certificate.device, now);
+        let (handle, secret, until) =
+            (session.handle.clone(), session.token.clone(), session.row.resumable_until);
+        let job = Enrol { sessions: self.sessions.clone(), device, session, done: false };
+        match self.ground.write(job).await? {
+            Outcome::Enrolled => Ok(self.sessions.opened(handle, secret, until)),
+            Outcome::AccountGone => Err(Refusal::new(ErrorCode::LoginFailed, "wrong name or password")),
+            Outcome::Refused(DeviceEnrolled::TooMany) => Err(Refusal::new(
+                ErrorCode::TooManyDevices,
+                format!("the account has {} devices already, revoke one first", limits::DEVICES_PER_ACCOUNT),
+            )),
+            Outcome::Refused(DeviceEnrolled::Revoked) => Err(Refusal::new(
+                ErrorCode::Revoked,
+                "this device was revoked for good: log in as a new device",
+            )),
+            Outcome::Refused(_) => {
+                Err(Refusal::malformed("the device id is in use with another key, choose a random one"))
+            }
+        }
+    }
+}
+
+/// A time before which nobody hears an answer, so that it says nothing about the name.
+struct Floor(Instant);
+
+impl Floor {
+    fn begin() -> Self {
+        Self(Instant::now() + limits::LOGIN_FLOOR.to_duration())
+    }
+
+    async fn reach(self) {
+        sleep_until(self.0).await;
+    }
+}
+
+impl fmt::Debug for LoginUnderWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginUnderWay").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for EnrolmentUnderWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnrolmentUnderWay").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for EnrolmentOffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnrolmentOffer").finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Enrolled,
+    AccountGone,
+    Refused(DeviceEnrolled),
+}
+
+struct Enrol {
+    sessions: Sessions,
+    device: Device,
+    session: NewSession,
+    done: bool,
+}
+
+#[async_trait]
+impl WriteJob for Enrol {
+    type Output = Outcome;
+
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<Outcome> {
+        self.done = false;
+        // It may have been deleted since the password was asked for.
+        if tx.account(&self.device.account).await?.is_none() {
+            return Ok(Outcome::AccountGone);
+        }
+        match tx.device_enrol(&self.device, limits::DEVICES_PER_ACCOUNT).await? {
+            DeviceEnrolled::New | DeviceEnrolled::Known => {}
+            refused => return Ok(Outcome::Refused(refused)),
+        }
+        tx.session_open(&self.session.row, &self.session.token_hash).await?;
+        self.done = true;
+        Ok(Outcome::Enrolled)
+    }
+
+    fn effects(&mut self) -> Effects {
+        if self.done {
+            self.sessions.live().hold(&self.session.handle);
+        }
+        Effects::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! All use cases of users and admins on one ground: what the edges are built on.
+
+use std::sync::Arc;
+
+use qpq_hub::Engine;
+
+use crate::{
+    Accounts, Devices, Directory, DoorRates, Ground, Groups, KeyPackages, Logins, Mailboxes, OpaqueSetup,
+    Registrations, Sessions, SubmitRates, Tokens,
+};
+
+/// One of each; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct UseCases {
+    /// What they stand on.
+    pub ground: Arc<Ground>,
+    /// Making accounts.
+    pub registrations: Registrations,
+    /// Logging in.
+    pub logins: Logins,
+    /// Resuming, listing, revoking sessions; the live ones.
+    pub sessions: Sessions,
+    /// Accounts.
+    pub accounts: Accounts,
+    /// Devices.
+    pub devices: Devices,
+    /// Registration tokens.
+    pub tokens: Tokens,
+    /// KeyPackages.
+    pub key_packages: KeyPackages,
+    /// The directory.
+    pub directory: Directory,
+    /// Mailboxes.
+    pub mailboxes: Mailboxes,
+    /// Groups.
+    pub groups: Groups,
+}
+
+impl UseCases {
+    /// Puts them together. `setup` are the domain's OPAQUE keys, `engine` reads KeyPackages.
+    pub fn new(ground: &Arc<Ground>, setup: OpaqueSetup, engine: Engine) -> Self {
+        let settings = ground.settings();
+        let ground = || Arc::clone(ground);
+        let setup = Arc::new(setup);
+        let doors = Arc::new(DoorRates::new(settings.attempts_per_network, settings.logins_per_name));
+        let sessions = Sessions::new(ground());
+        let submits = Arc::new(SubmitRates::per_minute(settings.submits_per_minute));
+        let groups = Groups::new(ground(), engine.clone(), submits);
+        Self {
+            registrations: Registrations::new(
+                ground(),
+                Arc::clone(&setup),
+                sessions.clone(),
+                Arc::clone(&doors),
+            ),
+            logins: Logins::new(ground(), setup, sessions.clone(), doors),
+            accounts: Accounts::new(ground(), sessions.clone()),
+            devices: Devices::new(ground(), sessions.clone()),
+            tokens: Tokens::new(ground()),
+            key_packages: KeyPackages::new(ground(), engine, groups.clone()),
+            directory: Directory::new(ground(), groups.clone()),
+            mailboxes: Mailboxes::new(ground()),
+            groups,
+            ground: ground(),
+            sessions,
+        }
+    }
+}
