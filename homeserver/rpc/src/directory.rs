@@ -1,0 +1,37 @@
+//! `Directory`: who is who, in any domain.
+
+use std::rc::Rc;
+
+use qpq_schemas::client_capnp::directory;
+use qpq_service::wire;
+use tracing::info_span;
+
+use crate::{
+    call::{or_fail, read},
+    session::Live,
+};
+
+pub(crate) struct DirectoryServer(Rc<Live>);
+
+impl DirectoryServer {
+    pub(crate) const fn new(live: Rc<Live>) -> Self {
+        Self(live)
+    }
+}
+
+impl directory::Server for DirectoryServer {
+    async fn resolve(
+        self: Rc<Self>,
+        params: directory::ResolveParams,
+        mut results: directory::ResolveResults,
+    ) -> capnp::Result<()> {
+        let live = &self.0;
+        let work = async {
+            let addresses = wire::addresses("addresses", read!(params)?.get_addresses())?;
+            live.cases().directory.resolve(&live.handle, &addresses).await
+        };
+        let users = or_fail!(live.answer(info_span!("rpc.directory.resolve"), work).await?, results);
+        wire::write_users(&users, results.get().init_users(wire::length(users.len())));
+        Ok(())
+    }
+}
