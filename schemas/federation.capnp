@@ -60,7 +60,7 @@ interface Link {
   resolveUser @2 (requester :Text, addresses :List(Text)) -> (users :List(UserKeys), failure :Failure);
   # The keys of the callee's users.
 
-  federationHealth @3 () -> (health :FederationHealth);
+  federationHealth @3 () -> (health :FederationHealth, failure :Failure);
   # What the callee thinks of the caller.
 
   groupCommit @4 (sender :Text, submit :CommitSubmit) -> (answer :CommitAnswer);

@@ -1,0 +1,152 @@
+//! The calls on a link, from values to values.
+
+use std::time::Duration;
+
+use qpq_core::{Address, DeviceAddress, GroupId};
+use qpq_federation_proto::{Batch, SignedHeader, StreamAnswer, StreamId};
+use qpq_schemas::{common_capnp::failure, federation_capnp::link};
+use qpq_service::{
+    ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, UserAnswer,
+    wire::{
+        bounded, length, read_claimed, read_commit_answer, read_failure, read_tree, read_user, unreadable,
+        write_commit,
+    },
+};
+
+use crate::{
+    link::{CallError, LinkHandle},
+    wire,
+};
+
+type Called<T> = Result<T, CallError>;
+
+impl LinkHandle {
+    /// Hands over rows.
+    pub(crate) async fn relay(
+        &self,
+        deadline: Duration,
+        header: SignedHeader,
+        batches: Vec<Batch>,
+    ) -> Called<Vec<(StreamId, StreamAnswer)>> {
+        self.call(deadline, move |link| async move {
+            let mut request = link.relay_enqueue_request();
+            let mut params = request.get();
+            wire::write_header(&header, params.reborrow().init_header());
+            wire::write_batches(&batches, params.init_batches(length(batches.len())));
+            drop(batches);
+            let response = request.send().promise.await?;
+            let results = response.get()?;
+            refused(results.has_failure(), || results.get_failure())?;
+            Ok(wire::read_answers(results.get_answers()?)?)
+        })
+        .await
+    }
+
+    /// The keys of its users.
+    pub(crate) async fn resolve(
+        &self,
+        deadline: Duration,
+        requester: Address,
+        addresses: Vec<Address>,
+    ) -> Called<Vec<UserAnswer>> {
+        self.call(deadline, move |link| async move {
+            let mut request = link.resolve_user_request();
+            let mut params = request.get();
+            params.set_requester(requester.to_string());
+            write_addresses(&addresses, params.init_addresses(length(addresses.len())));
+            let response = request.send().promise.await?;
+            let results = response.get()?;
+            refused(results.has_failure(), || results.get_failure())?;
+            let users = results.get_users()?;
+            bounded("users", users.len())?;
+            Ok(users.iter().map(read_user).collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// KeyPackages of its users.
+    pub(crate) async fn claim(
+        &self,
+        deadline: Duration,
+        requester: Address,
+        group: GroupId,
+        nonce: [u8; 16],
+        targets: Vec<Address>,
+    ) -> Called<Vec<ClaimedUser>> {
+        self.call(deadline, move |link| async move {
+            let mut request = link.proxy_fetch_key_packages_request();
+            let mut params = request.get();
+            params.set_requester(requester.to_string());
+            params.set_group(&group.to_bytes());
+            params.set_nonce(&nonce);
+            write_addresses(&targets, params.init_targets(length(targets.len())));
+            let response = request.send().promise.await?;
+            let results = response.get()?;
+            refused(results.has_failure(), || results.get_failure())?;
+            Ok(read_claimed(results.get_users()?)?)
+        })
+        .await
+    }
+
+    /// Offers a commit to it as the hub.
+    pub(crate) async fn commit(
+        &self,
+        deadline: Duration,
+        sender: DeviceAddress,
+        submit: CommitSubmit,
+    ) -> Called<CommitAnswer> {
+        self.call(deadline, move |link| async move {
+            let mut request = link.group_commit_request();
+            let mut params = request.get();
+            params.set_sender(sender.to_string());
+            write_commit(&submit, params.init_submit());
+            let response = request.send().promise.await?;
+            Ok(read_commit_answer(response.get()?.get_answer()?)?)
+        })
+        .await
+    }
+
+    /// Asks it as the hub for a tree.
+    pub(crate) async fn tree(
+        &self,
+        deadline: Duration,
+        requester: DeviceAddress,
+        group: GroupId,
+        epoch: u64,
+    ) -> Called<GroupTree> {
+        self.call(deadline, move |link| async move {
+            let mut request = link.group_tree_request();
+            let mut params = request.get();
+            params.set_requester(requester.to_string());
+            params.set_group(&group.to_bytes());
+            params.set_epoch(epoch);
+            let response = request.send().promise.await?;
+            let results = response.get()?;
+            refused(results.has_failure(), || results.get_failure())?;
+            Ok(read_tree(results.get_tree()?)?)
+        })
+        .await
+    }
+
+    /// Whether anybody is there.
+    pub(crate) async fn answers(&self, deadline: Duration) -> bool {
+        let asked = self.call(deadline, |link: link::Client| async move {
+            link.federation_health_request().send().promise.await?;
+            Ok(())
+        });
+        asked.await.is_ok()
+    }
+}
+
+fn refused<'a>(has: bool, failure: impl FnOnce() -> capnp::Result<failure::Reader<'a>>) -> Called<()> {
+    if !has {
+        return Ok(());
+    }
+    Err(CallError::Refused(read_failure(failure().map_err(unreadable)?)?))
+}
+
+fn write_addresses(addresses: &[Address], mut list: capnp::text_list::Builder<'_>) {
+    for (index, address) in (0..).zip(addresses) {
+        list.set(index, address.to_string());
+    }
+}

@@ -1,0 +1,255 @@
+//! What all peers share: the ground, the use cases that peers may reach, and the list of peers.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use qpq_core::{Domain, ErrorCode, Millis, limits};
+use qpq_delivery::rates::{Rate, Rates};
+use qpq_federation_proto::{
+    FederationAddress, Hello, Presented, TrustedClaims, TrustedLink, Untrusted, VersionRange, judge_link,
+};
+use qpq_service::{
+    Answered, Directory, Ground, Groups, KeyPackages, Peering, Refusal, protocol_state, relay,
+};
+use qpq_storage::Peer;
+use qpq_transport::{Anchors, Endpoint, Leaf, PeerCertificate, Verdict, WorkerContext, Workers};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+
+use crate::{
+    FederationConfig,
+    driver::{self, Greeting},
+    slot::Slot,
+};
+
+/// What this version speaks.
+pub(crate) const VERSIONS: VersionRange =
+    VersionRange { min: limits::PROTOCOL_VERSION, max: limits::PROTOCOL_VERSION };
+/// Dials on their way at once, to all peers together.
+const DIALS: usize = 16;
+/// Calls of one address over untrusted links: so many at once, then one a second.
+const STRANGERS: Rate = Rate { burst: 60, refill: Millis::from_secs(1) };
+/// Addresses of strangers that are remembered.
+const STRANGERS_KNOWN: usize = 10_000;
+/// How often rows whose time is over are looked for.
+const EXPIRY: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) ground: Arc<Ground>,
+    pub(crate) peering: Peering,
+    pub(crate) directory: Directory,
+    pub(crate) key_packages: KeyPackages,
+    pub(crate) groups: Groups,
+    pub(crate) workers: Workers,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) leaf: Leaf,
+    /// Turns for dialling.
+    pub(crate) dials: Semaphore,
+    /// Fires when federation shall end.
+    pub(crate) stopping: CancellationToken,
+    /// Drivers and links.
+    pub(crate) tasks: TaskTracker,
+    slots: Mutex<BTreeMap<Domain, Arc<Slot>>>,
+    /// One look at the list of peers at a time.
+    syncing: tokio::sync::Mutex<()>,
+    changed: Notify,
+    strangers: Mutex<Rates<IpAddr>>,
+}
+
+impl Core {
+    pub(crate) fn new(config: FederationConfig) -> Arc<Self> {
+        let FederationConfig { ground, peering, directory, key_packages, groups, workers, endpoint, leaf } =
+            config;
+        Arc::new(Self {
+            ground,
+            peering,
+            directory,
+            key_packages,
+            groups,
+            workers,
+            endpoint,
+            leaf,
+            dials: Semaphore::new(DIALS),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            slots: Mutex::default(),
+            syncing: tokio::sync::Mutex::default(),
+            changed: Notify::new(),
+            strangers: Mutex::new(Rates::new(STRANGERS, STRANGERS_KNOWN)),
+        })
+    }
+
+    pub(crate) async fn start(core: &Arc<Self>) -> Answered<()> {
+        Self::sync(core).await?;
+        let watcher = Arc::clone(core);
+        core.workers.spawn(None, |_| Self::watch_peers(watcher)).await.map_err(|_| stopping())?;
+        let keeper = Arc::clone(core);
+        core.workers.spawn(None, |_| Self::keep_up(keeper)).await.map_err(|_| stopping())
+    }
+
+    pub(crate) async fn stop(&self, deadline: Duration) {
+        self.stopping.cancel();
+        self.tasks.close();
+        if timeout(deadline, self.tasks.wait()).await.is_err() {
+            warn!(left = self.tasks.len(), "some links to peers did not end in time");
+        }
+    }
+
+    /// A peer was added, changed or removed.
+    pub(crate) fn peers_changed(&self) {
+        self.changed.notify_one();
+    }
+
+    /// A peer's place.
+    pub(crate) fn slot(&self, domain: &Domain) -> Option<Arc<Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(domain).map(Arc::clone)
+    }
+
+    /// A peer's place, made now if its record is younger than the list.
+    pub(crate) async fn slot_of_record(core: &Arc<Self>, domain: &Domain) -> Answered<Arc<Slot>> {
+        if let Some(slot) = core.slot(domain) {
+            return Ok(slot);
+        }
+        Self::sync(core).await?;
+        core.slot(domain).ok_or_else(stopping)
+    }
+
+    /// Makes the list of peers what the store says, and lets every driver look at its record again.
+    async fn sync(core: &Arc<Self>) -> Answered<()> {
+        let _one = core.syncing.lock().await;
+        let records: BTreeMap<Domain, Peer> = {
+            let peers = core.ground.read().await?.peers().await?;
+            peers.into_iter().map(|peer| (peer.domain.clone(), peer)).collect()
+        };
+        let newcomers: Vec<Domain> = {
+            let mut slots = core.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.retain(|domain, slot| {
+                let stays = records.contains_key(domain);
+                if stays {
+                    slot.look_again()
+                } else {
+                    slot.end()
+                }
+                stays
+            });
+            records.into_keys().filter(|domain| !slots.contains_key(domain)).collect()
+        };
+        for domain in newcomers {
+            let (slot, commands) = Slot::new(domain.clone());
+            let resumed = relay::resume(&core.ground, &domain).await?;
+            let Some(resumed) = resumed else { continue };
+            core.slots.lock().unwrap_or_else(PoisonError::into_inner).insert(domain, Arc::clone(&slot));
+            let (here, tasks) = (Arc::clone(core), core.tasks.clone());
+            let drive = move |context: WorkerContext| {
+                tasks.track_future(driver::drive(here, slot, commands, resumed, Greeting::Once, context))
+            };
+            core.workers.spawn(None, drive).await.map_err(|_| stopping())?;
+        }
+        Ok(())
+    }
+
+    async fn watch_peers(core: Arc<Self>) {
+        while core.stopping.run_until_cancelled(core.changed.notified()).await.is_some() {
+            if let Err(refusal) = Self::sync(&core).await {
+                warn!(error = %refusal, "the list of peers could not be read, will retry");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                core.changed.notify_one();
+            }
+        }
+    }
+
+    /// Expires what waited too long, until federation ends.
+    async fn keep_up(core: Arc<Self>) {
+        let mut ticks = interval(EXPIRY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while core.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+            let expired = relay::expire(&core.ground).await;
+            if let Ok(rows @ 1..) = expired {
+                warn!(rows, "messages for peers expired before they could be sent");
+            }
+        }
+    }
+
+    /// Whether a stranger at this address may ask something now.
+    pub(crate) fn admit_stranger(&self, address: IpAddr) -> Answered<()> {
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        strangers.take(&address, 1, self.ground.now()).map_err(|many| {
+            Refusal::retry(
+                ErrorCode::RateLimited,
+                "too many calls without trust from your address",
+                many.retry_after,
+            )
+        })
+    }
+
+    /// Judges who is at the other end of a link from its certificate, our record and the policy.
+    pub(crate) async fn judge(
+        &self,
+        certificate: &PeerCertificate,
+        domain: &Domain,
+    ) -> Answered<Result<(TrustedLink, Peer), Untrusted>> {
+        let record = self.ground.read().await?.peer(domain).await?;
+        let presented = self.presented(certificate, domain, record.as_ref());
+        let state = record.as_ref().map(|peer| protocol_state(peer.state));
+        let judged = judge_link(domain, presented, state, self.peering.policy());
+        // Without a record there is no pin, so nobody without one is trusted.
+        Ok(judged.and_then(|link| record.map(|record| (link, record)).ok_or(Untrusted::Unknown)))
+    }
+
+    pub(crate) fn presented(
+        &self,
+        certificate: &PeerCertificate,
+        domain: &Domain,
+        record: Option<&Peer>,
+    ) -> Presented {
+        let pins: Vec<_> = record.map(|peer| peer.pin).into_iter().collect();
+        match certificate.judge(&Anchors { domain, pins: &pins }, self.ground.now()) {
+            Verdict::Trusted => Presented::Trusted,
+            Verdict::Unpinned => Presented::Unpinned,
+            Verdict::Expired => Presented::Expired,
+            Verdict::NotYetValid => Presented::NotYetValid,
+            Verdict::WrongDomain | Verdict::Malformed => Presented::WrongDomain,
+        }
+    }
+
+    /// What we say to anybody.
+    pub(crate) fn hello(&self) -> Hello {
+        Hello {
+            versions: VERSIONS,
+            features: Vec::new(),
+            domain: self.ground.domain().clone(),
+            trusted: None,
+        }
+    }
+
+    /// What we say to a trusted peer.
+    pub(crate) async fn trusted_hello(&self, peer: &Peer) -> Answered<Hello> {
+        let (streams, heads) = relay::heads_of(&self.ground, &peer.domain).await?;
+        let trusted = TrustedClaims {
+            incarnation: self.ground.incarnation(),
+            yours: peer.incarnation,
+            streams,
+            heads,
+            clock: self.ground.now(),
+        };
+        Ok(Hello { trusted: Some(trusted), ..self.hello() })
+    }
+}
+
+/// The stored address of a peer.
+pub(crate) fn address_of(peer: &Peer) -> Result<FederationAddress, String> {
+    peer.address.parse().map_err(|error: qpq_federation_proto::AddressError| error.to_string())
+}
+
+pub(crate) fn stopping() -> Refusal {
+    Refusal::retry(ErrorCode::Draining, "the homeserver is stopping", Millis::from_secs(5))
+}

@@ -1,0 +1,252 @@
+//! One peer's driver: performs what the outbox core decides, and keeps the one link to the peer.
+//!
+//! Everything that takes time is a task whose end comes back as a [`Done`]; between two of them the state is whole.
+
+mod links;
+mod sending;
+mod state;
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
+use qpq_core::{Millis, Timestamp};
+use qpq_federation_proto::{
+    Batch, CallId, Outbox, OutboxLimits, QueueState, SavedLink, StopReason, StoreId, StreamAnswer,
+    StreamHead, StreamId,
+};
+use qpq_service::{Answered, relay::Resumed};
+use qpq_storage::{Peer, PeerState};
+use qpq_transport::{CloseCode, WorkerContext};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{sleep, timeout},
+};
+use tracing::warn;
+
+use crate::{
+    core::Core,
+    link::{CallError, LinkHandle},
+    slot::{Command, Slot, Trouble},
+};
+use links::Links;
+use sending::Pending;
+
+/// How long calls that are on their way may take when we stop.
+const LAST_CALLS: Duration = Duration::from_secs(3);
+/// The driver looks around at least this often.
+const AT_LEAST: Millis = Millis::from_secs(3_600);
+
+/// Whether the driver dials its peer once at the beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Greeting {
+    /// So that a peer that waits for us hears that we are here.
+    Once,
+}
+
+/// What a task has brought.
+pub(crate) enum Done {
+    Dialled(Result<LinkHandle, Trouble>),
+    Loaded(CallId, Answered<Vec<Batch>>),
+    Relayed {
+        call: CallId,
+        link: LinkHandle,
+        batches: Arc<[Batch]>,
+        attempts: u8,
+        answer: Result<Vec<(StreamId, StreamAnswer)>, CallError>,
+    },
+    Stored(StoreId, Answered<()>),
+    Heads(Answered<Vec<StreamHead>>, Option<usize>),
+    Saved(SavedLink, Answered<()>),
+    Record(Answered<Option<Peer>>),
+    /// Whether an older link still answers, beside a newer one.
+    Probed {
+        older: usize,
+        alive: bool,
+    },
+}
+
+pub(crate) type Task = LocalBoxFuture<'static, Done>;
+
+/// One peer's driver.
+pub(crate) struct Driver {
+    core: Arc<Core>,
+    slot: Arc<Slot>,
+    context: WorkerContext,
+    record: Peer,
+    outbox: Outbox,
+    links: Links,
+    tasks: FuturesUnordered<Task>,
+    /// What waits for the link that is being dialled.
+    pending: VecDeque<Pending>,
+    waiters: Vec<oneshot::Sender<Result<LinkHandle, Trouble>>>,
+    /// What is going on already and isn't begun twice.
+    busy: BTreeSet<Chore>,
+    /// The last dial that failed, and when.
+    trouble: Option<(Timestamp, Trouble)>,
+    /// The link's state that is to be stored next.
+    unsaved: Option<SavedLink>,
+}
+
+/// What happens once at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Chore {
+    Dial,
+    ReadHeads,
+    ReadRecord,
+    Save,
+}
+
+/// Drives one peer until it is no peer any more, or until we stop.
+pub(crate) async fn drive(
+    core: Arc<Core>,
+    slot: Arc<Slot>,
+    mut commands: mpsc::Receiver<Command>,
+    resumed: Resumed,
+    greeting: Greeting,
+    context: WorkerContext,
+) {
+    let Resumed { peer, link, heads } = resumed;
+    let now = core.ground.now();
+    let outbox = Outbox::resume(peer.domain.clone(), OutboxLimits::default(), link, heads, now);
+    let us = core.ground.domain().clone();
+    let mut driver = Driver {
+        links: Links::new(us, peer.domain.clone()),
+        core,
+        slot: Arc::clone(&slot),
+        context,
+        record: peer,
+        outbox,
+        tasks: FuturesUnordered::new(),
+        pending: VecDeque::new(),
+        waiters: Vec::new(),
+        busy: BTreeSet::new(),
+        trouble: None,
+        unsaved: None,
+    };
+    driver.judge_record();
+    match greeting {
+        Greeting::Once => driver.greet(),
+    }
+    let (stopping, federation) = (driver.context.stopping().clone(), driver.core.stopping.clone());
+    loop {
+        driver.perform_actions();
+        driver.show();
+        let next = driver.next_timeout();
+        tokio::select! {
+            () = stopping.cancelled() => break,
+            () = federation.cancelled() => break,
+            () = slot.gone.cancelled() => {
+                return driver.end(CloseCode::Revoked, "the peering has ended");
+            }
+            Some(done) = driver.tasks.next(), if !driver.tasks.is_empty() => driver.take(done),
+            Some(command) = commands.recv() => driver.obey(command),
+            () = slot.filled.notified(), if !driver.is_busy(Chore::ReadHeads) => driver.read_heads(None),
+            () = slot.changed.notified(), if !driver.is_busy(Chore::ReadRecord) => driver.read_record(),
+            () = sleep(next) => {}
+        }
+        driver.outbox.handle_timeout(driver.core.ground.now());
+    }
+    driver.drain().await;
+}
+
+impl Driver {
+    fn is_busy(&self, chore: Chore) -> bool {
+        self.busy.contains(&chore)
+    }
+
+    fn take(&mut self, done: Done) {
+        let now = self.core.ground.now();
+        match done {
+            Done::Dialled(dialled) => self.dialled(dialled, now),
+            Done::Loaded(call, batches) => self.loaded(call, batches, now),
+            Done::Relayed { call, link, batches, attempts, answer } => {
+                self.relayed(call, &link, &batches, attempts, answer, now);
+            }
+            Done::Stored(id, Ok(())) => self.outbox.handle_stored(id),
+            Done::Stored(id, Err(_)) => self.outbox.handle_not_stored(id, now),
+            Done::Heads(heads, limit) => self.heads(heads, limit),
+            Done::Saved(link, saved) => self.saved(link, &saved),
+            Done::Record(record) => self.record_read(record),
+            Done::Probed { older, alive } => self.probed(older, alive),
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        let now = self.core.ground.now();
+        match command {
+            Command::LinkUp(link) => self.link_up(link, now),
+            Command::LinkLost(id) => self.links.forget(id),
+            Command::Want(waiter) => self.want(waiter, now),
+            Command::Spoke => self.spoke(now),
+            Command::Stop(reason) => self.outbox.handle_stopped(reason, now),
+        }
+    }
+
+    /// Dials once, if the peer may be spoken with: it may be waiting to hear that we are back.
+    fn greet(&mut self) {
+        let stopped = matches!(self.outbox.status(self.core.ground.now()).state, QueueState::Stopped(_));
+        if self.record.state == PeerState::Allowed && !stopped {
+            self.dial();
+        }
+    }
+
+    /// The peer is there, and trusts us as far as we know: nothing needs to wait for a retry.
+    fn spoke(&mut self, now: Timestamp) {
+        self.trouble = None;
+        self.outbox.handle_peer_spoke(now);
+        // Its certificate was judged anew, and found good.
+        if self.stop_reason() == Some(StopReason::CertificateRefused) {
+            self.outbox.handle_released();
+        }
+    }
+
+    fn stop_reason(&self) -> Option<StopReason> {
+        match self.outbox.status(self.core.ground.now()).state {
+            QueueState::Stopped(reason) => Some(reason),
+            QueueState::Healthy | QueueState::Probing { .. } | QueueState::BackingOff { .. } => None,
+        }
+    }
+
+    fn next_timeout(&self) -> Duration {
+        let now = self.core.ground.now();
+        let due = self.outbox.poll_timeout().map_or(AT_LEAST, |at| at.since(now));
+        // A millisecond later, so that the time is over by the clock too.
+        Millis(due.0.saturating_add(1)).to_duration()
+    }
+
+    /// Ends at once: the peer is no peer any more.
+    fn end(&mut self, code: CloseCode, reason: &str) {
+        self.links.close_all(code, reason);
+        let why = StopReason::Policy;
+        for waiter in self.waiters.drain(..) {
+            waiter.send(Err(Trouble::Stopped(why))).ok();
+        }
+        self.slot.show(None, "no peer".to_owned(), None);
+    }
+
+    /// Sends nothing new, and waits a little for what is on its way.
+    async fn drain(&mut self) {
+        self.waiters_fail(&Trouble::Unreachable("the homeserver is stopping".to_owned()));
+        self.drop_sends();
+        let ended = async {
+            while let Some(done) = self.tasks.next().await {
+                self.take(done);
+                self.drop_sends();
+            }
+        };
+        if timeout(LAST_CALLS, ended).await.is_err() {
+            warn!(peer.domain = %self.record.domain, "calls to a peer did not end in time");
+        }
+        self.end(CloseCode::Draining, "stopping");
+    }
+
+    fn waiters_fail(&mut self, trouble: &Trouble) {
+        for waiter in self.waiters.drain(..) {
+            waiter.send(Err(trouble.clone())).ok();
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What the driver reads from and writes to the store besides rows, and what it shows to people.
+
+use std::sync::Arc;
+
+use qpq_federation_proto::{Presented, QueueState, SavedLink, StopReason, StreamHead};
+use qpq_service::{Answered, protocol_state, relay};
+use qpq_storage::{Peer, PeerState};
+use qpq_transport::CloseCode;
+
+use super::{Chore, Done, Driver};
+use crate::slot::Trouble;
+
+impl Driver {
+    /// Whether record and policy allow the peer.
+    pub(super) fn is_allowed(&self) -> bool {
+        let state = Some(protocol_state(self.record.state));
+        self.core.peering.policy().would_allow(state).allows()
+    }
+
+    /// Reads which streams have rows waiting: all of them, or as many as the core asked for.
+    pub(super) fn read_heads(&mut self, limit: Option<usize>) {
+        self.busy.insert(Chore::ReadHeads);
+        let (ground, peer) = (Arc::clone(&self.core.ground), self.record.domain.clone());
+        self.tasks.push(Box::pin(async move { Done::Heads(relay::waiting(&ground, &peer).await, limit) }));
+    }
+
+    pub(super) fn heads(&mut self, heads: Answered<Vec<StreamHead>>, limit: Option<usize>) {
+        self.busy.remove(&Chore::ReadHeads);
+        match (heads, limit) {
+            (Ok(heads), None) => heads.into_iter().for_each(|head| self.outbox.handle_enqueued(head)),
+            (Ok(heads), Some(limit)) => {
+                let all = heads.len() <= limit;
+                self.outbox.handle_heads(heads.into_iter().take(limit), all);
+            }
+            // The failure was logged; what was committed is read with the next rows, or when somebody asks again.
+            (Err(_), None) => self.slot.fill(),
+            (Err(_), Some(_)) => self.outbox.handle_heads([], false),
+        }
+    }
+
+    pub(super) fn read_record(&mut self) {
+        self.busy.insert(Chore::ReadRecord);
+        let (ground, peer) = (Arc::clone(&self.core.ground), self.record.domain.clone());
+        self.tasks.push(Box::pin(async move {
+            let read = async { Ok(ground.read().await?.peer(&peer).await?) };
+            Done::Record(read.await)
+        }));
+    }
+
+    pub(super) fn record_read(&mut self, record: Answered<Option<Peer>>) {
+        self.busy.remove(&Chore::ReadRecord);
+        match record {
+            Ok(Some(record)) => {
+                let newly = record.state == PeerState::Allowed && self.record.state != PeerState::Allowed;
+                self.record = record;
+                self.judge_record();
+                if newly {
+                    // It may have been refused until now.
+                    self.greet();
+                }
+            }
+            // The list of peers says so too, and ends this driver.
+            Ok(None) => {}
+            Err(_) => self.slot.look_again(),
+        }
+    }
+
+    /// Judges queue and links by the record as it is now.
+    pub(super) fn judge_record(&mut self) {
+        let now = self.core.ground.now();
+        if !self.is_allowed() {
+            self.outbox.handle_stopped(StopReason::Policy, now);
+            self.links.close_all(CloseCode::Revoked, "this domain's policy has changed");
+            return self.waiters_fail(&Trouble::Stopped(StopReason::Policy));
+        }
+        let stored = !self.is_busy(Chore::Save) && self.unsaved.is_none();
+        let lifted = self.record.refused.is_none() && stored && self.stop_reason().is_some();
+        if lifted || self.stop_reason() == Some(StopReason::Policy) {
+            self.outbox.handle_released();
+        }
+        let distrusted: Vec<usize> = self
+            .links
+            .iter()
+            .filter(|link| link.judge(&self.core, &self.record) != Presented::Trusted)
+            .map(crate::link::LinkHandle::id)
+            .collect();
+        for id in distrusted {
+            self.links.close(id, CloseCode::Revoked, "the pinned authority has changed");
+        }
+    }
+
+    /// Stores the link's state; of several that wait only the last counts.
+    pub(super) fn save(&mut self, link: SavedLink) {
+        self.unsaved = Some(link);
+        self.save_next();
+    }
+
+    fn save_next(&mut self) {
+        if self.is_busy(Chore::Save) {
+            return;
+        }
+        let Some(link) = self.unsaved.take() else { return };
+        self.busy.insert(Chore::Save);
+        let (ground, peer) = (Arc::clone(&self.core.ground), self.record.domain.clone());
+        self.tasks
+            .push(Box::pin(async move { Done::Saved(link, relay::save_link(&ground, &peer, link).await) }));
+    }
+
+    pub(super) fn saved(&mut self, link: SavedLink, saved: &Answered<()>) {
+        self.busy.remove(&Chore::Save);
+        if saved.is_ok() {
+            self.record.refused = link.stopped.map(|reason| reason.to_string());
+        }
+        self.save_next();
+    }
+
+    /// Tells people how it stands.
+    pub(super) fn show(&self) {
+        let status = self.outbox.status(self.core.ground.now());
+        let link = self.links.current().cloned();
+        let retry_at = match status.state {
+            QueueState::BackingOff { until, .. } => Some(until),
+            QueueState::Healthy | QueueState::Probing { .. } | QueueState::Stopped(_) => None,
+        };
+        let state = match (self.record.state, &link, &self.trouble) {
+            (PeerState::AwaitingConfirmation, ..) => {
+                format!("waits for `peer accept {}`", self.record.domain)
+            }
+            (PeerState::Blocked, ..) => "blocked".to_owned(),
+            (PeerState::Allowed, Some(_), _) => format!("connected; {status}"),
+            (PeerState::Allowed, None, Some((_, trouble))) => format!("{status} ({})", trouble.words()),
+            (PeerState::Allowed, None, None) if self.is_busy(Chore::Dial) => "dialling".to_owned(),
+            (PeerState::Allowed, None, None) => match status.state {
+                QueueState::Healthy => "no link; it is dialled when something waits".to_owned(),
+                QueueState::Probing { .. } | QueueState::BackingOff { .. } | QueueState::Stopped(_) => {
+                    status.to_string()
+                }
+            },
+        };
+        self.slot.show(link, state, retry_at);
+    }
+}

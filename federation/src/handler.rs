@@ -1,0 +1,80 @@
+//! The listener's side of a link: one stream, and ten seconds for who is not trusted.
+
+use std::{rc::Rc, sync::Arc, time::Duration};
+
+use qpq_transport::{CloseCode, Connection, Handler, Rpc, RpcLimits, WorkerContext};
+use tokio::time::sleep;
+use tracing::debug;
+
+use crate::{
+    core::Core,
+    link::Dialled,
+    peering_server::{Facts, PeeringServer},
+};
+
+/// How long a link may live without trust, and how long its first stream may take.
+const STRANGER: Duration = Duration::from_secs(10);
+
+/// Serves what peers dial, on one worker.
+#[derive(Debug)]
+pub struct PeerHandler {
+    core: Arc<Core>,
+}
+
+impl PeerHandler {
+    pub(crate) const fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+}
+
+impl Handler for PeerHandler {
+    async fn serve(self: Rc<Self>, connection: Connection, context: WorkerContext) {
+        let core = Arc::clone(&self.core);
+        core.tasks.track_future(answer(Arc::clone(&core), connection, context)).await;
+    }
+}
+
+async fn answer(core: Arc<Core>, connection: Connection, context: WorkerContext) {
+    let Some(certificate) = connection.peer_certificate() else {
+        return connection.close(CloseCode::Untrusted, "no certificate that could be read");
+    };
+    // One stream carries everything.
+    connection.quinn().set_max_concurrent_bi_streams(1_u8.into());
+    connection.quinn().set_max_concurrent_uni_streams(0_u8.into());
+    let (reader, writer) = match connection.accept_stream(STRANGER).await {
+        Ok(stream) => stream,
+        Err(error) => return connection.close(CloseCode::Deadline, &error.to_string()),
+    };
+    let domain = certificate.domain().clone();
+    let known = core.judge(&certificate, &domain).await.is_ok_and(|judged| judged.is_ok());
+    let facts = Facts::new(core, connection.clone(), certificate, Dialled::ByThem, context);
+    let ours = PeeringServer::client(Rc::clone(&facts));
+    // Who isn't trusted says little.
+    let limits = if known { RpcLimits::peer() } else { RpcLimits::admin() };
+    let mut rpc = Rpc::answering(reader, writer, ours.client, limits);
+    if known {
+        facts.expect(rpc.other_side());
+    }
+    tokio::select! {
+        ended = rpc.run() => match ended {
+            Ok(()) => connection.close(CloseCode::Done, ""),
+            Err(fault) => {
+                debug!(%fault, "a link ended with a fault");
+                connection.close(CloseCode::BadFrame, &fault.to_string());
+            }
+        },
+        () = stranger(&facts) => {
+            connection.close(CloseCode::Deadline, "a link that is not trusted lasts for 10 s");
+        }
+        () = facts.drained() => connection.close(CloseCode::Draining, "stopping"),
+    }
+    facts.forget();
+}
+
+/// Returns when a link's time without trust is over.
+async fn stranger(facts: &Facts) {
+    sleep(STRANGER).await;
+    if facts.is_trusted() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,90 @@
+//! `hello`, said by us: with what a peer answers, a link can be used, or we know why not.
+
+use std::{sync::Arc, time::Duration};
+
+use qpq_core::{ErrorCode, Millis};
+use qpq_federation_proto::{HelloVerdict, Peer as Introduced, StopReason, TrustedLink};
+use qpq_schemas::federation_capnp::{link, peering};
+use qpq_service::{
+    Refusal, relay,
+    wire::{read_failure, unreadable},
+};
+use qpq_storage::Peer;
+use tokio::time::timeout;
+
+use crate::{
+    core::{Core, VERSIONS},
+    slot::Trouble,
+    wire,
+};
+
+/// How long a hello may take.
+const HELLO: Duration = Duration::from_secs(5);
+/// How long we leave a peer alone that asks for time without saying how much.
+const SOME_TIME: Millis = Millis::from_secs(5);
+
+/// Introduces us over a link whose certificate is trusted; returns what we may call.
+pub(crate) async fn introduce(
+    core: &Arc<Core>,
+    other: &peering::Client,
+    trusted: TrustedLink,
+    peer: &Peer,
+) -> Result<link::Client, Trouble> {
+    let ours = core.trusted_hello(peer).await.map_err(local)?;
+    let mut request = other.hello_request();
+    wire::write_hello(&ours, request.get().init_hello());
+    let response = timeout(HELLO, request.send().promise)
+        .await
+        .map_err(|_| Trouble::Unreachable("it did not answer `hello`".to_owned()))?
+        .map_err(broken)?;
+    let results = response.get().map_err(broken)?;
+    if results.has_failure() {
+        let failure =
+            read_failure(results.get_failure().map_err(broken)?).map_err(|refusal| nonsense(&refusal))?;
+        return Err(refused(&failure));
+    }
+    let theirs = results.get_hello().map_err(broken)?;
+    let mut hello = wire::read_hello(theirs).map_err(|refusal| nonsense(&refusal))?;
+    hello.trusted = wire::read_claims(theirs).map_err(|refusal| nonsense(&refusal))?;
+    let verdict = Introduced::new(trusted, peer.incarnation).handle_hello(
+        &hello,
+        core.ground.incarnation(),
+        VERSIONS,
+        core.ground.now(),
+    );
+    match verdict {
+        HelloVerdict::Stop(reason) => Err(Trouble::Stopped(reason)),
+        HelloVerdict::Welcome { remember, .. } => {
+            if let Some(incarnation) = remember {
+                relay::remember_incarnation(&core.ground, &peer.domain, incarnation).await.map_err(local)?;
+            }
+            results.get_link().map_err(unreadable).map_err(|refusal| nonsense(&refusal))
+        }
+    }
+}
+
+fn refused(failure: &Refusal) -> Trouble {
+    match failure.code {
+        ErrorCode::VersionUnsupported => Trouble::Stopped(StopReason::VersionUnsupported),
+        ErrorCode::CertificateExpired => Trouble::Stopped(StopReason::OurCertificateExpired),
+        ErrorCode::Untrusted | ErrorCode::PolicyRefused => Trouble::Stopped(StopReason::RefusedByPeer),
+        _ => Trouble::Overloaded { retry_after: failure.retry_after.unwrap_or(SOME_TIME) },
+    }
+}
+
+/// Our own trouble, not the peer's.
+fn local(refusal: Refusal) -> Trouble {
+    Trouble::Unreachable(refusal.text)
+}
+
+fn nonsense(refusal: &Refusal) -> Trouble {
+    Trouble::Unreachable(format!("its `hello` makes no sense: {}", refusal.text))
+}
+
+fn broken(error: capnp::Error) -> Trouble {
+    match crate::link::CallError::from(error) {
+        crate::link::CallError::Overloaded(retry_after) => Trouble::Overloaded { retry_after },
+        crate::link::CallError::Nonsense(why) => Trouble::Unreachable(why),
+        _ => Trouble::Unreachable("the link broke".to_owned()),
+    }
+}

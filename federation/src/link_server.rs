@@ -1,0 +1,180 @@
+//! What a trusted peer may call.
+
+use std::sync::Arc;
+
+use qpq_core::Domain;
+use qpq_schemas::federation_capnp::link;
+use qpq_service::{
+    Answered, CommitAnswer, allowed_peer, relay,
+    wire::{
+        address, addresses, array, device_address, group_id, length, read_commit, unreadable, write_claimed,
+        write_commit_answer, write_failure, write_tree, write_users,
+    },
+};
+use qpq_transport::{CallGate, CallPermit};
+
+use crate::{core::Core, slot::Slot, wire};
+
+/// The capability that `hello` returns to a trusted peer: it is the authorisation.
+pub(crate) struct LinkServer {
+    core: Arc<Core>,
+    peer: Domain,
+    calls: CallGate,
+    slot: Arc<Slot>,
+}
+
+impl LinkServer {
+    pub(crate) const fn new(core: Arc<Core>, peer: Domain, calls: CallGate, slot: Arc<Slot>) -> Self {
+        Self { core, peer, calls, slot }
+    }
+
+    fn enter(&self) -> capnp::Result<CallPermit> {
+        if self.core.stopping.is_cancelled() {
+            return Err(capnp::Error::disconnected("this homeserver is stopping".to_owned()));
+        }
+        self.calls.try_enter().ok_or_else(|| {
+            capnp::Error::overloaded(format!("more than {} calls in flight", self.calls.in_flight()))
+        })
+    }
+
+    /// The peering may have ended since the link came up.
+    async fn still_allowed(&self) -> Answered<qpq_storage::Peer> {
+        allowed_peer(&self.core.ground, self.core.peering.policy(), &self.peer).await
+    }
+}
+
+impl link::Server for LinkServer {
+    async fn relay_enqueue(
+        self: capnp::capability::Rc<Self>,
+        params: link::RelayEnqueueParams,
+        mut results: link::RelayEnqueueResults,
+    ) -> capnp::Result<()> {
+        let _permit = self.enter()?;
+        let call = {
+            let params = params.get()?;
+            wire::read_relay(params.get_header()?, params.get_batches()?)
+        };
+        // The rows were copied: the message they came in need not wait for the disk with them.
+        drop(params);
+        let answers = match call {
+            Ok(call) => relay::accept(&self.core.ground, &self.peer, call).await,
+            Err(refusal) => Err(refusal),
+        };
+        match answers {
+            Ok(answers) => {
+                wire::write_answers(&answers, results.get().init_answers(length(answers.len())));
+            }
+            Err(refusal) => write_failure(&refusal, results.get().init_failure()),
+        }
+        Ok(())
+    }
+
+    async fn proxy_fetch_key_packages(
+        self: capnp::capability::Rc<Self>,
+        params: link::ProxyFetchKeyPackagesParams,
+        mut results: link::ProxyFetchKeyPackagesResults,
+    ) -> capnp::Result<()> {
+        let _permit = self.enter()?;
+        let params = params.get()?;
+        let answer = async {
+            self.still_allowed().await?;
+            let requester = address("requester", params.get_requester())?;
+            let group = group_id(params.get_group())?;
+            let nonce = array("nonce", params.get_nonce())?;
+            let targets = addresses("targets", params.get_targets())?;
+            self.core.key_packages.claim_for_peer(&self.peer, &requester, &group, nonce, &targets).await
+        };
+        match answer.await {
+            Ok(users) => write_claimed(&users, results.get().init_users(length(users.len()))),
+            Err(refusal) => write_failure(&refusal, results.get().init_failure()),
+        }
+        Ok(())
+    }
+
+    async fn resolve_user(
+        self: capnp::capability::Rc<Self>,
+        params: link::ResolveUserParams,
+        mut results: link::ResolveUserResults,
+    ) -> capnp::Result<()> {
+        let _permit = self.enter()?;
+        let params = params.get()?;
+        let answer = async {
+            self.still_allowed().await?;
+            let requester = address("requester", params.get_requester())?;
+            let asked = addresses("addresses", params.get_addresses())?;
+            self.core.directory.resolve_for_peer(&self.peer, &requester, &asked).await
+        };
+        match answer.await {
+            Ok(users) => write_users(&users, results.get().init_users(length(users.len()))),
+            Err(refusal) => write_failure(&refusal, results.get().init_failure()),
+        }
+        Ok(())
+    }
+
+    async fn federation_health(
+        self: capnp::capability::Rc<Self>,
+        _: link::FederationHealthParams,
+        mut results: link::FederationHealthResults,
+    ) -> capnp::Result<()> {
+        let _permit = self.enter()?;
+        let answer = async {
+            let peer = self.still_allowed().await?;
+            let depth = self.core.ground.read().await?.outbox_depth(&self.peer).await?;
+            Ok::<_, qpq_service::Refusal>((peer, depth))
+        };
+        match answer.await {
+            Ok((peer, depth)) => {
+                let seen = self.slot.health();
+                let now = self.core.ground.now();
+                let mut health = results.get().init_health();
+                health.set_reachable(seen.reachable);
+                health.set_state(seen.state);
+                health.set_retry_at(seen.retry_at.map_or(0, qpq_core::Timestamp::as_millis));
+                health.set_queued(depth.rows);
+                health.set_oldest_queued_ms(depth.oldest_at.map_or(0, |oldest| now.since(oldest).0));
+                health.set_clock(now.as_millis());
+                health.set_pin(peer.pin.digest().as_bytes());
+            }
+            Err(refusal) => write_failure(&refusal, results.get().init_failure()),
+        }
+        Ok(())
+    }
+
+    async fn group_commit(
+        self: capnp::capability::Rc<Self>,
+        params: link::GroupCommitParams,
+        mut results: link::GroupCommitResults,
+    ) -> capnp::Result<()> {
+        let _permit = self.enter()?;
+        let params = params.get()?;
+        let answer = async {
+            self.still_allowed().await?;
+            let sender = device_address("sender", params.get_sender())?;
+            let submit = read_commit(params.get_submit().map_err(unreadable)?)?;
+            self.core.groups.commit_from_peer(&self.peer, &sender, submit).await
+        };
+        let answer = answer.await.unwrap_or_else(CommitAnswer::Refused);
+        write_commit_answer(&answer, results.get().init_answer());
+        Ok(())
+    }
+
+    async fn group_tree(
+        self: capnp::capability::Rc<Self>,
+        params: link::GroupTreeParams,
+        mut results: link::GroupTreeResults,
+    ) -> capnp::Result<()> {
+        let _permit = self.enter()?;
+        let params = params.get()?;
+        let answer = async {
+            self.still_allowed().await?;
+            let requester = device_address("requester", params.get_requester())?;
+            let group = group_id(params.get_group())?;
+            self.core.groups.tree_for_peer(&self.peer, &requester, &group, params.get_epoch()).await
+        };
+        match answer.await {
+            Ok(tree) => write_tree(&tree, results.get().init_tree()),
+            Err(refusal) => write_failure(&refusal, results.get().init_failure()),
+        }
+        Ok(())
+    }
+}

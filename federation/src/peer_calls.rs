@@ -1,0 +1,196 @@
+//! The use cases' way to other domains.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use qpq_core::{Address, DeviceAddress, Domain, ErrorCode, GroupId, Millis, Pin, Timestamp};
+use qpq_service::{
+    ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, PeerCallError, PeerCalls, PeerHealth, Refusal,
+    UserAnswer,
+};
+use tokio::time::timeout;
+
+use crate::{
+    Federation, dial,
+    link::{CallError, LinkHandle},
+    slot::Trouble,
+};
+
+/// When a peer that can't be reached is worth another try.
+const SOON: Millis = Millis::from_secs(5);
+
+impl Federation {
+    fn left(&self, deadline: Timestamp) -> Duration {
+        deadline.since(self.0.ground.now()).to_duration()
+    }
+
+    /// Makes a call over the link to a peer, and once more if the link breaks under it.
+    async fn ask<T, Fut>(
+        &self,
+        peer: &Domain,
+        deadline: Timestamp,
+        call: impl Fn(LinkHandle, Duration) -> Fut + Send,
+    ) -> Result<T, PeerCallError>
+    where
+        Fut: Future<Output = Result<T, CallError>> + Send,
+    {
+        let slot = self.0.slot(peer).ok_or_else(|| PeerCallError::NotAPeer(peer.clone()))?;
+        let asked = async {
+            let link = slot.link().await.map_err(|trouble| no_link(peer, &trouble))?;
+            let answer = match call(link, self.left(deadline)).await {
+                Err(CallError::Lost) => {
+                    let link = slot.link().await.map_err(|trouble| no_link(peer, &trouble))?;
+                    call(link, self.left(deadline)).await
+                }
+                answer => answer,
+            };
+            answer.map_err(|error| no_answer(peer, error))
+        };
+        timeout(self.left(deadline), asked)
+            .await
+            .unwrap_or_else(|_| Err(no_answer(peer, CallError::Deadline)))
+    }
+}
+
+#[async_trait]
+impl PeerCalls for Federation {
+    async fn resolve_user(
+        &self,
+        peer: &Domain,
+        requester: &Address,
+        addresses: &[Address],
+        deadline: Timestamp,
+    ) -> Result<Vec<UserAnswer>, PeerCallError> {
+        self.ask(peer, deadline, |link, left| {
+            let (requester, addresses) = (requester.clone(), addresses.to_vec());
+            async move { link.resolve(left, requester, addresses).await }
+        })
+        .await
+    }
+
+    async fn fetch_key_packages(
+        &self,
+        peer: &Domain,
+        requester: &Address,
+        group: &GroupId,
+        nonce: &[u8; 16],
+        targets: &[Address],
+        deadline: Timestamp,
+    ) -> Result<Vec<ClaimedUser>, PeerCallError> {
+        self.ask(peer, deadline, |link, left| {
+            let (requester, group, nonce, targets) =
+                (requester.clone(), group.clone(), *nonce, targets.to_vec());
+            async move { link.claim(left, requester, group, nonce, targets).await }
+        })
+        .await
+    }
+
+    async fn group_commit(
+        &self,
+        hub: &Domain,
+        sender: &DeviceAddress,
+        submit: &CommitSubmit,
+        deadline: Timestamp,
+    ) -> Result<CommitAnswer, PeerCallError> {
+        self.ask(hub, deadline, |link, left| {
+            let (sender, submit) = (sender.clone(), submit.clone());
+            async move { link.commit(left, sender, submit).await }
+        })
+        .await
+    }
+
+    async fn group_tree(
+        &self,
+        hub: &Domain,
+        requester: &DeviceAddress,
+        group: &GroupId,
+        epoch: u64,
+        deadline: Timestamp,
+    ) -> Result<GroupTree, PeerCallError> {
+        self.ask(hub, deadline, |link, left| {
+            let (requester, group) = (requester.clone(), group.clone());
+            async move { link.tree(left, requester, group, epoch).await }
+        })
+        .await
+    }
+
+    async fn accept_invite(
+        &self,
+        inviter: &Domain,
+        address: &str,
+        pin: &Pin,
+        statement: &[u8],
+        deadline: Timestamp,
+    ) -> Result<Vec<u8>, PeerCallError> {
+        let address = address.parse().map_err(|error: qpq_federation_proto::AddressError| {
+            PeerCallError::Refused(Refusal::malformed(error.to_string()))
+        })?;
+        let (core, domain, pin, statement) = (Arc::clone(&self.0), inviter.clone(), *pin, statement.to_vec());
+        let presented = self
+            .0
+            .workers
+            .run(None, move |context| dial::present(core, domain, address, pin, statement, context));
+        match timeout(self.left(deadline), presented).await {
+            Err(_) => Err(no_answer(inviter, CallError::Deadline)),
+            Ok(Err(_)) => Err(PeerCallError::Refused(crate::core::stopping())),
+            Ok(Ok(Err(Trouble::Stopped(_)))) => Err(PeerCallError::Refused(Refusal::new(
+                ErrorCode::Untrusted,
+                format!("who answers as `{inviter}` doesn't have the certificate that the invite names"),
+            ))),
+            Ok(Ok(Err(trouble))) => Err(no_link(inviter, &trouble)),
+            Ok(Ok(Ok(answer))) => answer.map_err(PeerCallError::Refused),
+        }
+    }
+
+    async fn health(&self, peer: &Domain) -> PeerHealth {
+        self.0.slot(peer).map_or_else(
+            || PeerHealth {
+                reachable: false,
+                state: "no peer".to_owned(),
+                retry_at: None,
+                key_exchange: None,
+            },
+            |slot| slot.health(),
+        )
+    }
+
+    fn outbox_filled(&self, destinations: &[Domain]) {
+        for destination in destinations {
+            if let Some(slot) = self.0.slot(destination) {
+                slot.fill();
+            }
+        }
+    }
+
+    fn peers_changed(&self) {
+        self.0.peers_changed();
+    }
+}
+
+fn no_link(peer: &Domain, trouble: &Trouble) -> PeerCallError {
+    match trouble {
+        Trouble::Unreachable(why) => {
+            PeerCallError::Unreachable { domain: peer.clone(), why: why.clone(), retry_after: SOON }
+        }
+        Trouble::Overloaded { retry_after } => PeerCallError::Unreachable {
+            domain: peer.clone(),
+            why: trouble.words(),
+            retry_after: (*retry_after).max(Millis(1)),
+        },
+        Trouble::Stopped(reason) => PeerCallError::Refused(Refusal::new(
+            ErrorCode::PolicyRefused,
+            format!("nothing can be asked of `{peer}`: {}", reason.words()),
+        )),
+    }
+}
+
+fn no_answer(peer: &Domain, error: CallError) -> PeerCallError {
+    let (why, retry_after) = match error {
+        CallError::Refused(refusal) => return PeerCallError::Refused(refusal),
+        CallError::Lost => ("the link broke".to_owned(), SOON),
+        CallError::Deadline => ("it did not answer in time".to_owned(), SOON),
+        CallError::Overloaded(retry_after) => ("it asks for time".to_owned(), retry_after),
+        CallError::Nonsense(why) => (format!("its answer makes no sense: {why}"), SOON),
+    };
+    PeerCallError::Unreachable { domain: peer.clone(), why, retry_after }
+}

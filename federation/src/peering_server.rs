@@ -1,0 +1,273 @@
+//! The bootstrap capability of a link: `hello` and `acceptInvite`, for anybody.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use qpq_core::{Domain, ErrorCode};
+use qpq_federation_proto::{Hello, HelloVerdict, Peer as Introduced, StopReason, TrustedLink};
+use qpq_schemas::federation_capnp::{hello, link, peering};
+use qpq_service::{
+    Answered, LinkCertificate, Refusal, relay,
+    wire::{bytes, write_failure},
+};
+use qpq_storage::Peer;
+use qpq_transport::{CallGate, Connection, PeerCertificate, WorkerContext};
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use crate::{
+    core::{Core, VERSIONS},
+    introduction::introduce,
+    link::{Dialled, LinkHandle},
+    link_server::LinkServer,
+    slot::{Command, Slot},
+    wire,
+};
+
+/// No statement is longer.
+const STATEMENT_BYTES: usize = 20 * 1024;
+/// Calls in flight of one peer; further ones are answered `overloaded`.
+const CALLS: usize = 64;
+/// How long calls that are being served may take when we stop.
+const LAST_CALLS: Duration = Duration::from_secs(3);
+
+/// What is known of a link, on its thread.
+pub(crate) struct Facts {
+    core: Arc<Core>,
+    connection: Connection,
+    certificate: PeerCertificate,
+    context: WorkerContext,
+    trusted: Cell<bool>,
+    calls: CallGate,
+    /// What the dialling side offers, until we have introduced ourselves to it.
+    other: RefCell<Option<peering::Client>>,
+}
+
+impl Facts {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        connection: Connection,
+        certificate: PeerCertificate,
+        dialled: Dialled,
+        context: WorkerContext,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            core,
+            connection,
+            certificate,
+            context,
+            trusted: Cell::new(dialled == Dialled::ByUs),
+            calls: CallGate::new(CALLS),
+            other: RefCell::new(None),
+        })
+    }
+
+    pub(crate) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(crate) const fn is_trusted(&self) -> bool {
+        self.trusted.get()
+    }
+
+    /// Keeps what the other side offers, for when it has introduced itself.
+    pub(crate) fn expect(&self, other: peering::Client) {
+        self.other.replace(Some(other));
+    }
+
+    /// Lets go of the other side.
+    pub(crate) fn forget(&self) {
+        self.other.take();
+    }
+
+    /// Returns when we are stopping and nothing is being served over this link any more.
+    pub(crate) async fn drained(&self) {
+        tokio::select! {
+            () = self.context.stopping().cancelled() => {}
+            () = self.core.stopping.cancelled() => {}
+        }
+        let end = Instant::now() + LAST_CALLS;
+        // The drivers go first: their calls are still on their way.
+        sleep(Duration::from_millis(50)).await;
+        while self.calls.in_flight() > 0 && Instant::now() < end {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Judges who says hello, on our side of the link.
+    async fn judge(&self, hello: &Hello) -> Answered<(TrustedLink, Peer)> {
+        VERSIONS
+            .agree(hello.versions)
+            .map_err(|error| Refusal::new(ErrorCode::VersionUnsupported, error.to_string()))?;
+        let judged = self.core.judge(&self.certificate, &hello.domain).await?;
+        judged.map_err(|untrusted| Refusal::new(untrusted.code(), untrusted.to_string()))
+    }
+
+    /// Takes what a trusted peer says about itself and us; it may be a reason to stop it.
+    async fn admit(&self, trusted: TrustedLink, peer: &Peer, hello: &Hello) -> Answered<Arc<Slot>> {
+        if let Some(reason) = held_against(peer) {
+            return Err(stopped(reason));
+        }
+        let slot = Core::slot_of_record(&self.core, &peer.domain).await?;
+        let ours = self.core.ground.incarnation();
+        let verdict = Introduced::new(trusted, peer.incarnation).handle_hello(
+            hello,
+            ours,
+            VERSIONS,
+            self.core.ground.now(),
+        );
+        match verdict {
+            HelloVerdict::Stop(reason) => {
+                warn!(peer.domain = %peer.domain, reason = reason.words(), "a peer's hello was refused");
+                slot.tell(Command::Stop(reason)).await;
+                Err(stopped(reason))
+            }
+            HelloVerdict::Welcome { remember, skew_ms, .. } => {
+                if let Some(incarnation) = remember {
+                    relay::remember_incarnation(&self.core.ground, &peer.domain, incarnation).await?;
+                }
+                info!(peer.domain = %peer.domain, skew_ms, "a peer introduced itself");
+                Ok(slot)
+            }
+        }
+    }
+
+    /// The other way round: now that the peer is trusted, we say hello over the link that it dialled.
+    fn call_back(self: &Rc<Self>, trusted: TrustedLink, peer: Peer, slot: Arc<Slot>) {
+        let Some(other) = self.other.take() else { return };
+        let facts = Rc::clone(self);
+        self.context.spawn(async move {
+            match introduce(&facts.core, &other, trusted, &peer).await {
+                Ok(client) => {
+                    let (link, calls) = LinkHandle::new(facts.connection.clone(), client, Dialled::ByThem);
+                    facts.context.spawn(calls);
+                    slot.tell(Command::LinkUp(link)).await;
+                }
+                Err(trouble) => {
+                    warn!(peer.domain = %peer.domain, cause = trouble.words(), "a peer dialled us and refuses our hello");
+                }
+            }
+        });
+    }
+}
+
+/// What we hold against a peer until our admin releases it.
+fn held_against(peer: &Peer) -> Option<StopReason> {
+    let reason = peer.refused.as_ref()?.parse().ok()?;
+    match reason {
+        StopReason::UnprovenClaim | StopReason::IncarnationWentBack | StopReason::Admin => Some(reason),
+        // These are judged anew with each link, or concern only what we send.
+        StopReason::ChainDiffers
+        | StopReason::VersionUnsupported
+        | StopReason::RefusedByPeer
+        | StopReason::OurCertificateExpired
+        | StopReason::CertificateRefused
+        | StopReason::Policy => None,
+    }
+}
+
+fn stopped(reason: StopReason) -> Refusal {
+    let code = match reason {
+        StopReason::VersionUnsupported => ErrorCode::VersionUnsupported,
+        StopReason::RefusedByPeer | StopReason::CertificateRefused => ErrorCode::Untrusted,
+        StopReason::UnprovenClaim
+        | StopReason::ChainDiffers
+        | StopReason::IncarnationWentBack
+        | StopReason::OurCertificateExpired
+        | StopReason::Policy
+        | StopReason::Admin => ErrorCode::PolicyRefused,
+    };
+    Refusal::new(code, format!("your domain is stopped here: {}", reason.words()))
+}
+
+/// The bootstrap capability.
+pub(crate) struct PeeringServer {
+    facts: Rc<Facts>,
+}
+
+impl PeeringServer {
+    pub(crate) fn client(facts: Rc<Facts>) -> peering::Client {
+        capnp_rpc::new_client(Self { facts })
+    }
+
+    /// What a hello gets: our own, and the link if its sender is trusted.
+    async fn welcome(&self, reader: hello::Reader<'_>) -> Answered<(Hello, link::Client)> {
+        let facts = &self.facts;
+        let mut hello = wire::read_hello(reader)?;
+        let (trusted, peer) = match facts.judge(&hello).await {
+            Ok(judged) => judged,
+            Err(refusal) => {
+                // Strangers are counted, whatever they are told.
+                facts.core.admit_stranger(facts.connection.remote_address().ip())?;
+                return Err(refusal);
+            }
+        };
+        hello.trusted = wire::read_claims(reader)?;
+        let slot = facts.admit(trusted.clone(), &peer, &hello).await?;
+        let ours = facts.core.trusted_hello(&peer).await?;
+        facts.trusted.set(true);
+        slot.tell(Command::Spoke).await;
+        let server = LinkServer::new(
+            Arc::clone(&facts.core),
+            peer.domain.clone(),
+            facts.calls.clone(),
+            Arc::clone(&slot),
+        );
+        facts.call_back(trusted, peer, slot);
+        Ok((ours, capnp_rpc::new_client(server)))
+    }
+
+    async fn accept(&self, statement: Vec<u8>) -> Answered<Vec<u8>> {
+        let facts = &self.facts;
+        facts.core.admit_stranger(facts.connection.remote_address().ip())?;
+        let chain = facts.connection.peer_chain();
+        let authority = chain.get(1).map(|der| der.as_ref().to_vec()).unwrap_or_default();
+        let domains: Vec<Domain> = facts.certificate.domains.clone();
+        let link = LinkCertificate { domains, authority, pin: facts.certificate.ca_pin };
+        facts.core.peering.accept_invite(&statement, &link).await
+    }
+}
+
+impl peering::Server for PeeringServer {
+    async fn hello(
+        self: capnp::capability::Rc<Self>,
+        params: peering::HelloParams,
+        mut results: peering::HelloResults,
+    ) -> capnp::Result<()> {
+        let reader = params.get()?.get_hello()?;
+        match self.welcome(reader).await {
+            Ok((ours, link)) => {
+                let mut results = results.get();
+                wire::write_hello(&ours, results.reborrow().init_hello());
+                results.set_link(link);
+            }
+            Err(refusal) => {
+                let mut results = results.get();
+                wire::write_hello(&self.facts.core.hello(), results.reborrow().init_hello());
+                write_failure(&refusal, results.init_failure());
+            }
+        }
+        Ok(())
+    }
+
+    async fn accept_invite(
+        self: capnp::capability::Rc<Self>,
+        params: peering::AcceptInviteParams,
+        mut results: peering::AcceptInviteResults,
+    ) -> capnp::Result<()> {
+        let statement = bytes("statement", params.get()?.get_statement(), STATEMENT_BYTES);
+        let answer = match statement {
+            Ok(statement) => self.accept(statement).await,
+            Err(refusal) => Err(refusal),
+        };
+        match answer {
+            Ok(answer) => results.get().set_answer(&answer),
+            Err(refusal) => write_failure(&refusal, results.get().init_failure()),
+        }
+        Ok(())
+    }
+}

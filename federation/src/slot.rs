@@ -1,0 +1,152 @@
+//! A peer's place: how the rest of the process reaches its driver.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use qpq_core::{Domain, Millis, Timestamp};
+use qpq_federation_proto::{Failure, StopReason};
+use qpq_service::PeerHealth;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::link::LinkHandle;
+
+/// Commands that wait for one driver.
+const COMMANDS: usize = 64;
+
+/// What a driver is told.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A link that the peer dialled is trusted on both sides.
+    LinkUp(LinkHandle),
+    /// The link with this number has ended.
+    LinkLost(usize),
+    /// Somebody wants to ask the peer something now.
+    Want(oneshot::Sender<Result<LinkHandle, Trouble>>),
+    /// The peer introduced itself, and nothing was wrong with it.
+    Spoke,
+    /// Its introduction is a reason to stop it.
+    Stop(StopReason),
+}
+
+/// Why there is no link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It doesn't answer.
+    Unreachable(String),
+    /// It asks for time.
+    Overloaded { retry_after: Millis },
+    /// It refuses us, or we it.
+    Stopped(StopReason),
+}
+
+impl Trouble {
+    /// As the outbox core reads it.
+    pub(crate) const fn failure(&self) -> Failure {
+        match self {
+            Self::Unreachable(_) => Failure::Unreachable,
+            Self::Overloaded { retry_after } => Failure::Overloaded { retry_after: *retry_after },
+            Self::Stopped(reason) => Failure::Refused(*reason),
+        }
+    }
+
+    /// For people.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Unreachable(why) => why.clone(),
+            Self::Overloaded { .. } => "it asks for time".to_owned(),
+            Self::Stopped(reason) => reason.words().to_owned(),
+        }
+    }
+}
+
+/// A peer's place.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) domain: Domain,
+    commands: mpsc::Sender<Command>,
+    /// Rows were committed for it.
+    pub(crate) filled: Notify,
+    /// Its record may have changed.
+    pub(crate) changed: Notify,
+    /// It is no peer any more.
+    pub(crate) gone: CancellationToken,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    link: Option<LinkHandle>,
+    state: String,
+    retry_at: Option<Timestamp>,
+}
+
+impl Slot {
+    pub(crate) fn new(domain: Domain) -> (Arc<Self>, mpsc::Receiver<Command>) {
+        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let seen = Seen { link: None, state: "starting".to_owned(), retry_at: None };
+        let slot = Self {
+            domain,
+            commands,
+            filled: Notify::new(),
+            changed: Notify::new(),
+            gone: CancellationToken::new(),
+            seen: Mutex::new(seen),
+        };
+        (Arc::new(slot), receiver)
+    }
+
+    /// Rows wait for it.
+    pub(crate) fn fill(&self) {
+        self.filled.notify_one();
+    }
+
+    /// Its record may have changed.
+    pub(crate) fn look_again(&self) {
+        self.changed.notify_one();
+    }
+
+    /// It is no peer any more.
+    pub(crate) fn end(&self) {
+        self.gone.cancel();
+    }
+
+    /// Tells the driver; one that has ended needs to know nothing.
+    pub(crate) async fn tell(&self, command: Command) {
+        self.commands.send(command).await.ok();
+    }
+
+    /// The link that is up, else one that is dialled for this.
+    pub(crate) async fn link(&self) -> Result<LinkHandle, Trouble> {
+        if let Some(link) = self.link_now() {
+            return Ok(link);
+        }
+        let (answer, answered) = oneshot::channel();
+        self.tell(Command::Want(answer)).await;
+        answered.await.unwrap_or_else(|_| Err(Trouble::Unreachable("the homeserver is stopping".to_owned())))
+    }
+
+    fn link_now(&self) -> Option<LinkHandle> {
+        self.seen().link.clone().filter(LinkHandle::is_up)
+    }
+
+    /// What the driver last said about it.
+    pub(crate) fn health(&self) -> PeerHealth {
+        let link = self.link_now();
+        let seen = self.seen();
+        PeerHealth {
+            reachable: link.is_some(),
+            state: seen.state.clone(),
+            retry_at: seen.retry_at,
+            key_exchange: link.and_then(|link| link.key_exchange()).map(str::to_owned),
+        }
+    }
+
+    /// What the driver says about it.
+    pub(crate) fn show(&self, link: Option<LinkHandle>, state: String, retry_at: Option<Timestamp>) {
+        *self.seen() = Seen { link, state, retry_at };
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

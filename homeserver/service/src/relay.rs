@@ -1,0 +1,25 @@
+//! Relay: rows that peers hand over, and our rows on their way to peers, as the store sees both.
+//!
+//! Inbound, one write transaction judges a batch against the stream's mark, applies its rows and moves the mark; the
+//! answer exists only after it is durable. Outbound, the driver in `federation` decides what to send when
+//! (`qpq_federation_proto::Outbox`); here is what it reads and writes.
+
+mod expire;
+mod inbound;
+mod outbound;
+
+use qpq_federation_proto::RowAck;
+
+pub use expire::expire;
+pub use inbound::{RelayCall, accept, heads_of};
+pub use outbound::{Resumed, acknowledge, load, remember_incarnation, resume, save_link, waiting};
+
+/// What became of one row of a peer's stream. Either way the row is applied: the stream goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowOutcome {
+    /// It is stored for whom it concerns.
+    Stored,
+    /// It is stored for nobody. The answer says so for the log only: what the sender must hear travels as a row of its own.
+    Refused(RowAck),
+}
+

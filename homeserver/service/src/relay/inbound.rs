@@ -1,0 +1,181 @@
+//! Rows from a peer: judged, applied, acknowledged after they are durable.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use qpq_core::{Digest, Domain, ErrorCode, FederationKey, Incarnation};
+use qpq_federation_proto::{
+    Batch, BatchDigest, HeaderError, Judgement, Position, Refusal as RowRefusal, Row, RowKind, SignedHeader,
+    StreamAnswer, StreamId, heads_digest, judge,
+};
+use qpq_storage::{
+    InboxHead, ParkedRow, PeerState, Stored, WriteTx,
+};
+
+use super::RowOutcome;
+use crate::{Answered, Effects, Ground, Refusal, WriteJob, groups};
+
+/// A relay call as it came: what its header claims is not checked yet.
+#[derive(Clone, Debug)]
+pub struct RelayCall {
+    /// Who says that it sends.
+    pub origin: Domain,
+    /// For whom.
+    pub destination: Domain,
+    /// The life of the origin's database that numbered the rows.
+    pub incarnation: Incarnation,
+    /// The origin's signature over all of it.
+    pub signature: [u8; 64],
+    /// The rows.
+    pub batches: Vec<Batch>,
+}
+
+/// Applies a relay call of `origin`, whose link is trusted. The header's signature is checked under the key that is
+/// pinned for it; the answers come after everything that they speak of is durable.
+pub async fn accept(
+    ground: &Arc<Ground>,
+    origin: &Domain,
+    call: RelayCall,
+) -> Answered<Vec<(StreamId, StreamAnswer)>> {
+    let RelayCall { origin: claimed, destination, incarnation, signature, batches } = call;
+    let record = ground.read().await?.peer(origin).await?;
+    let key = record.filter(|peer| peer.state == PeerState::Allowed).map(|peer| peer.federation_key);
+    let key = FederationKey::from_bytes(key.ok_or_else(|| no_peer(ground, origin))?);
+    let digests: Vec<BatchDigest> = batches.iter().map(BatchDigest::of).collect();
+    let header = SignedHeader::from_parts(claimed, destination, incarnation, digests.clone(), signature)
+        .and_then(|header| header.verify(origin, ground.domain(), &key, &digests).map(|()| header))
+        .map_err(unproven)?;
+    let job = AcceptBatches {
+        ground: Arc::clone(ground),
+        origin: origin.clone(),
+        kept_header: header.to_bytes(),
+        header,
+        batches,
+        effects: Effects::default(),
+    };
+    ground.write(job).await?.ok_or_else(|| no_peer(ground, origin))
+}
+
+/// What `hello` says to `origin` about its streams here: how many, and their digest.
+pub async fn heads_of(ground: &Ground, origin: &Domain) -> Answered<(u64, Digest)> {
+    let heads = ground.read().await?.inbox_heads(origin).await?;
+    Ok(heads_digest(heads.iter().map(|(stream, head)| (StreamId::from_bytes(*stream), position(head)))))
+}
+
+const fn position(head: &InboxHead) -> Position {
+    Position { incarnation: head.incarnation, applied: head.last_applied, chain: head.chain }
+}
+
+fn no_peer(ground: &Ground, origin: &Domain) -> Refusal {
+    Refusal::new(ErrorCode::PolicyRefused, format!("`{origin}` is not a peer of `{}`", ground.domain()))
+}
+
+fn unproven(error: HeaderError) -> Refusal {
+    let code = match error {
+        HeaderError::Batches | HeaderError::Mismatch => ErrorCode::Malformed,
+        HeaderError::Origin | HeaderError::Destination | HeaderError::Signature => ErrorCode::Untrusted,
+    };
+    Refusal::new(code, error.to_string())
+}
+
+struct AcceptBatches {
+    ground: Arc<Ground>,
+    origin: Domain,
+    header: SignedHeader,
+    kept_header: Vec<u8>,
+    batches: Vec<Batch>,
+    effects: Effects,
+}
+
+#[async_trait]
+impl WriteJob for AcceptBatches {
+    /// `None`: the peering ended meanwhile.
+    type Output = Option<Vec<(StreamId, StreamAnswer)>>;
+
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<Self::Output> {
+        self.effects = Effects::default();
+        if tx.peer(&self.origin).await?.is_none_or(|peer| peer.state != PeerState::Allowed) {
+            return Ok(None);
+        }
+        let mut answers = Vec::with_capacity(self.batches.len());
+        for batch in &self.batches {
+            let answer = apply_batch(
+                &self.ground,
+                tx,
+                &self.origin,
+                &self.header,
+                &self.kept_header,
+                batch,
+                &mut self.effects,
+            )
+            .await?;
+            answers.push((batch.stream(), answer));
+        }
+        Ok(Some(answers))
+    }
+
+    fn effects(&mut self) -> Effects {
+        std::mem::take(&mut self.effects)
+    }
+}
+
+async fn apply_batch(
+    ground: &Arc<Ground>,
+    tx: &mut dyn WriteTx,
+    origin: &Domain,
+    header: &SignedHeader,
+    kept_header: &[u8],
+    batch: &Batch,
+    effects: &mut Effects,
+) -> Stored<StreamAnswer> {
+    let stream = *batch.stream().as_bytes();
+    let head = tx.inbox_head(origin, &stream).await?;
+    match judge(head.as_ref().map(position).as_ref(), header.incarnation(), batch) {
+        Judgement::AlreadyApplied(position) => Ok(position.already_applied(Vec::new())),
+        Judgement::ExpectSeq(next) => Ok(StreamAnswer::ExpectSeq(next)),
+        Judgement::Contradicts(_) => {
+            Ok(StreamAnswer::ChainDiffers { header: head.map_or_else(Vec::new, |head| head.header) })
+        }
+        Judgement::Apply(application) => {
+            let mut refusals = Vec::new();
+            for row in application.rows() {
+                match apply_row(ground, tx, origin, &stream, row, effects).await? {
+                    RowOutcome::Stored => {}
+                    RowOutcome::Refused(ack) => refusals.push(RowRefusal { seq: row.seq, ack }),
+                }
+            }
+            let next = application.next();
+            let head = InboxHead {
+                incarnation: next.incarnation,
+                last_applied: next.applied,
+                chain: next.chain,
+                header: kept_header.to_vec(),
+            };
+            tx.inbox_advance(origin, &stream, &head).await?;
+            Ok(application.durable(refusals))
+        }
+    }
+}
+
+async fn apply_row(
+    ground: &Arc<Ground>,
+    tx: &mut dyn WriteTx,
+    origin: &Domain,
+    stream: &[u8; 16],
+    row: &Row,
+    effects: &mut Effects,
+) -> Stored<RowOutcome> {
+    match row.kind {
+        RowKind::GroupSubmit | RowKind::GroupEntry | RowKind::Welcome | RowKind::SubmitRefused => {
+            groups::apply_row(ground, tx, origin, row, effects).await
+        }
+        // It only keeps a position; the domain that gave the row up has told its sender.
+        RowKind::Tombstone => Ok(RowOutcome::Stored),
+        RowKind::Unknown(kind) => {
+            let parked =
+                ParkedRow { seq: row.seq, kind, id: *row.id.as_bytes(), payload: row.payload.clone() };
+            tx.inbox_park(origin, stream, &[parked]).await?;
+            Ok(RowOutcome::Stored)
+        }
+    }
+}
