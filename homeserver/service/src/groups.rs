@@ -1,0 +1,142 @@
+//! Groups: the log that a hub orders, who may write to it, and how it reaches every member's domain.
+//!
+//! One domain, the *hub*, orders each group; the group id names it. Commits are interactive: they are judged here when
+//! this domain is the hub ([`Groups::commit`], [`Groups::commit_from_peer`]), else passed on to it. Application
+//! messages are accepted at once: into the log at the hub, into the outbox elsewhere ([`Groups::submit`]). What a hub
+//! orders comes to the other members' domains as rows ([`apply_row`]) and is stored there under the hub's
+//! numbers, so that every device reads one log at its own home.
+
+mod accept;
+mod apply;
+mod cache;
+mod certificates;
+mod commit;
+mod create;
+mod expire;
+mod log;
+mod records;
+mod refuse;
+mod store_commit;
+mod submit;
+mod tree;
+
+use std::{fmt, sync::Arc};
+
+use qpq_core::{DeviceAddress, Domain, ErrorCode, GroupId, Millis};
+use qpq_delivery::mailbox::MailboxLimit;
+use qpq_hub::Engine;
+
+use crate::{Answered, Ground, Refusal, SubmitRates, UserKeys};
+use cache::HubCache;
+use certificates::Certificates;
+
+pub(crate) use apply::apply_row;
+pub use expire::expire_messages;
+pub use submit::{ApplicationSubmit, SubmitAnswer};
+
+/// The use cases of groups. Cheap to clone; all clones share one state.
+#[derive(Clone)]
+pub struct Groups(Arc<Shared>);
+
+struct Shared {
+    ground: Arc<Ground>,
+    engine: Engine,
+    hubs: HubCache,
+    certificates: Certificates,
+    rates: Arc<SubmitRates>,
+}
+
+/// What the rules inside a transaction need of the world outside.
+#[derive(Clone, Debug)]
+struct Place {
+    domain: Domain,
+    limit: MailboxLimit,
+    ttl: Millis,
+}
+
+impl Groups {
+    /// On this ground, nothing in memory yet.
+    pub fn new(ground: Arc<Ground>, engine: Engine, rates: Arc<SubmitRates>) -> Self {
+        Self(Arc::new(Shared {
+            ground,
+            engine,
+            hubs: HubCache::default(),
+            certificates: Certificates::default(),
+            rates,
+        }))
+    }
+
+    /// Remembers what a home said about its user's devices: whoever resolves or claims through this domain tells us,
+    /// and the commit that follows needs no question.
+    pub fn learn(&self, keys: &UserKeys) {
+        if keys.address.domain() != self.ground().domain() {
+            self.0.certificates.learn(keys, self.ground().now());
+        }
+    }
+
+    fn ground(&self) -> &Arc<Ground> {
+        &self.0.ground
+    }
+
+    fn is_hub_of(&self, group: &GroupId) -> bool {
+        group.hub() == self.ground().domain()
+    }
+}
+
+impl Place {
+    fn of(ground: &Ground) -> Self {
+        let settings = ground.settings();
+        Self {
+            domain: ground.domain().clone(),
+            limit: MailboxLimit { messages: settings.mailbox_messages },
+            ttl: settings.message_ttl,
+        }
+    }
+}
+
+impl fmt::Debug for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Groups").field("domain", self.ground().domain()).finish_non_exhaustive()
+    }
+}
+
+/// A peer may speak for its own users only.
+fn check_origin(origin: &Domain, device: &DeviceAddress) -> Answered<()> {
+    if device.user.domain() == origin {
+        return Ok(());
+    }
+    Err(Refusal::new(ErrorCode::PolicyRefused, format!("`{origin}` can't speak for {device}")))
+}
+
+fn no_group(group: &GroupId) -> Refusal {
+    Refusal::new(ErrorCode::NotFound, format!("there is no group {group} here"))
+}
+
+fn not_member() -> Refusal {
+    Refusal::new(ErrorCode::NotMember, "this device is not a member of the group")
+}
+
+fn needs_resync() -> Refusal {
+    let text =
+        "this device fell too far behind and was cut off: a member must add its owner to the group again";
+    Refusal::new(ErrorCode::NeedsResync, text)
+}
+
+/// A device may act in a group while its membership lasts and it was not cut off.
+fn check_member(member: Option<&qpq_storage::Member>, device: &DeviceAddress) -> Answered<()> {
+    match member.filter(|member| member.device == *device) {
+        Some(member) if member.left_seq.is_some() => Err(not_member()),
+        Some(member) if member.needs_resync.is_some() => Err(needs_resync()),
+        Some(_) => Ok(()),
+        None => Err(not_member()),
+    }
+}
+
+impl From<qpq_delivery::policy::Refusal> for Refusal {
+    fn from(refusal: qpq_delivery::policy::Refusal) -> Self {
+        Self { code: refusal.code(), text: refusal.to_string(), retry_after: refusal.retry_after() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

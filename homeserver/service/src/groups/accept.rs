@@ -1,0 +1,305 @@
+//! Takes application messages into the log of a group that this domain orders, for every member's domain.
+//!
+//! One function for both ways in: a session of ours and a peer's row. A batch is judged against one look at the
+//! group; a refused message is a value and leaves its neighbours alone.
+
+use std::collections::BTreeMap;
+
+use qpq_core::{DeviceAddress, DeviceId, Domain, ErrorCode, GroupId, MessageId, Seq, Timestamp, limits};
+use qpq_delivery::{
+    fanout,
+    mailbox::{Room, Waiting},
+    messages::{Membership, judge},
+    policy,
+};
+use qpq_federation_proto::{RowKind, StreamId, StreamName};
+use qpq_storage::{
+    EntryBody, Feed, Group, LogEntry, Member, NewOutboxRow, Notice, SeenSubmit, Stored, SubmitOutcome,
+    WriteTx, payload_digest,
+};
+
+use super::{Place, check_member, no_group, records::GroupEntry};
+use crate::{Answered, Effects, Refusal};
+
+/// A message for a group's log, its framing already read.
+#[derive(Clone, Debug)]
+pub(super) struct Incoming {
+    pub(super) id: MessageId,
+    pub(super) epoch: u64,
+    pub(super) message: Vec<u8>,
+    pub(super) expires_at: Timestamp,
+}
+
+/// Where a message is now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    pub(super) seq: Seq,
+    pub(super) at: Timestamp,
+}
+
+/// Devices of ours that read a group's log, and how much waits for each of them.
+pub(super) struct Readers {
+    waiting: Vec<Waiting>,
+}
+
+impl Readers {
+    /// Counts once for a whole batch; `except` is the sender's own device, which is not cut off by what it sends.
+    pub(super) async fn of(
+        tx: &mut dyn WriteTx,
+        us: &Domain,
+        members: &[Member],
+        except: Option<&DeviceId>,
+    ) -> Stored<Self> {
+        let active = |member: &&Member| member.left_seq.is_none() && member.needs_resync.is_none();
+        let ours = members.iter().filter(active).filter(|member| member.device.user.domain() == us);
+        let ids: Vec<DeviceId> = ours.map(|member| member.device.device).collect();
+        let counts = tx.backlogs(&ids).await?;
+        let waiting =
+            ids.into_iter().zip(counts).map(|(device, undelivered)| Waiting { device, undelivered });
+        Ok(Self { waiting: waiting.filter(|waiting| Some(&waiting.device) != except).collect() })
+    }
+
+    /// Whether one more message fits, and who must be cut off for it.
+    pub(super) fn room(&self, place: &Place, accounts: u32) -> Room {
+        place.limit.room(accounts, &self.waiting)
+    }
+
+    /// One more waits for everybody who was not cut off.
+    pub(super) fn stored(&mut self, cut_off: &[DeviceId]) {
+        self.waiting.retain(|waiting| !cut_off.contains(&waiting.device));
+        for waiting in &mut self.waiting {
+            waiting.undelivered = waiting.undelivered.saturating_add(1);
+        }
+    }
+}
+
+/// Accepts a device's messages for one group in the order given; an answer for each.
+pub(super) async fn accept(
+    tx: &mut dyn WriteTx,
+    place: &Place,
+    sender: &DeviceAddress,
+    group: &GroupId,
+    messages: &[Incoming],
+    now: Timestamp,
+    effects: &mut Effects,
+) -> Stored<Vec<Answered<Placed>>> {
+    let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
+    let seen = tx.submits_seen(sender, &ids).await?;
+    let mut batch = Batch::open(tx, place, sender, group).await?;
+    let mut answers = Vec::with_capacity(messages.len());
+    for (message, seen) in messages.iter().zip(seen) {
+        answers.push(match repeated(seen, message) {
+            Some(answer) => Taken::Answered(answer),
+            None => batch.take(message, now),
+        });
+    }
+    batch.store(tx, sender, answers, now, effects).await
+}
+
+/// The answer that a repeat gets.
+fn repeated(seen: Option<SeenSubmit>, message: &Incoming) -> Option<Answered<Placed>> {
+    let seen = seen?;
+    Some(match seen.outcome {
+        SubmitOutcome::AtHub { seq, at } if seen.payload == payload_digest(&message.message) => {
+            Ok(Placed { seq, at })
+        }
+        SubmitOutcome::AtHub { .. } | SubmitOutcome::AtHome { .. } => Err(policy::Refusal::IdReused.into()),
+    })
+}
+
+/// What becomes of one message of a batch.
+enum Taken {
+    Answered(Answered<Placed>),
+    /// It is this one among the entries to append.
+    Entry(usize),
+}
+
+/// What one batch does to one group.
+struct Batch<'a> {
+    place: &'a Place,
+    group: &'a GroupId,
+    record: Option<Group>,
+    members: Vec<Member>,
+    sender: Answered<()>,
+    readers: Readers,
+    entries: Vec<LogEntry>,
+    places: BTreeMap<MessageId, usize>,
+    cut_off: Vec<DeviceId>,
+}
+
+impl<'a> Batch<'a> {
+    async fn open(
+        tx: &mut dyn WriteTx,
+        place: &'a Place,
+        sender: &DeviceAddress,
+        group: &'a GroupId,
+    ) -> Stored<Self> {
+        let record = tx.group(group).await?;
+        let members = tx.members(group).await?;
+        let own = members.iter().find(|member| member.device == *sender);
+        let sender_may = check_member(own, sender);
+        let except = (sender.user.domain() == &place.domain).then_some(&sender.device);
+        let readers = Readers::of(tx, &place.domain, &members, except).await?;
+        Ok(Self {
+            place,
+            group,
+            record,
+            sender: sender_may,
+            readers,
+            members,
+            entries: Vec::new(),
+            places: BTreeMap::new(),
+            cut_off: Vec::new(),
+        })
+    }
+
+    fn take(&mut self, message: &Incoming, now: Timestamp) -> Taken {
+        match self.judge(message, now) {
+            Ok(index) => Taken::Entry(index),
+            Err(refusal) => Taken::Answered(Err(refusal)),
+        }
+    }
+
+    fn judge(&mut self, message: &Incoming, now: Timestamp) -> Answered<usize> {
+        let record = self.record.as_ref().ok_or_else(|| no_group(self.group))?;
+        if let Some(index) = self.places.get(&message.id) {
+            // Twice in one batch: the second is a repeat of the first, or another message under its id.
+            let same = self.entries.get(*index).is_some_and(|entry| {
+                matches!(&entry.body, EntryBody::Application { message: first } if *first == message.message)
+            });
+            return if same { Ok(*index) } else { Err(policy::Refusal::IdReused.into()) };
+        }
+        self.sender.clone()?;
+        judge(message.epoch, record.epoch, Membership::Member)?;
+        match self.readers.room(self.place, record.accounts) {
+            Room::Store { cut_off } => {
+                self.readers.stored(&cut_off);
+                self.cut_off.extend(cut_off);
+            }
+            Room::Full { retry_after } => {
+                let text = "a member's device has too many undelivered messages";
+                return Err(Refusal::retry(ErrorCode::MailboxFull, text, retry_after));
+            }
+        }
+        let index = self.entries.len();
+        self.places.insert(message.id, index);
+        self.entries.push(LogEntry {
+            seq: Seq::ZERO,
+            id: message.id,
+            epoch: message.epoch,
+            at: now,
+            expires_at: Some(message.expires_at),
+            body: EntryBody::Application { message: message.message.clone() },
+        });
+        Ok(index)
+    }
+
+    async fn store(
+        self,
+        tx: &mut dyn WriteTx,
+        sender: &DeviceAddress,
+        taken: Vec<Taken>,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Stored<Vec<Answered<Placed>>> {
+        let mut positions = Vec::new();
+        if !self.entries.is_empty() {
+            if !self.cut_off.is_empty() {
+                cut_off(tx, self.group, &self.cut_off, now, effects).await?;
+            }
+            positions = tx.log_append(self.group, &self.entries).await?;
+            self.remember(tx, sender, &positions, now).await?;
+            self.spread(tx, &positions, now, effects).await?;
+        }
+        let answer = |taken| match taken {
+            Taken::Answered(answer) => answer,
+            Taken::Entry(index) => positions
+                .get(index)
+                .map(|seq| Placed { seq: *seq, at: now })
+                .ok_or_else(|| Refusal::new(ErrorCode::Internal, "the store gave a message no position")),
+        };
+        Ok(taken.into_iter().map(answer).collect())
+    }
+
+    async fn remember(
+        &self,
+        tx: &mut dyn WriteTx,
+        sender: &DeviceAddress,
+        positions: &[Seq],
+        now: Timestamp,
+    ) -> Stored<()> {
+        let mut submits = Vec::with_capacity(self.entries.len());
+        for (entry, seq) in self.entries.iter().zip(positions) {
+            if let EntryBody::Application { message } = &entry.body {
+                let outcome = SubmitOutcome::AtHub { seq: *seq, at: now };
+                submits.push((entry.id, SeenSubmit { payload: payload_digest(message), outcome }));
+            }
+        }
+        tx.submits_remember(sender, &submits, now.after(self.place.ttl).after(limits::IDEMPOTENCY_EXTRA))
+            .await
+    }
+
+    /// Our devices are woken, every other member domain gets its rows.
+    async fn spread(
+        &self,
+        tx: &mut dyn WriteTx,
+        positions: &[Seq],
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Stored<()> {
+        let present = self.members.iter().filter(|member| member.left_seq.is_none());
+        let present: Vec<DeviceAddress> = present.map(|member| member.device.clone()).collect();
+        for device in present.iter().filter(|device| device.user.domain() == &self.place.domain) {
+            effects.wake(device.device, Feed::Group(self.group.clone()));
+        }
+        let accounts = self.record.as_ref().map_or(0, |record| record.accounts);
+        let mut rows = Vec::new();
+        for domain in fanout::of_message(&present).into_iter().filter(|domain| *domain != self.place.domain) {
+            let stream = StreamId::of(&self.place.domain, &domain, &StreamName::FanOut(self.group.clone()));
+            for (entry, seq) in self.entries.iter().zip(positions) {
+                let EntryBody::Application { message } = &entry.body else { continue };
+                let record = GroupEntry {
+                    group: self.group.clone(),
+                    seq: *seq,
+                    epoch: entry.epoch,
+                    at: now,
+                    message: message.clone(),
+                    committer: None,
+                    removed: Vec::new(),
+                    accounts,
+                };
+                rows.push(NewOutboxRow {
+                    destination: domain.clone(),
+                    stream: *stream.as_bytes(),
+                    id: entry.id,
+                    kind: RowKind::GroupEntry.number(),
+                    expires_at: entry.expires_at,
+                    payload: record.to_bytes(),
+                    at: now,
+                });
+            }
+            effects.send(domain);
+        }
+        if !rows.is_empty() {
+            tx.outbox_append(&rows).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Cuts devices off from a group and tells them.
+pub(super) async fn cut_off(
+    tx: &mut dyn WriteTx,
+    group: &GroupId,
+    devices: &[DeviceId],
+    now: Timestamp,
+    effects: &mut Effects,
+) -> Stored<()> {
+    tx.members_cut_off(group, devices).await?;
+    let notices: Vec<_> =
+        devices.iter().map(|device| (*device, Notice::NeedsResync { group: group.clone() })).collect();
+    for device in tx.mailbox_append(&notices, now).await? {
+        effects.wake(device, Feed::Mailbox);
+    }
+    Ok(())
+}

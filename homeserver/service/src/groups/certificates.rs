@@ -1,0 +1,137 @@
+//! What the hub knows about the devices that a commit adds: who signed them.
+//!
+//! Our own accounts' devices come from the store. Those of other domains are remembered when a claim or a resolve goes
+//! through this domain ([`Certificates::learn`]), which is the usual way into a group; for a device that is added by
+//! another domain's user, whose claim we never saw, the device's home is asked. Only the *home's* word is taken here:
+//! that it is the right identity key is pinned and judged by clients, until the transparency log proves it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use qpq_core::{Address, Domain, ErrorCode, Millis, Timestamp};
+use qpq_delivery::policy::Certified;
+use qpq_storage::{ReadTx, Stored};
+
+use crate::{Answered, Ground, Refusal, UserKeys};
+
+/// The most accounts of other domains that are remembered.
+const MOST: usize = 4_096;
+/// How long a home's word is taken without asking again.
+const FRESH: Millis = Millis::from_secs(3_600);
+
+/// What homes of other domains said about their users' devices.
+#[derive(Debug, Default)]
+pub(crate) struct Certificates {
+    known: Mutex<BTreeMap<Address, (Timestamp, UserKeys)>>,
+}
+
+impl Certificates {
+    /// Remembers what a home said.
+    pub(crate) fn learn(&self, keys: &UserKeys, now: Timestamp) {
+        let mut known = self.lock();
+        if known.len() >= MOST && !known.contains_key(&keys.address) {
+            known.retain(|_, (at, _)| now.since(*at) < FRESH);
+            if known.len() >= MOST {
+                // Forgetting somebody only costs a question.
+                known.pop_first();
+            }
+        }
+        known.insert(keys.address.clone(), (now, keys.clone()));
+    }
+
+    /// Collects what is known about these accounts: our own from the store, others from memory.
+    pub(crate) async fn of(
+        &self,
+        tx: &mut dyn ReadTx,
+        us: &Domain,
+        accounts: &BTreeSet<Address>,
+        now: Timestamp,
+    ) -> Stored<Certified> {
+        let mut certified = Certified::default();
+        for address in accounts {
+            let keys = if address.domain() == us {
+                local_keys(tx, address).await?
+            } else {
+                self.remembered(address, now)
+            };
+            for certificate in keys.iter().flat_map(|keys| &keys.devices) {
+                // The certificate of another account in this one's list proves nothing about that account.
+                if let Some(keys) = &keys
+                    && certificate.device.user == *address
+                    && certified.learn(&keys.identity_key, certificate).is_err()
+                {
+                    tracing::warn!(peer.domain = %address.domain(), "a device certificate is not signed by its account");
+                }
+            }
+        }
+        Ok(certified)
+    }
+
+    /// Asks the homes of these accounts; ours have been looked up already.
+    pub(crate) async fn resolve(
+        &self,
+        ground: &Ground,
+        requester: &Address,
+        accounts: &BTreeSet<Address>,
+    ) -> Answered<()> {
+        let mut by_domain: BTreeMap<&Domain, Vec<Address>> = BTreeMap::new();
+        for address in accounts.iter().filter(|address| address.domain() != ground.domain()) {
+            by_domain.entry(address.domain()).or_default().push(address.clone());
+        }
+        for (domain, addresses) in by_domain {
+            let deadline = ground.interactive_deadline();
+            let answers = ground.peers().resolve_user(domain, requester, &addresses, deadline).await?;
+            for keys in answers.into_iter().flatten() {
+                if addresses.contains(&keys.address) {
+                    self.learn(&keys, ground.now());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn remembered(&self, address: &Address, now: Timestamp) -> Option<UserKeys> {
+        self.lock().get(address).filter(|(at, _)| now.since(*at) < FRESH).map(|(_, keys)| keys.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Address, (Timestamp, UserKeys)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The keys of one of our own accounts: its active devices.
+pub(super) async fn local_keys(tx: &mut dyn ReadTx, address: &Address) -> Stored<Option<UserKeys>> {
+    let Some(account) = tx.account_named(address.localpart()).await? else { return Ok(None) };
+    let devices = tx.devices(&account.id).await?;
+    let active = devices.into_iter().filter(|device| device.revoked_at.is_none());
+    Ok(Some(UserKeys {
+        address: address.clone(),
+        identity_key: account.identity_key,
+        devices: active.map(|device| device.certificate).collect(),
+    }))
+}
+
+/// Every domain that a commit brings in must be a peer, or the hub could never deliver to it.
+pub(crate) async fn check_peers(
+    tx: &mut dyn ReadTx,
+    us: &Domain,
+    accounts: &BTreeSet<Address>,
+) -> Answered<()> {
+    let domains: BTreeSet<&Domain> =
+        accounts.iter().map(Address::domain).filter(|domain| *domain != us).collect();
+    for domain in domains {
+        if !is_peer(tx, domain).await? {
+            let text = format!("`{domain}` is not a peer of `{us}`, which orders this group");
+            return Err(Refusal::new(ErrorCode::PolicyRefused, text));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a domain is trusted now.
+pub(crate) async fn is_peer(tx: &mut dyn ReadTx, domain: &Domain) -> Stored<bool> {
+    let peer = tx.peer(domain).await?;
+    Ok(peer.is_some_and(|peer| peer.state == qpq_storage::PeerState::Allowed))
+}

@@ -1,0 +1,147 @@
+//! How a sender hears that its message is in no log, or that a member's domain could not take it.
+//!
+//! The one that refuses writes a row of its own: the hub to the sender's home, a member's domain to the hub. A member's
+//! domain can't know who sent an application message, so its row names nobody and the hub finds the sender by what it
+//! remembers of submits. Wherever a refusal passes, the submit is forgotten: the device may send the id again.
+
+use qpq_core::{DeviceAddress, Domain, ErrorCode, GroupId, MessageId, Timestamp};
+use qpq_federation_proto::{RowKind, StreamId, StreamName};
+use qpq_storage::{Feed, NewOutboxRow, Notice, Stored, WriteTx};
+
+use super::{
+    Place,
+    records::{GroupSubmit, SubmitRefused},
+};
+use crate::{Answered, Effects, Refusal};
+
+/// The hub refused a submit of another domain's user.
+pub(super) async fn refuse_submit(
+    tx: &mut dyn WriteTx,
+    place: &Place,
+    submit: &GroupSubmit,
+    id: MessageId,
+    refusal: &Refusal,
+    now: Timestamp,
+    effects: &mut Effects,
+) -> Stored<()> {
+    let record = SubmitRefused {
+        group: submit.group.clone(),
+        sender: Some(submit.sender.clone()),
+        refusal: refusal.clone(),
+    };
+    send(tx, place, submit.sender.user.domain(), id, &record, now, effects).await
+}
+
+/// This member's domain could not take an entry of the hub's log.
+pub(super) async fn refuse_entry(
+    tx: &mut dyn WriteTx,
+    place: &Place,
+    group: &GroupId,
+    id: MessageId,
+    refusal: &Refusal,
+    now: Timestamp,
+    effects: &mut Effects,
+) -> Stored<()> {
+    let record = SubmitRefused { group: group.clone(), sender: None, refusal: refusal.clone() };
+    send(tx, place, group.hub(), id, &record, now, effects).await
+}
+
+/// A refusal arrived from `origin`: from the hub for our user, or from a member's domain for our log.
+pub(super) async fn refused(
+    tx: &mut dyn WriteTx,
+    place: &Place,
+    origin: &Domain,
+    record: &SubmitRefused,
+    id: MessageId,
+    now: Timestamp,
+    effects: &mut Effects,
+) -> Stored<Answered<()>> {
+    if record.group.hub() == origin {
+        return match &record.sender {
+            Some(sender) if *sender.user.domain() == place.domain => {
+                tell(tx, sender, &record.group, id, &record.refusal, now, effects).await?;
+                Ok(Ok(()))
+            }
+            _ => Ok(Err(Refusal::new(
+                ErrorCode::PolicyRefused,
+                "the refused submit is not one of this domain's",
+            ))),
+        };
+    }
+    if *record.group.hub() != place.domain {
+        return Ok(Err(Refusal::new(
+            ErrorCode::PolicyRefused,
+            "the refused message is of a group ordered elsewhere",
+        )));
+    }
+    let members = tx.members(&record.group).await?;
+    // Only a domain with a member gets entries, and only it can refuse them.
+    if !members.iter().any(|member| member.device.user.domain() == origin) {
+        return Ok(Err(Refusal::new(
+            ErrorCode::PolicyRefused,
+            "the refusing domain has no member in the group",
+        )));
+    }
+    for member in &members {
+        let seen = tx.submits_seen(&member.device, &[id]).await?;
+        if seen.into_iter().flatten().next().is_none() {
+            continue;
+        }
+        if *member.device.user.domain() == place.domain {
+            tell(tx, &member.device, &record.group, id, &record.refusal, now, effects).await?;
+        } else {
+            tx.submit_forget(&member.device, &id).await?;
+            let record = SubmitRefused { sender: Some(member.device.clone()), ..record.clone() };
+            send(tx, place, member.device.user.domain(), id, &record, now, effects).await?;
+        }
+        break;
+    }
+    Ok(Ok(()))
+}
+
+/// Tells a device of ours.
+async fn tell(
+    tx: &mut dyn WriteTx,
+    sender: &DeviceAddress,
+    group: &GroupId,
+    id: MessageId,
+    refusal: &Refusal,
+    now: Timestamp,
+    effects: &mut Effects,
+) -> Stored<()> {
+    tx.submit_forget(sender, &id).await?;
+    let notice = Notice::Refused {
+        group: group.clone(),
+        id,
+        code: refusal.code.number(),
+        text: refusal.text.clone(),
+        retry_after_ms: refusal.retry_after.map_or(0, |span| span.0),
+    };
+    for device in tx.mailbox_append(&[(sender.device, notice)], now).await? {
+        effects.wake(device, Feed::Mailbox);
+    }
+    Ok(())
+}
+
+async fn send(
+    tx: &mut dyn WriteTx,
+    place: &Place,
+    destination: &Domain,
+    id: MessageId,
+    record: &SubmitRefused,
+    now: Timestamp,
+    effects: &mut Effects,
+) -> Stored<()> {
+    let row = NewOutboxRow {
+        destination: destination.clone(),
+        stream: *StreamId::of(&place.domain, destination, &StreamName::Control).as_bytes(),
+        id,
+        kind: RowKind::SubmitRefused.number(),
+        expires_at: Some(now.after(place.ttl)),
+        payload: record.to_bytes(),
+        at: now,
+    };
+    tx.outbox_append(&[row]).await?;
+    effects.send(destination.clone());
+    Ok(())
+}
