@@ -1,1 +1,148 @@
 //! The conformance suite that every implementation passes.
+//!
+//! A case is an async function that gets a fresh store and says what differs from the contract. `suite!` turns all
+//! cases into tests of an implementation; cases can also be run singly, which is how the tests of the suite itself
+//! show that a store with a planted bug fails.
+
+pub mod accounts;
+pub mod feeds;
+pub mod fixtures;
+pub mod groups;
+pub mod key_packages;
+pub mod outbox;
+pub mod peers;
+pub mod small;
+pub mod submits;
+pub mod transactions;
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use qpq_core::{DomainError, NameError};
+
+use crate::{ReadTx, Storage, StorageError, WriteTx};
+
+/// A store under test.
+#[async_trait]
+pub trait Subject: Send + Sync {
+    /// The store.
+    fn storage(&self) -> &dyn Storage;
+
+    /// Ends the process as far as the store can tell, and opens what was committed.
+    async fn reopen(&mut self) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// Why a store does not conform.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// It answered something else.
+    #[error("{what}: expected {expected}, found {found}")]
+    Differs {
+        /// What was looked at.
+        what: &'static str,
+        /// What the contract says.
+        expected: String,
+        /// What the store said.
+        found: String,
+    },
+    /// It refused.
+    #[error("the store refused")]
+    Storage(#[from] StorageError),
+    /// It could not be opened again.
+    #[error("the store did not open again")]
+    Reopen(#[from] Box<dyn std::error::Error + Send + Sync>),
+    /// A fixture's name is no name: a mistake in the suite.
+    #[error("a fixture is wrong")]
+    Name(#[from] NameError),
+    /// A fixture's domain is no domain: a mistake in the suite.
+    #[error("a fixture is wrong")]
+    Domain(#[from] DomainError),
+}
+
+/// What a case says.
+pub type Outcome = Result<(), Failure>;
+
+/// Compares.
+#[expect(clippy::needless_pass_by_value, reason = "cases read as a list of facts, without ampersands")]
+pub(crate) fn same<T: PartialEq + Debug>(what: &'static str, found: T, expected: T) -> Outcome {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Failure::Differs { what, expected: format!("{expected:?}"), found: format!("{found:?}") })
+}
+
+/// Looks for a contradiction in terms of the caller.
+pub(crate) fn conflicts<T: Debug>(what: &'static str, found: Result<T, StorageError>) -> Outcome {
+    match found {
+        Err(StorageError::Conflict { .. }) => Ok(()),
+        found => Err(Failure::Differs { what, expected: "Conflict".to_owned(), found: format!("{found:?}") }),
+    }
+}
+
+/// Opens a read transaction.
+pub(crate) async fn read(subject: &dyn Subject) -> Result<Box<dyn ReadTx>, Failure> {
+    Ok(subject.storage().read().await?)
+}
+
+/// Opens a write transaction.
+pub(crate) async fn write(subject: &dyn Subject) -> Result<Box<dyn WriteTx>, Failure> {
+    Ok(subject.storage().write().await?)
+}
+
+/// Makes every case a test: `qpq_storage::conformance::suite!(fresh().await)`, where the expression gives a
+/// [`Subject`] with an empty store. The caller needs tokio with its test macro.
+#[macro_export]
+macro_rules! conformance_suite {
+    ($fresh:expr) => {
+        $crate::conformance_suite! { @cases $fresh;
+            transactions: dropping_undoes, a_view_stays_as_it_was, a_write_sees_itself,
+                writers_take_turns, a_failed_transaction_cannot_commit, a_crash_before_the_commit_leaves_nothing,
+                a_crash_after_the_commit_keeps_all, a_repeat_after_a_lost_answer_finds_the_first;
+            small: the_vault_is_written_once, audit_entries_are_numbered, the_inbox_head_never_goes_back,
+                heads_are_listed_per_origin, parking_is_accepted, tokens_are_found_by_their_secret,
+                a_token_is_revoked_once;
+            accounts: an_account_reads_back, a_name_is_taken_once, a_token_makes_as_many_accounts_as_it_says,
+                a_token_is_judged_before_the_name, accounts_are_paged_by_name, devices_are_found_again,
+                devices_are_limited, revoked_devices_stay_revoked, devices_are_paged_by_age,
+                a_resumption_token_works_once, an_old_resumption_token_is_expired, revoking_ends_sessions,
+                sessions_expire, deleting_an_account_takes_all_along;
+            key_packages: stock_is_counted, uploads_are_limited_and_repeatable, a_claim_is_repeatable,
+                the_first_to_end_goes_first, the_last_resort_stays, two_claims_get_two_packages,
+                a_replaced_last_resort_is_lent_no_more, expiry_takes_packages_and_claims;
+            groups: a_group_is_made_once, a_commit_wins_its_epoch_once, concurrent_commits_have_one_winner,
+                membership_follows_commits, state_is_kept_in_chunks, trees_go_when_their_time_is_over,
+                messages_are_numbered_in_order, pages_are_cut_by_count_and_bytes, copies_skip_what_is_known,
+                a_copied_commit_raises_the_epoch, a_welcome_may_overtake_the_commit, an_old_welcome_changes_nothing,
+                expiry_reports_the_unread, what_is_needed_survives_pruning, hubs_keep_recent_commits;
+            feeds: notices_are_numbered_and_forgotten, unknown_devices_get_no_notices,
+                a_low_stock_is_told_once, all_notices_read_back, positions_never_go_back,
+                positions_stop_at_the_end, members_read_up_to_their_removal, cut_off_feeds_stop,
+                a_backlog_counts_messages_only, a_backlog_follows_expiry, a_backlog_follows_cut_off_and_removal,
+                a_late_joiner_starts_with_nothing, ids_of_other_domains_read_nothing;
+            submits: a_submit_is_remembered, many_submits_keep_their_order, a_repeat_is_a_conflict,
+                submits_are_forgotten, submits_expire;
+            outbox: rows_are_numbered_per_stream, pages_are_cut, acknowledging_moves_forward_only,
+                kept_rows_are_purged_by_age, kept_rows_are_purged_by_size, expired_rows_become_tombstones,
+                depth_counts_what_waits, backoff_is_stored, removing_a_peer_drops_what_waits;
+            peers: a_peer_reads_back, incarnations_only_grow, a_refusal_is_set_and_cleared,
+                an_invite_is_used_once, bound_and_late_invites_are_refused;
+        }
+    };
+    (@cases $fresh:expr; $($area:ident: $($case:ident),*;)*) => {
+        $(mod $area {
+            use super::*;
+            $(#[tokio::test]
+            async fn $case() {
+                let mut subject = $fresh;
+                if let Err(failure) = $crate::conformance::$area::$case(&mut subject).await {
+                    panic!("{failure}: {failure:?}");
+                }
+            })*
+        })*
+    };
+}
+
+pub use conformance_suite as suite;
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ mod inbox;
 mod key_packages;
 mod outbox;
 mod peers;
+pub(crate) mod planted;
 mod tokens;
 mod vault;
 
@@ -22,6 +23,8 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::sync::OwnedMutexGuard;
+
+use planted::Planted;
 
 use crate::{ReadTx, Storage, StorageError, Stored, Vault, WriteTx};
 
@@ -51,18 +54,29 @@ impl Shared {
     fn snapshot(&self) -> State {
         self.committed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    fn replace(&self, state: State) {
+        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
 }
 
 /// A store that forgets everything when its last handle goes.
 #[derive(Clone, Default)]
 pub struct MemoryStorage {
     shared: Arc<Shared>,
+    planted: Planted,
 }
 
 impl MemoryStorage {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A store with a bug, on which the conformance suite must fail.
+    #[cfg(test)]
+    pub(crate) fn with_bug(bug: planted::Bug) -> Self {
+        Self { planted: Planted::with(bug), ..Self::default() }
     }
 }
 
@@ -75,14 +89,14 @@ impl fmt::Debug for MemoryStorage {
 #[async_trait]
 impl Storage for MemoryStorage {
     async fn read(&self) -> Stored<Box<dyn ReadTx>> {
-        Ok(Box::new(MemoryTx { state: self.shared.snapshot(), lease: None, broken: false }))
+        Ok(Box::new(MemoryTx::new(self.shared.snapshot(), None, self.planted)))
     }
 
     async fn write(&self) -> Stored<Box<dyn WriteTx>> {
         let turn = Arc::clone(&self.shared.writer).lock_owned().await;
         let state = self.shared.snapshot();
         let lease = Some(Lease { shared: Arc::clone(&self.shared), _turn: turn });
-        Ok(Box::new(MemoryTx { state, lease, broken: false }))
+        Ok(Box::new(MemoryTx::new(state, lease, self.planted)))
     }
 }
 
@@ -97,9 +111,14 @@ struct MemoryTx {
     state: State,
     lease: Option<Lease>,
     broken: bool,
+    planted: Planted,
 }
 
 impl MemoryTx {
+    const fn new(state: State, lease: Option<Lease>, planted: Planted) -> Self {
+        Self { state, lease, broken: false, planted }
+    }
+
     /// Says what was refused; from here on the transaction can't be committed.
     fn conflict(&mut self, what: &'static str) -> StorageError {
         self.broken = true;
@@ -111,13 +130,28 @@ impl ReadTx for MemoryTx {}
 
 #[async_trait]
 impl WriteTx for MemoryTx {
-    async fn commit(self: Box<Self>) -> Stored<()> {
-        match self.lease {
+    async fn commit(mut self: Box<Self>) -> Stored<()> {
+        let planted = self.planted;
+        match self.lease.take() {
             Some(lease) if !self.broken => {
-                *lease.shared.committed.lock().unwrap_or_else(PoisonError::into_inner) = self.state;
+                if !planted.commit_forgotten() {
+                    lease.shared.replace(std::mem::take(&mut self.state));
+                }
                 Ok(())
             }
             _ => Err(StorageError::Conflict { what: "commit" }),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Drop for MemoryTx {
+    /// The planted bug of a store that keeps what was not committed.
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take()
+            && self.planted.drop_commits()
+        {
+            lease.shared.replace(std::mem::take(&mut self.state));
         }
     }
 }

@@ -214,16 +214,22 @@ impl AccountsWrite for MemoryTx {
         now: Timestamp,
         resumable_until: Timestamp,
     ) -> Stored<Resumed> {
-        if self.state.accounts.sessions.values().any(|(_, known)| known == next) {
+        let known = |wanted: &Digest| self.state.accounts.sessions.values().find(|(_, token)| token == wanted);
+        let resumable = match known(token) {
+            None => return Ok(Resumed::Unknown),
+            Some((session, _)) => session.resumable_until > now,
+        };
+        if !resumable {
+            return Ok(Resumed::Expired);
+        }
+        // Looked at last: a client that repeats a lost call offers the token that its session has by now.
+        if known(next).is_some() {
             return Err(self.conflict("session_resume"));
         }
         let accounts = Arc::make_mut(&mut self.state.accounts);
         let Some((session, hash)) = accounts.sessions.values_mut().find(|(_, known)| known == token) else {
             return Ok(Resumed::Unknown);
         };
-        if session.resumable_until <= now {
-            return Ok(Resumed::Expired);
-        }
         *hash = *next;
         session.resumed_at = now;
         session.resumable_until = resumable_until;

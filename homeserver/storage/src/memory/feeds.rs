@@ -116,7 +116,9 @@ impl FeedsWrite for MemoryTx {
     }
 
     async fn feeds_acknowledge(&mut self, device: &DeviceId, positions: &[(Feed, Seq)]) -> Stored<()> {
+        let planted = self.planted;
         for (feed, position) in positions {
+            let position = &if planted.one_too_many() { position.next() } else { *position };
             match feed {
                 Feed::Mailbox => {
                     if let Some(mailbox) = Arc::make_mut(&mut self.state.feeds).0.get_mut(device) {

@@ -148,10 +148,11 @@ impl OutboxWrite for MemoryTx {
         chain: Option<&Digest>,
         now: Timestamp,
     ) -> Stored<()> {
+        let planted = self.planted;
         let outbox = Arc::make_mut(&mut self.state.outbox);
         if let Some(stream) = outbox.streams.get_mut(&(destination.clone(), *stream)) {
             let stream = Arc::make_mut(stream);
-            let through = through.min(stream.last);
+            let through = if planted.one_too_many() { through.next() } else { through }.min(stream.last);
             if through > stream.acknowledged {
                 stream.acknowledged = through;
                 stream.chain = chain.copied();

@@ -1,0 +1,84 @@
+//! The suite, run on the in-memory store; and stores with planted bugs, which it must catch.
+
+use async_trait::async_trait;
+
+use super::{Outcome, Subject};
+use crate::{
+    Storage,
+    memory::{MemoryStorage, planted::Bug},
+};
+
+/// The store in memory. Its "disk" is what was committed.
+#[derive(Debug, Default)]
+struct InMemory(MemoryStorage);
+
+impl InMemory {
+    fn with(bug: Bug) -> Self {
+        Self(MemoryStorage::with_bug(bug))
+    }
+}
+
+#[async_trait]
+impl Subject for InMemory {
+    fn storage(&self) -> &dyn Storage {
+        &self.0
+    }
+
+    async fn reopen(&mut self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        self.0 = self.0.clone();
+        Ok(())
+    }
+}
+
+crate::conformance::suite!(InMemory::default());
+
+async fn fails(case: impl Future<Output = Outcome>) {
+    assert!(case.await.is_err(), "the suite did not notice the bug");
+}
+
+#[tokio::test]
+async fn a_commit_that_keeps_nothing_is_noticed() {
+    let mut subject = InMemory::with(Bug::CommitForgotten);
+    fails(super::transactions::a_crash_after_the_commit_keeps_all(&mut subject)).await;
+}
+
+#[tokio::test]
+async fn a_write_that_is_kept_without_commit_is_noticed() {
+    let mut subject = InMemory::with(Bug::DropCommits);
+    fails(super::transactions::dropping_undoes(&mut subject)).await;
+    let mut subject = InMemory::with(Bug::DropCommits);
+    fails(super::transactions::a_crash_before_the_commit_leaves_nothing(&mut subject)).await;
+}
+
+#[tokio::test]
+async fn a_dedup_that_forgets_is_noticed() {
+    let mut subject = InMemory::with(Bug::SubmitsForgotten);
+    fails(super::submits::a_submit_is_remembered(&mut subject)).await;
+    let mut subject = InMemory::with(Bug::SubmitsForgotten);
+    fails(super::transactions::a_repeat_after_a_lost_answer_finds_the_first(&mut subject)).await;
+}
+
+#[tokio::test]
+async fn an_epoch_that_is_not_compared_is_noticed() {
+    let mut subject = InMemory::with(Bug::EpochIgnored);
+    fails(super::groups::a_commit_wins_its_epoch_once(&mut subject)).await;
+    let mut subject = InMemory::with(Bug::EpochIgnored);
+    fails(super::groups::concurrent_commits_have_one_winner(&mut subject)).await;
+}
+
+#[tokio::test]
+async fn an_acknowledgement_of_one_too_many_is_noticed() {
+    let mut subject = InMemory::with(Bug::OneTooMany);
+    fails(super::outbox::acknowledging_moves_forward_only(&mut subject)).await;
+    let mut subject = InMemory::with(Bug::OneTooMany);
+    fails(super::feeds::positions_never_go_back(&mut subject)).await;
+}
+
+/// The same stores pass where their bug is not looked at.
+#[tokio::test]
+async fn a_bug_does_not_fail_what_it_does_not_touch() {
+    let mut subject = InMemory::with(Bug::EpochIgnored);
+    super::accounts::an_account_reads_back(&mut subject).await.unwrap();
+    let mut subject = InMemory::with(Bug::OneTooMany);
+    super::groups::a_commit_wins_its_epoch_once(&mut subject).await.unwrap();
+}

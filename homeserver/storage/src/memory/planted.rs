@@ -1,0 +1,59 @@
+//! Bugs that tests plant, to show that the conformance suite can fail. Outside tests nothing can be planted.
+
+/// A bug.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bug {
+    /// `commit` answers and keeps nothing.
+    CommitForgotten,
+    /// A dropped transaction is kept.
+    DropCommits,
+    /// Submits are not remembered.
+    SubmitsForgotten,
+    /// Every commit wins.
+    EpochIgnored,
+    /// Acknowledgements reach one position further than they say.
+    OneTooMany,
+}
+
+/// What is planted in a store: nothing, except in tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Planted {
+    #[cfg(test)]
+    bug: Option<Bug>,
+}
+
+macro_rules! questions {
+    ($($question:ident = $bug:ident;)*) => {
+        $(
+            #[cfg(test)]
+            pub(super) fn $question(self) -> bool {
+                self.bug == Some(Bug::$bug)
+            }
+
+            #[cfg(not(test))]
+            pub(super) const fn $question(self) -> bool {
+                false
+            }
+        )*
+    };
+}
+
+impl Planted {
+    #[cfg(test)]
+    pub(super) const fn with(bug: Bug) -> Self {
+        Self { bug: Some(bug) }
+    }
+
+    questions! {
+        commit_forgotten = CommitForgotten;
+        submits_forgotten = SubmitsForgotten;
+        epoch_ignored = EpochIgnored;
+        one_too_many = OneTooMany;
+    }
+
+    #[cfg(test)]
+    pub(super) fn drop_commits(self) -> bool {
+        self.bug == Some(Bug::DropCommits)
+    }
+}
