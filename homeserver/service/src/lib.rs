@@ -57,7 +57,8 @@ pub use mailbox::{Feeder, Mailboxes, Page};
 pub use opaque_server::{OpaqueSetup, OpaqueSetupError};
 pub use peer_calls::{NoPeers, PeerCallError, PeerCalls, PeerHealth};
 pub use peering::{
-    AcceptedPeer, Confirmed, IssuedInvite, LinkCertificate, PeerView, Peering, PeeringIdentity, allowed_peer, protocol_state,
+    AcceptedPeer, Confirmed, IssuedInvite, LinkCertificate, PeerView, Peering, PeeringIdentity, allowed_peer,
+    protocol_state,
 };
 pub use rates::{DoorRates, SourceNetwork, SubmitRates};
 pub use refusal::{Answered, Refusal};

@@ -72,10 +72,14 @@ impl Sessions {
         &self.live
     }
 
-    /// Opens a session with a resumption token, which is thereby used up.
-    pub async fn resume(&self, token: &[u8]) -> Answered<Opened> {
+    /// Opens a session with a resumption token, which is thereby used up. A client that has stored `next` already may
+    /// choose it as its next token, so that an answer lost in a crash costs it nothing; else it is drawn here.
+    pub async fn resume(&self, token: &[u8], next: Option<Secret<[u8; 32]>>) -> Answered<Opened> {
         let now = self.ground.now();
-        let next = Secret::new(self.ground.draw(|entropy| entropy.bytes32()));
+        let next = next.unwrap_or_else(|| Secret::new(self.ground.draw(|entropy| entropy.bytes32())));
+        if next.expose().as_slice() == token {
+            return Err(Refusal::malformed("`next` is the token that is used up"));
+        }
         let resumable_until = now.after(self.ground.settings().resumption_lifetime);
         let job = Resume {
             live: Arc::clone(&self.live),
