@@ -144,13 +144,15 @@ def streaming_callbacks_work_between_two_vats_of_python():
         for end in (ours, theirs):
             end.setblocking(False)
         stream = await capnp.AsyncIoStream.create_connection(sock=ours)
-        server = capnp.TwoPartyServer(stream, bootstrap=Mailbox())
+        pusher = Mailbox()
+        server = capnp.TwoPartyServer(stream, bootstrap=pusher)
         rpc = capnp.TwoPartyClient(await capnp.AsyncIoStream.create_connection(sock=theirs))
         mailbox = rpc.bootstrap().cast_as(contract.Mailbox)
         inbox = python_client.Inbox()
         await mailbox.subscribe(inbox=inbox)
         seen = [(await inbox.arrived.get()).position.seq for _ in range(total)]
         assert seen == list(range(1, total + 1)), seen
+        await pusher.pushing
         del server
 
     asyncio.run(capnp.run(asyncio.wait_for(pair(), DEADLINE)))
