@@ -1,0 +1,79 @@
+//! How far each peer's streams were applied here.
+
+use async_trait::async_trait;
+use qpq_core::Domain;
+use qpq_storage::{InboxHead, InboxRead, InboxWrite, ParkedRow, Stored, StreamName};
+
+use crate::{
+    fields::{Fields, each, one},
+    transaction::{Transaction, position, sql},
+};
+
+fn head(row: Fields<'_>) -> Stored<InboxHead> {
+    Ok(InboxHead {
+        incarnation: row.incarnation("incarnation")?,
+        last_applied: row.seq("last_applied")?,
+        chain: row.digest("chain")?,
+        header: row.blob("header")?,
+    })
+}
+
+#[async_trait]
+impl InboxRead for Transaction {
+    async fn inbox_head(&mut self, origin: &Domain, stream: &StreamName) -> Stored<Option<InboxHead>> {
+        let query = sql("SELECT origin, incarnation, last_applied, chain, header
+                         FROM inbox_streams WHERE origin = ? AND stream = ?")
+        .bind(origin.to_string())
+        .bind(stream.to_vec());
+        let row = self.row("inbox_head", query).await?;
+        one("inbox_streams", row.as_ref(), head)
+    }
+
+    async fn inbox_heads(&mut self, origin: &Domain) -> Stored<Vec<(StreamName, InboxHead)>> {
+        let query = sql("SELECT stream, incarnation, last_applied, chain, header
+                         FROM inbox_streams WHERE origin = ? ORDER BY stream")
+        .bind(origin.to_string());
+        let rows = self.rows("inbox_heads", query).await?;
+        each("inbox_streams", &rows, |row| Ok((row.bytes("stream")?, head(row)?)))
+    }
+}
+
+#[async_trait]
+impl InboxWrite for Transaction {
+    async fn inbox_advance(&mut self, origin: &Domain, stream: &StreamName, head: &InboxHead) -> Stored<()> {
+        let what = "inbox_advance";
+        // Incarnations are stored in their wire form, whose bytes have the order of the lives.
+        let upsert = sql(
+            "INSERT INTO inbox_streams (origin, stream, incarnation, last_applied, chain, header)
+                          VALUES (?, ?, ?, ?, ?, ?)
+                          ON CONFLICT (origin, stream) DO UPDATE
+                          SET incarnation = excluded.incarnation, last_applied = excluded.last_applied,
+                              chain = excluded.chain, header = excluded.header
+                          WHERE (excluded.incarnation, excluded.last_applied) >= (incarnation, last_applied)",
+        )
+        .bind(origin.to_string())
+        .bind(stream.to_vec())
+        .bind(head.incarnation.to_bytes().to_vec())
+        .bind(position(head.last_applied))
+        .bind(head.chain.as_bytes().to_vec())
+        .bind(head.header.clone());
+        if self.run(what, upsert).await? == 0 {
+            return Err(self.conflict(what));
+        }
+        Ok(())
+    }
+
+    async fn inbox_park(&mut self, origin: &Domain, stream: &StreamName, rows: &[ParkedRow]) -> Stored<()> {
+        let head = "INSERT INTO inbox_parked (origin, stream, seq, kind, id, payload) VALUES";
+        self.insert_all("inbox_park", head, 6, rows, |statement, row| {
+            statement
+                .bind(origin.to_string())
+                .bind(stream.to_vec())
+                .bind(position(row.seq))
+                .bind(row.kind)
+                .bind(row.id.to_vec())
+                .bind(row.payload.clone())
+        })
+        .await
+    }
+}

@@ -1,0 +1,31 @@
+//! The schema's versions: forward only; `PRAGMA user_version` says which one a file has.
+
+use sqlx::{Connection as _, SqliteConnection};
+
+/// Each brings the schema from the version before it to its own number, counted from 1. A released one never changes.
+const MIGRATIONS: [Migration; 1] =
+    [Migration { sql: include_str!("../migrations/0001_first.sql"), mark: "PRAGMA user_version = 1" }];
+
+struct Migration {
+    sql: &'static str,
+    mark: &'static str,
+}
+
+/// The version that this program writes.
+pub(crate) const NEWEST: usize = MIGRATIONS.len();
+
+/// Which version a file has.
+pub(crate) async fn version(connection: &mut SqliteConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar("PRAGMA user_version").fetch_one(connection).await
+}
+
+/// Applies what a file of version `from` lacks, each migration in a transaction of its own.
+pub(crate) async fn migrate(connection: &mut SqliteConnection, from: usize) -> sqlx::Result<()> {
+    for migration in MIGRATIONS.iter().skip(from) {
+        let mut transaction = connection.begin().await?;
+        sqlx::raw_sql(migration.sql).execute(&mut *transaction).await?;
+        sqlx::raw_sql(migration.mark).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+    }
+    Ok(())
+}

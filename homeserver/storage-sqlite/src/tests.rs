@@ -1,0 +1,4 @@
+//! The conformance suite on a database file, and what is particular to files.
+
+mod conformance;
+mod file;
