@@ -32,6 +32,7 @@ use certificates::Certificates;
 
 pub(crate) use apply::apply_row;
 pub use expire::expire_messages;
+pub(crate) use refuse::submit_expired;
 pub use submit::{ApplicationSubmit, SubmitAnswer};
 
 /// The use cases of groups. Cheap to clone; all clones share one state.

@@ -6,13 +6,31 @@
 
 use qpq_core::{DeviceAddress, Domain, ErrorCode, GroupId, MessageId, Timestamp};
 use qpq_federation_proto::{RowKind, StreamId, StreamName};
-use qpq_storage::{Feed, NewOutboxRow, Notice, Stored, WriteTx};
+use qpq_storage::{Feed, NewOutboxRow, Notice, OutboxRow, Stored, WriteTx};
 
 use super::{
     Place,
     records::{GroupSubmit, SubmitRefused},
 };
 use crate::{Answered, Effects, Refusal};
+
+/// A submit of our user outlived its time on its way to the hub. Other rows have nobody here who must hear: an entry of
+/// a log has reached its hub's members, and what its recipients miss there is theirs to see.
+pub(crate) async fn submit_expired(
+    tx: &mut dyn WriteTx,
+    row: &OutboxRow,
+    now: Timestamp,
+    effects: &mut Effects,
+) -> Stored<()> {
+    if RowKind::from_number(row.row.kind) != RowKind::GroupSubmit {
+        return Ok(());
+    }
+    // What can't be read was never written by this domain.
+    let Ok(submit) = GroupSubmit::from_bytes(&row.row.payload) else { return Ok(()) };
+    let text = format!("`{}` could not be reached before the message expired", row.row.destination);
+    let refusal = Refusal::new(ErrorCode::PeerUnreachable, text);
+    tell(tx, &submit.sender, &submit.group, row.row.id, &refusal, now, effects).await
+}
 
 /// The hub refused a submit of another domain's user.
 pub(super) async fn refuse_submit(

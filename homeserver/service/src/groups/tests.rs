@@ -238,6 +238,25 @@ async fn an_old_epoch_is_refused_and_the_sender_told() {
 }
 
 #[tokio::test]
+async fn a_message_that_never_reached_its_hub_comes_back_and_may_be_sent_again() {
+    let (_world, group, alice, mut bob) = conversation(Settings::default()).await;
+    drop(alice);
+    let message = bob.mls.says("hello");
+    let short = ApplicationSubmit { ttl: Some(qpq_core::Millis(1)), ..submit(1, &group, message) };
+    let home = &bob.site.groups;
+    let queued = home.submit(&bob.session, vec![short]).await.unwrap();
+    assert!(matches!(queued.as_slice(), [SubmitAnswer::AtHome { .. }]));
+    let deadline = bob.site.ground.now().after(qpq_core::Millis::from_secs(5));
+    while refusals(&bob).await.is_empty() && bob.site.ground.now() < deadline {
+        crate::relay::expire(&bob.site.ground).await.unwrap();
+    }
+    assert_eq!(refusals(&bob).await, [(message_id(1), ErrorCode::PeerUnreachable.number())]);
+    let other = bob.mls.says("encrypted again");
+    let again = home.submit(&bob.session, vec![submit(1, &group, other)]).await.unwrap();
+    assert!(matches!(again.as_slice(), [SubmitAnswer::AtHome { .. }]));
+}
+
+#[tokio::test]
 async fn nobody_speaks_for_another_domain() {
     let (world, group, mut alice, mut bob) = conversation(Settings::default()).await;
     let (alpha, beta) = (world.site("alpha.test"), world.site("beta.test"));
