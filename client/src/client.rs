@@ -163,6 +163,8 @@ pub struct Whoami {
     pub server: String,
     /// Whether a session can be resumed.
     pub logged_in: bool,
+    /// The TLS 1.3 group of the connection to the homeserver, if there is one now.
+    pub key_exchange: Option<&'static str>,
 }
 
 impl Client {
@@ -218,6 +220,7 @@ impl Client {
             identity_key: crate::identity::Identity::from_bytes(*me.account.identity.expose()).public(),
             server: me.account.server.clone(),
             logged_in: session.is_some_and(|session| session.resumption_expires_at > self.now()),
+            key_exchange: self.session().ok().and_then(|session| session.link().key_exchange()),
         })
     }
 

@@ -98,9 +98,14 @@ impl homeserver::Server for HomeserverServer {
     ) -> capnp::Result<()> {
         let link = &self.0;
         let work = async {
-            let token = Secret::new(wire::array::<32>("token", read!(params)?.get_token())?);
+            let params = read!(params)?;
+            let token = Secret::new(wire::array::<32>("token", params.get_token())?);
+            let next = match params.get_next().map_err(wire::unreadable)? {
+                [] => None,
+                offered => Some(Secret::new(wire::array::<32>("next", Ok(offered))?)),
+            };
             let held = link.export(CAPABILITIES)?;
-            Ok((link.cases.sessions.resume(token.expose()).await?, held))
+            Ok((link.cases.sessions.resume(token.expose(), next).await?, held))
         };
         let (opened, held) =
             or_fail!(link.calls.answer(info_span!("rpc.homeserver.resume"), work).await?, results);

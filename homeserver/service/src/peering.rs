@@ -132,4 +132,3 @@ impl WriteJob for Remove {
         tx.peer_remove(&self.domain).await
     }
 }
-

@@ -22,4 +22,3 @@ pub enum RowOutcome {
     /// It is stored for nobody. The answer says so for the log only: what the sender must hear travels as a row of its own.
     Refused(RowAck),
 }
-

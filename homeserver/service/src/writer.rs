@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use qpq_core::{DeviceId, Domain, ErrorCode, Millis};
 use qpq_storage::{Feed, Storage, StorageError, Stored, WriteTx};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::{Answered, Ground, Refusal};
 
@@ -60,13 +61,20 @@ pub trait WriteJob: Send + 'static {
 #[derive(Clone, Debug)]
 pub struct Writer {
     queue: mpsc::Sender<Box<dyn Waiting>>,
+    stopping: CancellationToken,
 }
 
 impl Writer {
-    /// Makes the queue and the task's future, which the caller runs until every `Writer` is gone.
+    /// Makes the queue and the task's future, which the caller runs until it ends after [`Writer::stop`].
     pub fn new(storage: Arc<dyn Storage>) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, jobs) = mpsc::channel(4 * BATCH);
-        (Self { queue }, write_batches(storage, jobs))
+        let stopping = CancellationToken::new();
+        (Self { queue, stopping: stopping.clone() }, write_batches(storage, jobs, stopping))
+    }
+
+    /// Takes nothing new; what is queued is still written, then the task ends.
+    pub fn stop(&self) {
+        self.stopping.cancel();
     }
 
     /// Queues a job and waits until it is durable.
@@ -126,9 +134,24 @@ impl<J: WriteJob> Waiting for Queued<J> {
     }
 }
 
-async fn write_batches(storage: Arc<dyn Storage>, mut jobs: mpsc::Receiver<Box<dyn Waiting>>) {
+async fn write_batches(
+    storage: Arc<dyn Storage>,
+    mut jobs: mpsc::Receiver<Box<dyn Waiting>>,
+    stopping: CancellationToken,
+) {
     let mut batch = Vec::with_capacity(BATCH);
-    while jobs.recv_many(&mut batch, BATCH).await > 0 {
+    loop {
+        let taken = tokio::select! {
+            biased;
+            taken = jobs.recv_many(&mut batch, BATCH) => taken,
+            () = stopping.cancelled(), if !jobs.is_closed() => {
+                jobs.close();
+                continue;
+            }
+        };
+        if taken == 0 {
+            return;
+        }
         if write_together(storage.as_ref(), &mut batch).await.is_ok() {
             batch.drain(..).for_each(|mut job| job.committed());
             continue;

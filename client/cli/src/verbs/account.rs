@@ -43,19 +43,23 @@ pub(crate) async fn login(client: &Client, format: Format, account: &AccountArgu
     format.show(&report, |report| person(&report.who))
 }
 
-/// Shows whose home this is.
+/// Shows whose home this is, and how it is connected if its homeserver can be reached.
 pub(crate) async fn whoami(client: &Client, format: Format) -> anyhow::Result<()> {
+    if let Err(error) = client.connect().await {
+        note(&format!("not connected: {error}"));
+    }
     format.show(&client.whoami().await?, person)
 }
 
 fn person(who: &qpq_client::Whoami) -> String {
     format!(
-        "{}\n  device        {}\n  identity key  {}\n  homeserver    {}\n  logged in     {}",
+        "{}\n  device        {}\n  identity key  {}\n  homeserver    {}\n  logged in     {}\n  key exchange  {}",
         who.address,
         who.device,
         who.identity_key,
         who.server,
-        if who.logged_in { "yes" } else { "no" }
+        if who.logged_in { "yes" } else { "no" },
+        who.key_exchange.unwrap_or("not connected"),
     )
 }
 

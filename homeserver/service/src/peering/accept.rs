@@ -35,7 +35,8 @@ impl Peering {
     /// Finishes a peering with the other domain's token: tells the inviter, then stores it as our peer.
     pub async fn accept(&self, token: &str, actor: &Actor) -> Answered<AcceptedPeer> {
         self.open_for_peers()?;
-        let wrong = |error: qpq_federation_proto::InviteError| Refusal::new(ErrorCode::Invite, error.to_string());
+        let wrong =
+            |error: qpq_federation_proto::InviteError| Refusal::new(ErrorCode::Invite, error.to_string());
         let invite: Invite = token.parse().map_err(wrong)?;
         invite.check(self.ground.domain(), self.ground.now()).map_err(wrong)?;
         let statement = AcceptStatement::sign(

@@ -2,7 +2,7 @@
 
 use qpq_core::{Domain, Pin, Timestamp};
 use qpq_federation_proto::StopReason;
-use qpq_storage::{Peer, PeerState, };
+use qpq_storage::{Peer, PeerState};
 use serde::Serialize;
 
 use super::{Peering, unknown};

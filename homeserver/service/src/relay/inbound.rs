@@ -8,9 +8,7 @@ use qpq_federation_proto::{
     Batch, BatchDigest, HeaderError, Judgement, Position, Refusal as RowRefusal, Row, RowKind, SignedHeader,
     StreamAnswer, StreamId, heads_digest, judge,
 };
-use qpq_storage::{
-    InboxHead, ParkedRow, PeerState, Stored, WriteTx,
-};
+use qpq_storage::{InboxHead, ParkedRow, PeerState, Stored, WriteTx};
 
 use super::RowOutcome;
 use crate::{Answered, Effects, Ground, Refusal, WriteJob, groups};

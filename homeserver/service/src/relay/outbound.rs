@@ -4,13 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use qpq_core::{Domain, Incarnation, Timestamp};
-use qpq_federation_proto::{
-    Batch, CallBudget, Cut, Kept, Row, RowKind, SavedLink, StreamHead, StreamId,
-};
-use qpq_storage::{
-    Backoff, OutboxHead, OutboxRow, Peer, 
-    Stored, WriteTx,
-};
+use qpq_federation_proto::{Batch, CallBudget, Cut, Kept, Row, RowKind, SavedLink, StreamHead, StreamId};
+use qpq_storage::{Backoff, OutboxHead, OutboxRow, Peer, Stored, WriteTx};
 
 use super::expire;
 use crate::{Answered, Ground, Refusal, WriteJob};
@@ -157,7 +152,11 @@ impl WriteJob for SaveLink {
 }
 
 /// Notes a higher incarnation of a peer; durable before its link is used.
-pub async fn remember_incarnation(ground: &Arc<Ground>, peer: &Domain, incarnation: Incarnation) -> Answered<()> {
+pub async fn remember_incarnation(
+    ground: &Arc<Ground>,
+    peer: &Domain,
+    incarnation: Incarnation,
+) -> Answered<()> {
     ground.write(Remember { peer: peer.clone(), incarnation }).await
 }
 

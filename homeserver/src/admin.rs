@@ -1,0 +1,83 @@
+//! Verbs that act on the running homeserver: one call over `run/admin.sock`.
+
+use std::{path::Path, time::Duration};
+
+use qpq_core::ErrorCode;
+use qpq_schemas::admin_capnp::admin;
+use qpq_transport::{Rpc, RpcLimits};
+use serde_json::Value;
+use tokio::net::UnixStream;
+
+/// How long a verb may take, `peer accept` with its dial included.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Why a verb was not performed; exit code 1.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdminError {
+    /// Nobody listens.
+    #[error(
+        "no homeserver is running on this data directory (no answer on `{path}`): start it with `qpq-server serve`"
+    )]
+    NotRunning {
+        /// The socket.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The connection broke.
+    #[error("the homeserver did not answer")]
+    Broken(#[from] capnp::Error),
+    /// It took too long.
+    #[error("the homeserver did not answer within {} s", DEADLINE.as_secs())]
+    Deadline,
+    /// The homeserver refused, in its own words.
+    #[error("{text}")]
+    Refused {
+        /// The stable number.
+        code: u16,
+        /// For people.
+        text: String,
+    },
+    /// The answer is not JSON: another version is running.
+    #[error(
+        "the homeserver answered in a form that this program does not know: do both have the same version?"
+    )]
+    Unreadable(#[source] serde_json::Error),
+}
+
+impl AdminError {
+    /// 2 when the caller should write the command differently, else 1.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Refused { code, .. } if *code == ErrorCode::Malformed.number() => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Performs one verb and returns its JSON result. Must run inside a `LocalSet`.
+pub(crate) async fn perform(socket: &Path, verb: &str, arguments: &Value) -> Result<Value, AdminError> {
+    let stream = UnixStream::connect(socket)
+        .await
+        .map_err(|source| AdminError::NotRunning { path: socket.to_owned(), source })?;
+    let (reader, writer) = stream.into_split();
+    let mut rpc = Rpc::calling(reader, writer, None, RpcLimits::admin());
+    let admin: admin::Client = rpc.other_side();
+    let connection = tokio::task::spawn_local(rpc.run());
+    let mut request = admin.perform_request();
+    request.get().set_verb(verb);
+    request.get().set_arguments(arguments.to_string());
+    let answer = tokio::time::timeout(DEADLINE, request.send().promise).await;
+    connection.abort();
+    let answer = answer.map_err(|_| AdminError::Deadline)??;
+    let answer = answer.get()?;
+    if answer.has_failure() {
+        let failure = answer.get_failure()?;
+        return Err(AdminError::Refused {
+            code: failure.get_code(),
+            text: failure.get_text()?.to_string().unwrap_or_default(),
+        });
+    }
+    let text = answer.get_result()?.to_str().map_err(capnp::Error::from)?;
+    serde_json::from_str(text).map_err(AdminError::Unreadable)
+}

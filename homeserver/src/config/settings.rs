@@ -1,0 +1,308 @@
+//! The table of settings, and the typed configuration that is parsed from their values.
+
+use std::net::{IpAddr, SocketAddr};
+
+use qpq_core::{Domain, Millis};
+use qpq_delivery::rates::Rate;
+use qpq_service::{RegistrationPolicy, Settings};
+
+use super::{ConfigError, Layers, Origin, layers::variable_part};
+
+/// One setting.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// Its dotted key.
+    pub(crate) key: &'static str,
+    /// Its value when nobody sets it.
+    pub(crate) default: Option<&'static str>,
+    /// What it does.
+    pub(crate) about: &'static str,
+}
+
+impl Setting {
+    /// The environment variable that sets it.
+    pub(crate) fn variable(&self) -> String {
+        format!("QPQ_{}", variable_part(self.key))
+    }
+}
+
+/// Every setting.
+pub(crate) const SETTINGS: &[Setting] = &[
+    Setting { key: "domain", default: None, about: "the domain; chosen at init, must match the database" },
+    Setting { key: "client.listen", default: Some("127.0.0.1:7443"), about: "UDP address for clients" },
+    Setting {
+        key: "client.address",
+        default: Some(""),
+        about: "HOST:PORT that clients dial; empty: client.listen",
+    },
+    Setting { key: "federation.listen", default: Some("127.0.0.1:7444"), about: "UDP address for peers" },
+    Setting {
+        key: "federation.address",
+        default: Some(""),
+        about: "HOST:PORT that peers dial; empty: federation.listen",
+    },
+    Setting {
+        key: "federation.policy",
+        default: Some("allow-listed"),
+        about: "allow-listed: peers only; closed: no federation",
+    },
+    Setting { key: "registration.policy", default: Some("token"), about: "token or open" },
+    Setting {
+        key: "limits.mailbox-messages",
+        default: Some("1000"),
+        about: "undelivered application messages per device",
+    },
+    Setting { key: "limits.submits-per-minute", default: Some("100"), about: "submits per user and minute" },
+    Setting {
+        key: "limits.message-ttl",
+        default: Some("30d"),
+        about: "how long an undelivered message lives",
+    },
+    Setting {
+        key: "limits.resumption-lifetime",
+        default: Some("30d"),
+        about: "how long a login can be resumed",
+    },
+    Setting { key: "limits.session-lifetime", default: Some("24h"), about: "how long a session lives" },
+    Setting { key: "limits.claim-burst", default: Some("6"), about: "KeyPackage claims at once per target" },
+    Setting { key: "limits.claim-interval", default: Some("10m"), about: "then one more claim in this time" },
+    Setting {
+        key: "limits.attempts-burst",
+        default: Some("120"),
+        about: "registrations and logins at once from one network; then two a second",
+    },
+    Setting { key: "limits.connections", default: Some("20000"), about: "client connections at once" },
+    Setting {
+        key: "network.gso",
+        default: Some("true"),
+        about: "segmentation offload; false for broken network cards",
+    },
+    Setting { key: "log.format", default: Some("text"), about: "text or json" },
+    Setting {
+        key: "log.filter",
+        default: Some("info"),
+        about: "what is logged, as tracing's EnvFilter reads it",
+    },
+];
+
+/// Who may federate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FederationPolicy {
+    /// Peers only.
+    AllowListed,
+    /// Nobody.
+    Closed,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The configuration, parsed.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The domain.
+    pub(crate) domain: Domain,
+    /// Where clients' datagrams arrive.
+    pub(crate) client_listen: SocketAddr,
+    /// What clients dial; `None`: the listen address.
+    pub(crate) client_address: Option<String>,
+    /// Where peers' datagrams arrive.
+    pub(crate) federation_listen: SocketAddr,
+    /// What peers dial; `None`: the listen address.
+    pub(crate) federation_address: Option<String>,
+    /// Who may federate.
+    pub(crate) federation_policy: FederationPolicy,
+    /// What the use cases obey.
+    pub(crate) settings: Settings,
+    /// Client connections at once.
+    pub(crate) connections: usize,
+    /// Segmentation offload.
+    pub(crate) gso: bool,
+    /// How log lines look.
+    pub(crate) log_format: LogFormat,
+    /// What is logged.
+    pub(crate) log_filter: String,
+}
+
+impl Config {
+    /// Parses every value; the first bad one is the error.
+    pub(crate) fn parse(layers: &Layers) -> Result<Self, ConfigError> {
+        let config = Self {
+            domain: read(layers, "domain", |text| text.parse::<Domain>().map_err(|error| error.to_string()))?,
+            client_listen: read(layers, "client.listen", socket)?,
+            client_address: read(layers, "client.address", dialled)?,
+            federation_listen: read(layers, "federation.listen", socket)?,
+            federation_address: read(layers, "federation.address", dialled)?,
+            federation_policy: read(layers, "federation.policy", |text| match text {
+                "allow-listed" => Ok(FederationPolicy::AllowListed),
+                "closed" => Ok(FederationPolicy::Closed),
+                _ => Err("give `allow-listed` or `closed`".to_owned()),
+            })?,
+            settings: Settings {
+                registration: read(layers, "registration.policy", |text| match text {
+                    "token" => Ok(RegistrationPolicy::Token),
+                    "open" => Ok(RegistrationPolicy::Open),
+                    _ => Err("give `token` or `open`".to_owned()),
+                })?,
+                mailbox_messages: read(layers, "limits.mailbox-messages", number)?,
+                submits_per_minute: read(layers, "limits.submits-per-minute", number)?,
+                message_ttl: read(layers, "limits.message-ttl", span)?,
+                resumption_lifetime: read(layers, "limits.resumption-lifetime", span)?,
+                session_lifetime: read(layers, "limits.session-lifetime", span)?,
+                claim_burst: read(layers, "limits.claim-burst", number)?,
+                claim_interval: read(layers, "limits.claim-interval", span)?,
+                attempts_per_network: Rate {
+                    burst: read(layers, "limits.attempts-burst", number)?,
+                    ..Settings::default().attempts_per_network
+                },
+                ..Settings::default()
+            },
+            connections: read(layers, "limits.connections", number)?,
+            gso: read(layers, "network.gso", |text| {
+                text.parse::<bool>().map_err(|_| "give `true` or `false`".to_owned())
+            })?,
+            log_format: read(layers, "log.format", |text| match text {
+                "text" => Ok(LogFormat::Text),
+                "json" => Ok(LogFormat::Json),
+                _ => Err("give `text` or `json`".to_owned()),
+            })?,
+            log_filter: read(layers, "log.filter", |text| Ok(text.to_owned()))?,
+        };
+        config.dialable(layers)?;
+        Ok(config)
+    }
+
+    /// Others can't dial 0.0.0.0: a listener on every interface needs an address to tell.
+    fn dialable(&self, layers: &Layers) -> Result<(), ConfigError> {
+        for (listen, address, key, flag) in [
+            (self.client_listen, &self.client_address, "client.listen", "--client-address"),
+            (self.federation_listen, &self.federation_address, "federation.listen", "--federation-address"),
+        ] {
+            if listen.ip().is_unspecified() && address.is_none() {
+                return Err(refused(
+                    layers,
+                    key,
+                    format!(
+                        "nobody can dial {listen}: also give {flag} HOST:PORT, the address that others reach it by"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refused(layers: &Layers, key: &'static str, wanted: String) -> ConfigError {
+    let (value, origin) = SETTINGS
+        .iter()
+        .find(|setting| setting.key == key)
+        .and_then(|setting| layers.value(setting))
+        .map_or((String::new(), Origin::Default), |(value, origin)| (value.to_owned(), origin));
+    ConfigError::Value { key, value, origin, wanted }
+}
+
+fn read<T>(
+    layers: &Layers,
+    key: &'static str,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, ConfigError> {
+    let missing = || ConfigError::Missing { key, variable: format!("QPQ_{}", variable_part(key)) };
+    let setting = SETTINGS.iter().find(|setting| setting.key == key).ok_or_else(missing)?;
+    let (value, _) = layers.value(setting).ok_or_else(missing)?;
+    parse(value.trim()).map_err(|wanted| refused(layers, key, wanted))
+}
+
+fn socket(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "give IP:PORT, for example 127.0.0.1:7443 or [::]:7443".to_owned())
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "give a whole number".to_owned())
+}
+
+/// A span of time: a whole number and a unit, `s`, `m`, `h` or `d`.
+pub(crate) fn span(text: &str) -> Result<Millis, String> {
+    let wrong = || format!("`{text}` is not a span of time: give a number and s, m, h or d, for example 7d");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
+    match count.checked_mul(seconds) {
+        Some(total) if total > 0 && total <= 86_400 * 36_500 => Ok(Millis::from_secs(total)),
+        _ => Err(wrong()),
+    }
+}
+
+/// HOST:PORT that others dial; empty: none given.
+pub(crate) fn dialled(text: &str) -> Result<Option<String>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = || format!("`{text}` is not HOST:PORT, for example qpq.alpha.example:7444");
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let port: u16 = port.parse().map_err(|_| wrong())?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse::<IpAddr>() {
+        Ok(ip) if ip.is_unspecified() => {
+            return Err(format!("nobody can dial {ip}: give the address that others reach this machine by"));
+        }
+        Ok(_) => {}
+        Err(_) if host.parse::<Domain>().is_ok() => {}
+        Err(_) => return Err(wrong()),
+    }
+    if port == 0 { Err(wrong()) } else { Ok(Some(text.to_owned())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Config, ConfigError> {
+        let mut layers = Layers::default();
+        layers.add_file(Path::new("f"), text)?;
+        Config::parse(&layers)
+    }
+
+    #[test]
+    fn the_least_file_is_a_domain() {
+        let config = parsed("domain = \"alpha.test\"").unwrap();
+        assert_eq!(config.client_listen.port(), 7443);
+        assert_eq!(config.settings.mailbox_messages, 1_000);
+        assert_eq!(config.settings.message_ttl, Millis::from_days(30));
+    }
+
+    #[test]
+    fn what_nobody_can_dial_is_refused_in_words() {
+        let error = parsed("domain = \"a.test\"\n[client]\nlisten = \"0.0.0.0:1\"").unwrap_err().to_string();
+        assert!(error.contains("--client-address HOST:PORT"), "{error}");
+        let error = parsed("domain = \"a.test\"\n[client]\naddress = \"0.0.0.0:1\"").unwrap_err().to_string();
+        assert!(error.contains("nobody can dial 0.0.0.0"), "{error}");
+    }
+
+    #[test]
+    fn bad_values_say_what_is_wanted() {
+        for (text, wanted) in [
+            ("domain = \"a b\"", "domain"),
+            ("domain = \"a.test\"\n[limits]\nmessage-ttl = \"soon\"", "7d"),
+            ("domain = \"a.test\"\n[registration]\npolicy = \"maybe\"", "`token` or `open`"),
+            ("domain = \"a.test\"\n[client]\nlisten = \"localhost\"", "IP:PORT"),
+        ] {
+            let error = parsed(text).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+        assert!(parsed("").is_err());
+    }
+}

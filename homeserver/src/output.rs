@@ -1,0 +1,130 @@
+//! The one place that prints: results for people or as JSON, errors with their causes.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the program's output")]
+
+use std::{error::Error, io::Write as _};
+
+use serde_json::Value;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Lines and tables.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// Prints a result.
+pub(crate) fn result(format: Format, value: &Value) {
+    match format {
+        Format::Json => println!("{value:#}"),
+        Format::Text => print!("{}", text(value)),
+    }
+}
+
+/// Prints a line for people.
+pub(crate) fn line(text: &str) {
+    println!("{text}");
+    drop(std::io::stdout().flush());
+}
+
+/// Prints an error and what caused it.
+pub(crate) fn error(error: &(dyn Error + 'static)) {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    eprintln!("qpq-server: {text}");
+}
+
+/// An object as `key: value` lines, a list of objects as a table.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Array(rows) => table(rows),
+        Value::Object(fields) => {
+            let width = fields.keys().map(String::len).max().unwrap_or(0);
+            fields
+                .iter()
+                .map(|(key, value)| match value {
+                    Value::Array(rows) if rows.iter().any(Value::is_object) => {
+                        format!("{key}\n{}", indented(&table(rows)))
+                    }
+                    Value::Object(_) => format!("{key}\n{}", indented(&text(value))),
+                    plain => format!("{key:width$}  {}\n", cell(plain)),
+                })
+                .collect()
+        }
+        plain => format!("{}\n", cell(plain)),
+    }
+}
+
+fn table(rows: &[Value]) -> String {
+    let Some(Value::Object(first)) = rows.first() else {
+        return if rows.is_empty() {
+            "none\n".to_owned()
+        } else {
+            rows.iter().map(|row| format!("{}\n", cell(row))).collect()
+        };
+    };
+    let columns: Vec<&String> = first.keys().collect();
+    let mut lines = vec![columns.iter().map(|name| name.to_uppercase()).collect::<Vec<_>>()];
+    for row in rows {
+        lines
+            .push(columns.iter().map(|name| row.get(name.as_str()).map_or_else(String::new, cell)).collect());
+    }
+    let widths: Vec<usize> = (0..columns.len())
+        .map(|column| {
+            lines
+                .iter()
+                .filter_map(|line| line.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    lines
+        .iter()
+        .map(|line| {
+            let padded: Vec<String> =
+                line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            format!("{}\n", padded.join("  ").trim_end())
+        })
+        .collect()
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
+        Value::Object(_) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn lists_become_tables() {
+        let rows = json!([{"id": "tok_1", "used": 0, "expires": null}, {"id": "tok_22", "used": 10, "expires": "soon"}]);
+        assert_eq!(text(&rows), "EXPIRES  ID      USED\n-        tok_1   0\nsoon     tok_22  10\n");
+        assert_eq!(text(&json!([])), "none\n");
+    }
+}

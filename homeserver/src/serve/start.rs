@@ -1,0 +1,218 @@
+//! Starting: store, use cases, federation, listeners, admin socket, in this order. Each needs the one before.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use ed25519_dalek::SigningKey;
+use qpq_core::{Clock as _, OsEntropy, SystemClock};
+use qpq_federation::{Federation, FederationConfig};
+use qpq_federation_proto::{FederationAddress, Policy};
+use qpq_hub::Engine;
+use qpq_rpc::{AdminSocket, ClientListener};
+use qpq_service::{
+    Actions, DomainFacts, Ground, OpaqueSetup, Peering, PeeringIdentity, UPKEEP_INTERVAL, Upkeep, UseCases,
+    Writer, expire_messages, relay,
+};
+use qpq_storage::{Storage, Vault};
+use qpq_storage_sqlite::{Options, SqliteStorage};
+use qpq_transport::{AcceptLimits, Endpoint, Leaf, ListenerTls, Offload, Profile, RpcLimits, Workers};
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+
+use crate::{
+    config::{Config, FederationPolicy},
+    data_dir::DataDir,
+    environment::Environment,
+    keys,
+};
+
+/// A peer's handshake or a client's may take this long.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Peers' links at once.
+const PEER_CONNECTIONS: usize = 1_000;
+
+/// Everything that runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) facts: DomainFacts,
+    pub(super) storage: Arc<SqliteStorage>,
+    pub(super) queue: Writer,
+    pub(super) federation: Federation,
+    pub(super) workers: Workers,
+    pub(super) writer: JoinHandle<()>,
+    pub(super) tasks: TaskTracker,
+    pub(super) stopping: CancellationToken,
+}
+
+/// Starts everything, or says what is in the way.
+pub(super) async fn start(
+    directory: &DataDir,
+    config: &Config,
+    environment: &Environment,
+) -> anyhow::Result<Running> {
+    let clock = SystemClock;
+    let entropy = OsEntropy::new()?;
+    let keys = keys::load(directory, &config.domain, clock.now())?;
+    let (storage, vault) = open_storage(directory, config, environment).await?;
+
+    let (queue, writing) = Writer::new(Arc::clone(&storage) as Arc<dyn Storage>);
+    let tasks = TaskTracker::new();
+    // Not tracked with the rest: it is the last to end.
+    #[expect(clippy::disallowed_methods, reason = "its handle is awaited by `stop`")]
+    let writer_task = tokio::spawn(writing);
+    let ground = Arc::new(Ground::new(
+        config.domain.clone(),
+        vault.incarnation,
+        config.settings.clone(),
+        Arc::new(clock),
+        Box::new(entropy),
+        Arc::clone(&storage) as Arc<dyn Storage>,
+        queue.clone(),
+    ));
+    let engine = Engine::new().context("MLS can't be started")?;
+    let setup = OpaqueSetup::from_bytes(keys.opaque.expose()).context("`keys/opaque` can't be used")?;
+    let cases = UseCases::new(&ground, setup, engine);
+
+    let client_endpoint = listen(config, Listener::Client, &keys)?;
+    let peer_endpoint = listen(config, Listener::Federation, &keys)?;
+    let facts = DomainFacts {
+        domain: config.domain.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        client_address: told(config.client_address.as_ref(), &client_endpoint),
+        federation_address: told(config.federation_address.as_ref(), &peer_endpoint),
+        client_pin: keys.authority.pin().to_string(),
+    };
+    let federation_key = SigningKey::from_bytes(keys.federation.expose());
+    let peering = Peering::new(
+        Arc::clone(&ground),
+        PeeringIdentity {
+            policy: match config.federation_policy {
+                FederationPolicy::AllowListed => Policy::AllowListed,
+                FederationPolicy::Closed => Policy::Closed,
+            },
+            address: facts.federation_address.parse::<FederationAddress>()?,
+            ca_certificate: keys.authority.certificate_der().to_vec(),
+            pin: keys.authority.pin(),
+            key: federation_key,
+        },
+    );
+
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let workers = Workers::start(threads).context("could not start the worker threads")?;
+    let stopping = CancellationToken::new();
+    let federation = Federation::start(FederationConfig {
+        ground: Arc::clone(&ground),
+        peering: peering.clone(),
+        directory: cases.directory.clone(),
+        key_packages: cases.key_packages.clone(),
+        groups: cases.groups.clone(),
+        workers: workers.clone(),
+        endpoint: peer_endpoint.clone(),
+        leaf: Leaf::new(&keys.leaf)?,
+    })
+    .await
+    .context("federation could not start")?;
+
+    let peers = AcceptLimits { connections: PEER_CONNECTIONS, handshake: HANDSHAKE };
+    workers.serve(&peer_endpoint, peers, federation.handler()).await?;
+    let clients = AcceptLimits { connections: config.connections, handshake: HANDSHAKE };
+    let for_clients = cases.clone();
+    workers
+        .serve(&client_endpoint, clients, move |_| {
+            ClientListener::new(for_clients.clone(), RpcLimits::client())
+        })
+        .await?;
+
+    let socket = AdminSocket::bind(&directory.admin_socket())?;
+    let actions = Arc::new(Actions::new(&cases, peering, facts.clone()));
+    let stop_admin = stopping.clone();
+    workers
+        .spawn(None, move |_| async move {
+            if let Err(error) = socket.serve(actions, stop_admin).await {
+                warn!(error = &error as &dyn std::error::Error, "the admin socket ended");
+            }
+        })
+        .await?;
+    drop(tasks.spawn(tick(
+        Upkeep::new(Arc::clone(&ground), cases.sessions.clone()),
+        ground,
+        stopping.clone(),
+    )));
+    Ok(Running { facts, storage, queue, federation, workers, writer: writer_task, tasks, stopping })
+}
+
+async fn open_storage(
+    directory: &DataDir,
+    config: &Config,
+    environment: &Environment,
+) -> anyhow::Result<(Arc<SqliteStorage>, Vault)> {
+    let path = keys::database_key_path(
+        directory,
+        environment.database_key_file.as_deref(),
+        environment.credentials.as_deref(),
+    );
+    let key = keys::database_key(&path)?;
+    let storage = SqliteStorage::open(&directory.database(), &key, &Options::default())
+        .await
+        .with_context(|| format!("could not open the database with the key in `{}`", path.display()))?;
+    let vault = storage.read().await?.vault().await?;
+    let Some(vault) = vault else {
+        bail!(
+            "`{}` holds no domain: it is not complete; restore it, or run `init` elsewhere",
+            directory.database().display()
+        );
+    };
+    if vault.domain != config.domain {
+        bail!(
+            "the configuration says `{}`, but the database belongs to `{}`: a domain never changes its name; correct `domain` in `{}`",
+            config.domain,
+            vault.domain,
+            directory.config().display()
+        );
+    }
+    Ok((Arc::new(storage), vault))
+}
+
+/// Which listener.
+#[derive(Clone, Copy, Debug)]
+enum Listener {
+    Client,
+    Federation,
+}
+
+fn listen(config: &Config, listener: Listener, keys: &keys::Keys) -> anyhow::Result<Endpoint> {
+    let leaf = Leaf::new(&keys.leaf)?;
+    let (address, tls, profile) = match listener {
+        Listener::Client => (config.client_listen, ListenerTls::client(&leaf)?, Profile::Client),
+        Listener::Federation => (config.federation_listen, ListenerTls::federation(&leaf)?, Profile::Peer),
+    };
+    let offload = if config.gso { Offload::On } else { Offload::Off };
+    Endpoint::listen(address, &tls, profile, offload).with_context(|| {
+        let key = match listener {
+            Listener::Client => "client.listen",
+            Listener::Federation => "federation.listen",
+        };
+        format!("could not listen on {address} (`{key}`)")
+    })
+}
+
+/// What others dial: as configured, or where we really listen.
+fn told(configured: Option<&String>, endpoint: &Endpoint) -> String {
+    match configured {
+        Some(address) => address.clone(),
+        None => endpoint.local_addr().to_string(),
+    }
+}
+
+/// What time does to the store, once a minute.
+async fn tick(upkeep: Upkeep, ground: Arc<Ground>, stopping: CancellationToken) {
+    let mut interval = tokio::time::interval(UPKEEP_INTERVAL.to_duration());
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stopping.run_until_cancelled(interval.tick()).await.is_some() {
+        // Each failure was logged where it was met; the next tick tries again.
+        drop(upkeep.tick().await);
+        drop(expire_messages(&ground).await);
+        drop(relay::expire(&ground).await);
+    }
+}
