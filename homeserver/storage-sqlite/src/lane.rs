@@ -93,7 +93,7 @@ impl Lane {
         let turn = wait.await.map_err(|late| unavailable(what, late))?;
         let turn = turn.map_err(|closed| unavailable(what, closed))?;
         let slot = lane.take().ok_or_else(|| unavailable(what, "no connection is free"))?;
-        let mut lease = Lease { lane: Arc::clone(lane), slot: Some(slot), ended: false, _turn: turn };
+        let mut lease = Lease { lane: Arc::clone(lane), slot: Some(slot), end: End::Open, _turn: turn };
         let Err(first) = lease.try_begin().await else { return Ok(lease) };
         // A connection on which SQLite itself ended the last transaction (disk full, I/O error) is replaced.
         tracing::warn!(error = &first as &dyn std::error::Error, "opening a database connection anew");
@@ -126,11 +126,19 @@ impl Lane {
     }
 }
 
+/// How far a transaction has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Open,
+    Committing,
+    Committed,
+}
+
 /// A connection with a transaction on it, until it is dropped.
 pub(crate) struct Lease {
     lane: Arc<Lane>,
     slot: Option<Slot>,
-    ended: bool,
+    end: End,
     _turn: OwnedSemaphorePermit,
 }
 
@@ -149,12 +157,13 @@ impl Lease {
         let slot = self.slot.as_mut();
         let slot = slot.ok_or_else(|| unavailable("commit", "the connection is gone"))?;
         slot.watchdog.disarm();
+        self.end = End::Committing;
         let connection = slot.connection.as_mut();
         let connection = connection.ok_or_else(|| unavailable("commit", "the connection is gone"))?;
         SqliteTransactionManager::commit(connection)
             .await
             .map_err(|error| crate::error::storage("commit", error))?;
-        self.ended = true;
+        self.end = End::Committed;
         Ok(())
     }
 
@@ -186,8 +195,11 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(mut slot) = self.slot.take() {
-            if let Some(connection) = slot.connection.as_mut().filter(|_| !self.ended) {
-                slot.watchdog.disarm();
+            if self.end == End::Open {
+                // Nobody waits for the statement that may still be running.
+                slot.watchdog.bite();
+            }
+            if let Some(connection) = slot.connection.as_mut().filter(|_| self.end != End::Committed) {
                 SqliteTransactionManager::start_rollback(connection);
             }
             self.lane.slots.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
@@ -198,8 +210,8 @@ impl Drop for Lease {
 async fn open(lane: &Lane, watchdog: &Watchdog) -> sqlx::Result<SqliteConnection> {
     let mut connection = lane.connect.connect().await?;
     sqlx::raw_sql(AssertSqlSafe(lane.settings.statements.as_str())).execute(&mut connection).await?;
-    let bite = watchdog.clone();
-    connection.lock_handle().await?.set_progress_handler(STEPS_BETWEEN_LOOKS, move || bite.in_time());
+    let watched = watchdog.clone();
+    connection.lock_handle().await?.set_progress_handler(STEPS_BETWEEN_LOOKS, move || watched.in_time());
     Ok(connection)
 }
 
@@ -214,6 +226,10 @@ impl Watchdog {
     fn arm(&self, span: Duration) {
         let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         self.until.store(elapsed_ms().saturating_add(span).max(1), Ordering::Relaxed);
+    }
+
+    fn bite(&self) {
+        self.until.store(1, Ordering::Relaxed);
     }
 
     fn disarm(&self) {

@@ -174,7 +174,8 @@ pub trait GroupsWrite: Send {
         now: Timestamp,
     ) -> Stored<()>;
     /// Adds devices of this domain that a Welcome names; makes the group if it is new here, at `start` and `epoch`. A
-    /// device that was a member before starts anew.
+    /// device that was a member before starts anew; a Welcome that is repeated, or older than a removal, changes
+    /// nothing.
     async fn members_join(
         &mut self,
         group: &GroupId,
@@ -184,7 +185,7 @@ pub trait GroupsWrite: Send {
         accounts: u32,
         now: Timestamp,
     ) -> Stored<()>;
-    /// Cuts devices off at the group's last position: nothing more is delivered to them from this group.
+    /// Cuts devices off at the group's last position: they read up to there, and nothing that comes later.
     async fn members_cut_off(&mut self, group: &GroupId, devices: &[DeviceId]) -> Stored<()>;
     /// Turns application entries that expired into [`EntryBody::Expired`]; returns (group, id) of those that some device here had
     /// not acknowledged, at most `limit` a call.

@@ -45,7 +45,7 @@ pub trait IdempotencyRead: Send {
 /// Writes submits.
 #[async_trait]
 pub trait IdempotencyWrite: Send {
-    /// Remembers submits until `until`.
+    /// Remembers submits until `until`; an id that is remembered already is a `Conflict`: look first.
     async fn submits_remember(
         &mut self,
         sender: &DeviceAddress,

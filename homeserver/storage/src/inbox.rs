@@ -43,7 +43,7 @@ pub trait InboxRead: Send {
 /// Writes the inbox.
 #[async_trait]
 pub trait InboxWrite: Send {
-    /// Moves a stream's mark.
+    /// Moves a stream's mark forward, or to a later incarnation; backwards is a `Conflict`.
     async fn inbox_advance(&mut self, origin: &Domain, stream: &StreamName, head: &InboxHead) -> Stored<()>;
     /// Parks rows of unknown kinds.
     async fn inbox_park(&mut self, origin: &Domain, stream: &StreamName, rows: &[ParkedRow]) -> Stored<()>;

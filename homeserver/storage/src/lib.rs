@@ -6,7 +6,9 @@
 //! broken invariant is [`StorageError::Corrupt`], which names the table, the column and the row.
 //!
 //! The areas are traits of their own, one file each; [`ReadTx`] and [`WriteTx`] put them together. A write
-//! transaction can also read, and sees its own writes. Dropping a transaction without `commit` undoes it.
+//! transaction can also read, and sees its own writes. Dropping a transaction without `commit` undoes it. After an
+//! error a transaction is over: `commit` is refused, so nothing half-done is kept. A lost answer to `commit` leaves
+//! open whether it was kept; whoever repeats finds out by the idempotency record or the epoch.
 
 mod accounts;
 mod audit;

@@ -85,7 +85,8 @@ pub trait PeersRead: Send {
 pub trait PeersWrite: Send {
     /// Adds or replaces a peer.
     async fn peer_store(&mut self, peer: &Peer) -> Stored<()>;
-    /// Removes a peer; its waiting rows and stored backoff go with it. `false` if there was none.
+    /// Removes a peer; its waiting rows and stored backoff go with it, and the positions of those rows are given
+    /// again. `false` if there was none.
     async fn peer_remove(&mut self, domain: &Domain) -> Stored<bool>;
     /// Notes the highest incarnation seen of a peer; a lower one changes nothing.
     async fn peer_incarnation(&mut self, domain: &Domain, incarnation: Incarnation) -> Stored<()>;

@@ -55,23 +55,28 @@ impl Transaction {
         device: &DeviceId,
         positions: &BTreeMap<&GroupId, Seq>,
     ) -> Stored<()> {
-        let update = sql("UPDATE members
-                          SET acknowledged_seq = a.reached,
+        let update = sql("WITH asked AS MATERIALIZED (
+                              SELECT g.pk AS pk, g.last_seq AS last, g.application_count AS count,
+                                     j.value ->> 1 AS position
+                              FROM json_each(?2) AS j
+                              CROSS JOIN mls_groups AS g ON g.id = unhex(j.value ->> 0)),
+                          reached AS MATERIALIZED (
+                              SELECT a.pk AS pk, a.count AS count, m.address AS address,
+                                     MIN(a.position, COALESCE(m.needs_resync, m.left_seq, a.last)) AS seq
+                              FROM asked AS a
+                              CROSS JOIN members AS m
+                                  ON m.group_pk = a.pk AND m.device = ?1 AND m.local = 1)
+                          UPDATE members
+                          SET acknowledged_seq = r.seq,
                               acknowledged_count = COALESCE(
                                   (SELECT running - counted FROM log
-                                   WHERE group_pk = a.pk AND seq > a.reached ORDER BY seq LIMIT 1), a.count),
+                                   WHERE group_pk = r.pk AND log.seq > r.seq ORDER BY log.seq LIMIT 1), r.count),
                               expired_after = CASE expired_after WHEN 0 THEN 0 ELSE
                                   (SELECT COUNT(*) FROM log
-                                   WHERE group_pk = a.pk AND seq > a.reached AND kind = 2 AND counted = 1) END
-                          FROM (SELECT g.pk AS pk, m.address AS address, g.application_count AS count,
-                                       MIN(j.value ->> 1, COALESCE(m.needs_resync, m.left_seq, g.last_seq))
-                                           AS reached
-                                FROM json_each(?2) AS j
-                                CROSS JOIN mls_groups AS g ON g.id = unhex(j.value ->> 0)
-                                CROSS JOIN members AS m
-                                    ON m.group_pk = g.pk AND m.device = ?1 AND m.local = 1) AS a
-                          WHERE members.group_pk = a.pk AND members.device = ?1
-                            AND members.address = a.address AND members.acknowledged_seq < a.reached")
+                                   WHERE group_pk = r.pk AND log.seq > r.seq AND kind = 2 AND counted = 1) END
+                          FROM reached AS r
+                          WHERE members.group_pk = r.pk AND members.device = ?1
+                            AND members.address = r.address AND members.acknowledged_seq < r.seq")
         .bind(device.as_bytes().to_vec())
         .bind(json_pairs(positions));
         self.run("feeds_acknowledge", update).await.map(drop)

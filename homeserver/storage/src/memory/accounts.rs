@@ -214,7 +214,8 @@ impl AccountsWrite for MemoryTx {
         now: Timestamp,
         resumable_until: Timestamp,
     ) -> Stored<Resumed> {
-        let known = |wanted: &Digest| self.state.accounts.sessions.values().find(|(_, token)| token == wanted);
+        let known =
+            |wanted: &Digest| self.state.accounts.sessions.values().find(|(_, token)| token == wanted);
         let resumable = match known(token) {
             None => return Ok(Resumed::Unknown),
             Some((session, _)) => session.resumable_until > now,
