@@ -135,9 +135,9 @@ impl Core {
             slots.retain(|domain, slot| {
                 let stays = records.contains_key(domain);
                 if stays {
-                    slot.look_again()
+                    slot.look_again();
                 } else {
-                    slot.end()
+                    slot.end();
                 }
                 stays
             });

@@ -69,6 +69,18 @@ pub(crate) enum Done {
     },
 }
 
+impl Done {
+    /// Whether stopping waits for it.
+    const fn is_waited_for(&self) -> bool {
+        match self {
+            Self::Relayed { .. } | Self::Stored(..) | Self::Saved(..) => true,
+            Self::Dialled(_) | Self::Loaded(..) | Self::Heads(..) | Self::Record(_) | Self::Probed { .. } => {
+                false
+            }
+        }
+    }
+}
+
 pub(crate) type Task = LocalBoxFuture<'static, Done>;
 
 /// One peer's driver.
@@ -83,6 +95,8 @@ pub(crate) struct Driver {
     /// What waits for the link that is being dialled.
     pending: VecDeque<Pending>,
     waiters: Vec<oneshot::Sender<Result<LinkHandle, Trouble>>>,
+    /// Calls and transactions on their way, which are waited for when we stop.
+    unfinished: usize,
     /// What is going on already and isn't begun twice.
     busy: BTreeSet<Chore>,
     /// The last dial that failed, and when.
@@ -123,6 +137,7 @@ pub(crate) async fn drive(
         tasks: FuturesUnordered::new(),
         pending: VecDeque::new(),
         waiters: Vec::new(),
+        unfinished: 0,
         busy: BTreeSet::new(),
         trouble: None,
         unsaved: None,
@@ -158,8 +173,17 @@ impl Driver {
         self.busy.contains(&chore)
     }
 
+    /// Begins something that stopping waits for.
+    fn begin(&mut self, task: Task) {
+        self.unfinished = self.unfinished.saturating_add(1);
+        self.tasks.push(task);
+    }
+
     fn take(&mut self, done: Done) {
         let now = self.core.ground.now();
+        if done.is_waited_for() {
+            self.unfinished = self.unfinished.saturating_sub(1);
+        }
         match done {
             Done::Dialled(dialled) => self.dialled(dialled, now),
             Done::Loaded(call, batches) => self.loaded(call, batches, now),
@@ -233,7 +257,9 @@ impl Driver {
         self.waiters_fail(&Trouble::Unreachable("the homeserver is stopping".to_owned()));
         self.drop_sends();
         let ended = async {
-            while let Some(done) = self.tasks.next().await {
+            while self.unfinished > 0
+                && let Some(done) = self.tasks.next().await
+            {
                 self.take(done);
                 self.drop_sends();
             }

@@ -30,7 +30,7 @@ use std::{sync::Arc, time::Duration};
 use qpq_service::{Answered, Directory, Ground, Groups, KeyPackages, Peering};
 use qpq_transport::{Endpoint, Leaf, WorkerContext, Workers};
 
-use crate::core::Core;
+use crate::{core::Core, peer_calls::Way};
 pub use handler::PeerHandler;
 
 /// What federation stands on.
@@ -63,7 +63,7 @@ impl Federation {
     /// `workers.serve(&endpoint, limits, federation.handler())`.
     pub async fn start(config: FederationConfig) -> Answered<Self> {
         let core = Core::new(config);
-        core.ground.connect_peers(Arc::new(Self(Arc::clone(&core))));
+        core.ground.connect_peers(Arc::new(Way(Arc::downgrade(&core))));
         Core::start(&core).await?;
         Ok(Self(core))
     }

@@ -1,6 +1,9 @@
 //! The use cases' way to other domains.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use qpq_core::{Address, DeviceAddress, Domain, ErrorCode, GroupId, Millis, Pin, Timestamp};
@@ -11,7 +14,8 @@ use qpq_service::{
 use tokio::time::timeout;
 
 use crate::{
-    Federation, dial,
+    core::Core,
+    dial,
     link::{CallError, LinkHandle},
     slot::Trouble,
 };
@@ -19,9 +23,21 @@ use crate::{
 /// When a peer that can't be reached is worth another try.
 const SOON: Millis = Millis::from_secs(5);
 
-impl Federation {
-    fn left(&self, deadline: Timestamp) -> Duration {
-        deadline.since(self.0.ground.now()).to_duration()
+/// What the ground holds: it must not keep alive what stands on it.
+#[derive(Debug)]
+pub(crate) struct Way(pub(crate) Weak<Core>);
+
+fn left(core: &Core, deadline: Timestamp) -> Duration {
+    deadline.since(core.ground.now()).to_duration()
+}
+
+impl Way {
+    fn core(&self, peer: &Domain) -> Result<Arc<Core>, PeerCallError> {
+        self.0.upgrade().ok_or_else(|| PeerCallError::Unreachable {
+            domain: peer.clone(),
+            why: "this homeserver is stopping".to_owned(),
+            retry_after: SOON,
+        })
     }
 
     /// Makes a call over the link to a peer, and once more if the link breaks under it.
@@ -34,26 +50,27 @@ impl Federation {
     where
         Fut: Future<Output = Result<T, CallError>> + Send,
     {
-        let slot = self.0.slot(peer).ok_or_else(|| PeerCallError::NotAPeer(peer.clone()))?;
+        let core = self.core(peer)?;
+        let slot = core.slot(peer).ok_or_else(|| PeerCallError::NotAPeer(peer.clone()))?;
         let asked = async {
             let link = slot.link().await.map_err(|trouble| no_link(peer, &trouble))?;
-            let answer = match call(link, self.left(deadline)).await {
+            let answer = match call(link, left(&core, deadline)).await {
                 Err(CallError::Lost) => {
                     let link = slot.link().await.map_err(|trouble| no_link(peer, &trouble))?;
-                    call(link, self.left(deadline)).await
+                    call(link, left(&core, deadline)).await
                 }
                 answer => answer,
             };
             answer.map_err(|error| no_answer(peer, error))
         };
-        timeout(self.left(deadline), asked)
+        timeout(left(&core, deadline), asked)
             .await
             .unwrap_or_else(|_| Err(no_answer(peer, CallError::Deadline)))
     }
 }
 
 #[async_trait]
-impl PeerCalls for Federation {
+impl PeerCalls for Way {
     async fn resolve_user(
         &self,
         peer: &Domain,
@@ -125,12 +142,12 @@ impl PeerCalls for Federation {
         let address = address.parse().map_err(|error: qpq_federation_proto::AddressError| {
             PeerCallError::Refused(Refusal::malformed(error.to_string()))
         })?;
-        let (core, domain, pin, statement) = (Arc::clone(&self.0), inviter.clone(), *pin, statement.to_vec());
-        let presented = self
-            .0
+        let core = self.core(inviter)?;
+        let (here, domain, pin, statement) = (Arc::clone(&core), inviter.clone(), *pin, statement.to_vec());
+        let presented = core
             .workers
-            .run(None, move |context| dial::present(core, domain, address, pin, statement, context));
-        match timeout(self.left(deadline), presented).await {
+            .run(None, move |context| dial::present(here, domain, address, pin, statement, context));
+        match timeout(left(&core, deadline), presented).await {
             Err(_) => Err(no_answer(inviter, CallError::Deadline)),
             Ok(Err(_)) => Err(PeerCallError::Refused(crate::core::stopping())),
             Ok(Ok(Err(Trouble::Stopped(_)))) => Err(PeerCallError::Refused(Refusal::new(
@@ -143,7 +160,7 @@ impl PeerCalls for Federation {
     }
 
     async fn health(&self, peer: &Domain) -> PeerHealth {
-        self.0.slot(peer).map_or_else(
+        self.0.upgrade().and_then(|core| core.slot(peer)).map_or_else(
             || PeerHealth {
                 reachable: false,
                 state: "no peer".to_owned(),
@@ -155,15 +172,18 @@ impl PeerCalls for Federation {
     }
 
     fn outbox_filled(&self, destinations: &[Domain]) {
+        let Some(core) = self.0.upgrade() else { return };
         for destination in destinations {
-            if let Some(slot) = self.0.slot(destination) {
+            if let Some(slot) = core.slot(destination) {
                 slot.fill();
             }
         }
     }
 
     fn peers_changed(&self) {
-        self.0.peers_changed();
+        if let Some(core) = self.0.upgrade() {
+            core.peers_changed();
+        }
     }
 }
 

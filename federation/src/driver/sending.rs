@@ -53,7 +53,7 @@ impl Driver {
                 Action::MarkKept { store, kept, .. } => {
                     // What the peer refused comes back as rows of its own, so the answer's list is for nobody.
                     let (ground, peer) = (Arc::clone(&self.core.ground), self.record.domain.clone());
-                    self.tasks.push(Box::pin(async move {
+                    self.begin(Box::pin(async move {
                         Done::Stored(store, relay::acknowledge(&ground, &peer, kept).await)
                     }));
                 }
@@ -80,7 +80,7 @@ impl Driver {
                 Action::Send { call, .. } => self.outbox.handle_not_sent(call, now),
                 Action::MarkKept { store, kept, .. } => {
                     let (ground, peer) = (Arc::clone(&self.core.ground), self.record.domain.clone());
-                    self.tasks.push(Box::pin(async move {
+                    self.begin(Box::pin(async move {
                         Done::Stored(store, relay::acknowledge(&ground, &peer, kept).await)
                     }));
                 }
@@ -121,7 +121,7 @@ impl Driver {
     fn relay(&mut self, call: CallId, link: LinkHandle, batches: Arc<[Batch]>, attempts: u8) {
         let core = Arc::clone(&self.core);
         let destination = self.record.domain.clone();
-        self.tasks.push(Box::pin(async move {
+        self.begin(Box::pin(async move {
             let digests = batches.iter().map(BatchDigest::of).collect();
             let key = core.peering.federation_key();
             let origin = core.ground.domain().clone();

@@ -102,8 +102,7 @@ impl Driver {
         let Some(link) = self.unsaved.take() else { return };
         self.busy.insert(Chore::Save);
         let (ground, peer) = (Arc::clone(&self.core.ground), self.record.domain.clone());
-        self.tasks
-            .push(Box::pin(async move { Done::Saved(link, relay::save_link(&ground, &peer, link).await) }));
+        self.begin(Box::pin(async move { Done::Saved(link, relay::save_link(&ground, &peer, link).await) }));
     }
 
     pub(super) fn saved(&mut self, link: SavedLink, saved: &Answered<()>) {
