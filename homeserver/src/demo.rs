@@ -68,8 +68,9 @@ pub(crate) async fn run(exit: bool) -> anyhow::Result<()> {
     if exit {
         alpha.stop().await?;
         beta.stop().await?;
-        transcript
-            .end("The conversation is complete; both domains stopped cleanly and everything was removed.");
+        transcript::end(
+            "The conversation is complete; both domains stopped cleanly and everything was removed.",
+        );
         return Ok(());
     }
     transcript::heading("Try it: both domains stay up until Ctrl-C");

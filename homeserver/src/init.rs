@@ -84,10 +84,10 @@ fn configuration(flags: &Init) -> String {
         if settings.iter().all(|(_, value)| value.is_none()) {
             continue;
         }
-        text.push_str(&format!("\n[{section}]\n"));
+        text.extend(["\n[", section, "]\n"]);
         for (name, value) in settings {
             if let Some(value) = value {
-                text.push_str(&format!("{name} = {}\n", quoted(value)));
+                text.extend([name, " = ", quoted(value).as_str(), "\n"]);
             }
         }
     }

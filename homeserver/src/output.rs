@@ -70,7 +70,7 @@ fn table(rows: &[Value]) -> String {
         return if rows.is_empty() {
             "none\n".to_owned()
         } else {
-            rows.iter().map(|row| format!("{}\n", cell(row))).collect()
+            rows.iter().map(|row| cell(row) + "\n").collect()
         };
     };
     let columns: Vec<&String> = first.keys().collect();
@@ -94,13 +94,13 @@ fn table(rows: &[Value]) -> String {
         .map(|line| {
             let padded: Vec<String> =
                 line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-            format!("{}\n", padded.join("  ").trim_end())
+            padded.join("  ").trim_end().to_owned() + "\n"
         })
         .collect()
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
+    text.lines().flat_map(|line| ["  ", line, "\n"]).collect()
 }
 
 fn cell(value: &Value) -> String {

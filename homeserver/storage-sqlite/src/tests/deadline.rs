@@ -39,7 +39,7 @@ async fn an_endless_statement_is_interrupted() {
 #[tokio::test]
 async fn a_statement_that_nobody_waits_for_is_interrupted() {
     let directory = tempfile::tempdir().unwrap();
-    let storage = storage(&directory, Duration::from_secs(3_600)).await;
+    let storage = storage(&directory, Duration::from_hours(1)).await;
     for lane in [&storage.readers, &storage.writer] {
         let mut tx = transaction(lane).await;
         let started = tokio::time::timeout(Duration::from_millis(50), tx.row("endless", sql(ENDLESS))).await;

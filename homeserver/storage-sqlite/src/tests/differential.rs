@@ -121,7 +121,7 @@ impl Operation {
                     .unwrap();
                 format!("join at {start}")
             }
-            (2, _) | (3..=4, _) if !ours => {
+            (2 | 3..=4, _) if !ours => {
                 let mut seq = last.saturating_sub(1);
                 let mut entries = Vec::new();
                 for _ in 0..self.below(6) {
