@@ -92,7 +92,7 @@ impl Operation {
         let epoch = known.as_ref().map_or(0, |group| group.epoch);
         let ours = group.hub().as_str() == "alpha.test";
         match (self.below(12), known.is_some()) {
-            (0..=2, true) if ours => {
+            (0..=1, true) if ours => {
                 let epoch = epoch.saturating_sub(self.below(4) / 3);
                 let entry = self.entry(0, Some(epoch));
                 let added = [member.clone(), other.clone()];
@@ -110,7 +110,7 @@ impl Operation {
                 };
                 format!("commit {:?}", tx.group_commit(&commit).await.unwrap())
             }
-            (3..=4, true) if ours => {
+            (2..=4, true) if ours => {
                 let entries: Vec<_> = (0..self.below(5)).map(|_| self.entry(0, None)).collect();
                 format!("append {:?}", tx.log_append(&group, &entries).await.unwrap())
             }
@@ -121,7 +121,7 @@ impl Operation {
                     .unwrap();
                 format!("join at {start}")
             }
-            (2 | 3..=4, _) if !ours => {
+            (2..=4, _) if !ours => {
                 let mut seq = last.saturating_sub(1);
                 let mut entries = Vec::new();
                 for _ in 0..self.below(6) {
