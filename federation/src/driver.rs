@@ -101,6 +101,8 @@ pub(crate) struct Driver {
     busy: BTreeSet<Chore>,
     /// The last dial that failed, and when.
     trouble: Option<(Timestamp, Trouble)>,
+    /// When a new link last ended a backoff.
+    freed_at: Option<Timestamp>,
     /// The link's state that is to be stored next.
     unsaved: Option<SavedLink>,
 }
@@ -140,6 +142,7 @@ pub(crate) async fn drive(
         unfinished: 0,
         busy: BTreeSet::new(),
         trouble: None,
+        freed_at: None,
         unsaved: None,
     };
     driver.judge_record();

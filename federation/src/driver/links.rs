@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use qpq_core::{Domain, Timestamp};
-use qpq_federation_proto::{Presented, dial_that_stays};
+use qpq_core::{Domain, Millis, Timestamp};
+use qpq_federation_proto::{Cause, Presented, QueueState, dial_that_stays};
 use qpq_transport::CloseCode;
 use tokio::time::sleep;
 use tracing::info;
@@ -19,6 +19,8 @@ use crate::{
 
 /// How long an older link has to show that it is alive.
 const PROBE: Duration = Duration::from_secs(2);
+/// A new link ends a backoff at most this often.
+const SOON: Millis = Millis::from_secs(1);
 /// How long calls on a link that another has replaced may take.
 const LAST_CALLS: Duration = Duration::from_secs(1);
 /// How long the peer has to close a link that it dialled and that isn't needed.
@@ -75,6 +77,7 @@ impl Driver {
         }
         self.watch(&new);
         self.spoke(now);
+        self.end_backoff(now);
         let older = self.links.current().cloned();
         let key_exchange = new.key_exchange().unwrap_or_default();
         info!(peer.domain = %self.record.domain, key_exchange, dialled = ?new.dialled(), "a link is up");
@@ -88,6 +91,17 @@ impl Driver {
             Some(older) => self.crossed(older, new),
         }
         self.link_came();
+    }
+
+    /// A new link shows that the peer is back, which is more than a word from it; a peer that comes and goes is still
+    /// not followed faster than it should be.
+    fn end_backoff(&mut self, now: Timestamp) {
+        let state = self.outbox.status(now).state;
+        let waiting = matches!(state, QueueState::BackingOff { cause: Cause::Unreachable, .. });
+        if waiting && self.freed_at.is_none_or(|at| now.since(at) >= SOON) {
+            self.freed_at = Some(now);
+            self.outbox.handle_released();
+        }
     }
 
     fn crossed(&mut self, older: LinkHandle, new: LinkHandle) {
