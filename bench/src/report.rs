@@ -1,77 +1,62 @@
-//! What was measured, printed as it comes.
+//! The one place that prints: tables in Markdown, as they come.
 
-use std::{
-    io::{self, Write as _},
-    time::Duration,
-};
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the program's output")]
 
-/// Everything printed so far, and whether the bounds held.
-#[derive(Debug)]
-pub(crate) struct Report {
-    out: io::Stdout,
-    broken: usize,
+use std::io::Write as _;
+
+/// A line of text.
+pub(crate) fn line(text: &str) {
+    println!("{text}");
+    drop(std::io::stdout().flush());
 }
 
-/// Latencies in order.
-#[derive(Clone, Debug)]
-pub(crate) struct Latency(Vec<Duration>);
-
-impl Latency {
-    /// Of single measurements.
-    pub(crate) fn of(mut all: Vec<Duration>) -> Self {
-        all.sort_unstable();
-        Self(all)
-    }
-
-    /// A percentile in milliseconds.
-    pub(crate) fn percentile(&self, percent: usize) -> f64 {
-        let at = (self.0.len() * percent / 100).min(self.0.len().saturating_sub(1));
-        self.0.get(at).map_or(f64::NAN, |found| found.as_secs_f64() * 1_000.0)
-    }
+/// What is being done now, for whoever waits; not part of the result.
+pub(crate) fn progress(text: &str) {
+    eprintln!("… {text}");
 }
 
-impl Report {
-    /// Nothing is measured yet.
-    pub(crate) fn new() -> Self {
-        Self { out: io::stdout(), broken: 0 }
-    }
+/// Why there are no figures.
+pub(crate) fn failure(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}
 
-    /// Begins a table.
-    pub(crate) fn title(&mut self, text: &str) {
-        self.print(&format!("\n{text}\n{}", "-".repeat(text.len())));
-    }
+/// Begins a table.
+pub(crate) fn table(title: &str, columns: &[&str]) {
+    line(&format!("\n### {title}\n"));
+    row(columns);
+    line(&format!("|{}", "---|".repeat(columns.len())));
+}
 
-    /// A remark.
-    pub(crate) fn note(&mut self, text: &str) {
-        self.print(&format!("({text})"));
-    }
+/// One row of it.
+pub(crate) fn row<S: AsRef<str>>(cells: &[S]) {
+    let cells: Vec<&str> = cells.iter().map(AsRef::as_ref).collect();
+    line(&format!("| {} |", cells.join(" | ")));
+}
 
-    /// One number.
-    pub(crate) fn figure(&mut self, what: &str, value: f64, unit: &str) {
-        self.print(&format!("{what:<58} {value:>10.1} {unit}"));
+/// A number as people read it: `12,345`, `3.1`.
+pub(crate) fn number(value: f64) -> String {
+    if value < 100.0 {
+        return format!("{value:.1}");
     }
-
-    /// Two percentiles, and a bound for the 99th.
-    pub(crate) fn latency(&mut self, what: &str, latency: &Latency, bound_ms: Option<f64>) {
-        let (p50, p99) = (latency.percentile(50), latency.percentile(99));
-        let verdict = match bound_ms {
-            Some(bound) if p99.is_nan() || p99 > bound => {
-                self.broken += 1;
-                format!("  BROKEN: p99 must be at most {bound} ms")
-            }
-            Some(bound) => format!("  (bound {bound} ms)"),
-            None => String::new(),
-        };
-        self.print(&format!("{what:<44} p50 {p50:>8.1} ms  p99 {p99:>8.1} ms{verdict}"));
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
     }
+    text
+}
 
-    /// Whether every bound held.
-    pub(crate) const fn holds(&self) -> bool {
-        self.broken == 0
-    }
+#[cfg(test)]
+mod tests {
+    use super::number;
 
-    /// A reader that has gone away does not stop the measurement.
-    fn print(&mut self, line: &str) {
-        writeln!(self.out, "{line}").ok();
+    #[test]
+    fn numbers_are_cut_into_thousands() {
+        for (value, text) in [(3.26, "3.3"), (100.4, "100"), (1_234.0, "1,234"), (1_234_567.0, "1,234,567")] {
+            assert_eq!(number(value), text);
+        }
     }
 }

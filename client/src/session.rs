@@ -314,7 +314,7 @@ impl Session {
 }
 
 /// Opens a session with a resumption token, which is thereby used up; `next` will be the one after it.
-pub(crate) async fn resume(
+pub async fn resume(
     link: Rc<Link>,
     token: &[u8; 32],
     next: &[u8; 32],

@@ -2,7 +2,9 @@
 
 use std::{path::Path, time::Duration};
 
-use sqlx::{Connection as _, Executor as _, QueryBuilder, Sqlite, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{
+    Connection as _, Executor as _, QueryBuilder, Sqlite, SqliteConnection, sqlite::SqliteConnectOptions,
+};
 
 use crate::stopwatch::Stopwatch;
 
@@ -17,7 +19,9 @@ pub(crate) async fn rate(directory: &Path, span: Duration) -> anyhow::Result<f64
         .pragma("journal_mode", "WAL")
         .pragma("synchronous", "FULL");
     let mut connection = SqliteConnection::connect_with(&options).await?;
-    connection.execute("CREATE TABLE log (seq INTEGER PRIMARY KEY, id BLOB NOT NULL, payload BLOB NOT NULL) STRICT").await?;
+    connection
+        .execute("CREATE TABLE log (seq INTEGER PRIMARY KEY, id BLOB NOT NULL, payload BLOB NOT NULL) STRICT")
+        .await?;
     let payload = vec![0x5a_u8; 1_024];
     let watch = Stopwatch::start();
     let mut rows = 0_u32;

@@ -4,10 +4,9 @@ use std::{num::NonZeroUsize, rc::Rc, sync::Arc, time::Duration};
 
 use qpq_core::{Clock as _, Domain, SystemClock};
 use qpq_transport::{
-    AcceptLimits, CertificateAuthority, CloseCode, Connection, DialTls, Endpoint, Handler, Leaf, ListenerTls, Offload,
-    Profile, ServerTrust, WorkerContext, Workers,
+    AcceptLimits, CertificateAuthority, CloseCode, Connection, DialTls, Endpoint, Handler, Leaf, ListenerTls,
+    Offload, Profile, ServerTrust, WorkerContext, Workers,
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::stopwatch::Stopwatch;
 
@@ -29,12 +28,15 @@ impl Handler for EchoHandler {
     async fn serve(self: Rc<Self>, connection: Connection, _: WorkerContext) {
         let Ok((mut recv, mut send)) = connection.accept_stream(DEADLINE).await else { return };
         let mut buffer = vec![0; 64 * 1_024];
-        while let Ok(count) = AsyncReadExt::read(&mut recv, &mut buffer).await {
-            let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
-            if AsyncWriteExt::write_all(&mut send, bytes).await.is_err() {
+        while let Ok(Some(count)) = recv.read(&mut buffer).await {
+            let Some(bytes) = buffer.get(..count) else { break };
+            if send.write_all(bytes).await.is_err() {
                 break;
             }
         }
+        send.finish().ok();
+        // Dropping the connection would cut off what is still on its way.
+        connection.closed().await;
     }
 }
 
@@ -44,7 +46,12 @@ pub(crate) async fn rate(span: Duration) -> anyhow::Result<Echo> {
     let now = SystemClock.now();
     let authority = CertificateAuthority::generate(&domain, now)?;
     let leaf = Leaf::new(&authority.issue(&domain, now, 1)?)?;
-    let listener = Endpoint::listen(([127, 0, 0, 1], 0).into(), &ListenerTls::client(&leaf)?, Profile::Client, Offload::On)?;
+    let listener = Endpoint::listen(
+        ([127, 0, 0, 1], 0).into(),
+        &ListenerTls::client(&leaf)?,
+        Profile::Client,
+        Offload::On,
+    )?;
     let workers = Workers::start(NonZeroUsize::MIN)?;
     workers.serve(&listener, AcceptLimits::default(), |_| EchoHandler).await?;
     let dialler = Endpoint::dialler(([127, 0, 0, 1], 0).into(), Offload::On)?;
@@ -57,8 +64,8 @@ pub(crate) async fn rate(span: Duration) -> anyhow::Result<Echo> {
     let watch = Stopwatch::start();
     let mut rounds = 0_u32;
     while watch.elapsed() < span {
-        AsyncWriteExt::write_all(&mut send, &payload).await?;
-        AsyncReadExt::read_exact(&mut recv, &mut back).await?;
+        send.write_all(&payload).await?;
+        recv.read_exact(&mut back).await?;
         rounds += 1;
     }
     let in_turn = f64::from(rounds) / watch.seconds();
@@ -67,7 +74,7 @@ pub(crate) async fn rate(span: Duration) -> anyhow::Result<Echo> {
     let writing = async {
         let mut sent = 0_u32;
         while watch.elapsed() < span {
-            AsyncWriteExt::write_all(&mut send, &payload).await?;
+            send.write_all(&payload).await?;
             sent += 1;
         }
         send.finish()?;
@@ -77,16 +84,13 @@ pub(crate) async fn rate(span: Duration) -> anyhow::Result<Echo> {
         let mut buffer = vec![0; 64 * 1_024];
         let mut bytes = 0_usize;
         loop {
-            let count = AsyncReadExt::read(&mut recv, &mut buffer).await?;
-            if count == 0 {
-                return anyhow::Ok(bytes);
-            }
+            let Some(count) = recv.read(&mut buffer).await? else { return anyhow::Ok(bytes) };
             bytes += count;
         }
     };
     let (_, bytes) = tokio::try_join!(writing, reading)?;
     let pipelined = f64::from(u32::try_from(bytes / PAYLOAD)?) / watch.seconds();
     connection.close(CloseCode::Done, "measured");
-    drop(workers.stop(Duration::from_secs(2)).await);
+    workers.stop(Duration::from_secs(2)).await;
     Ok(Echo { pipelined, in_turn })
 }

@@ -11,7 +11,8 @@ use crate::stopwatch::Stopwatch;
 
 /// Writes and flushes 4 KiB for about `span`; flushes per second.
 pub(crate) fn rate(directory: &Path, span: Duration) -> anyhow::Result<f64> {
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(directory.join("flush"))?;
+    let mut file =
+        OpenOptions::new().create(true).truncate(true).write(true).open(directory.join("flush"))?;
     let block = [0x5a; 4_096];
     let watch = Stopwatch::start();
     let mut flushes = 0_u32;
