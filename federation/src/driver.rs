@@ -101,8 +101,9 @@ pub(crate) struct Driver {
     busy: BTreeSet<Chore>,
     /// The last dial that failed, and when.
     trouble: Option<(Timestamp, Trouble)>,
-    /// When a new link last ended a backoff.
+    /// When a new link last ended a backoff, and when one that came too soon after it will.
     freed_at: Option<Timestamp>,
+    free_at: Option<Timestamp>,
     /// The link's state that is to be stored next.
     unsaved: Option<SavedLink>,
 }
@@ -143,6 +144,7 @@ pub(crate) async fn drive(
         busy: BTreeSet::new(),
         trouble: None,
         freed_at: None,
+        free_at: None,
         unsaved: None,
     };
     driver.judge_record();
@@ -166,7 +168,11 @@ pub(crate) async fn drive(
             () = slot.changed.notified(), if !driver.is_busy(Chore::ReadRecord) => driver.read_record(),
             () = sleep(next) => {}
         }
-        driver.outbox.handle_timeout(driver.core.ground.now());
+        let now = driver.core.ground.now();
+        driver.outbox.handle_timeout(now);
+        if driver.free_at.is_some_and(|at| at <= now) {
+            driver.end_backoff(now);
+        }
     }
     driver.drain().await;
 }
@@ -240,7 +246,8 @@ impl Driver {
 
     fn next_timeout(&self) -> Duration {
         let now = self.core.ground.now();
-        let due = self.outbox.poll_timeout().map_or(AT_LEAST, |at| at.since(now));
+        let due = self.outbox.poll_timeout().into_iter().chain(self.free_at).min();
+        let due = due.map_or(AT_LEAST, |at| at.since(now));
         // A millisecond later, so that the time is over by the clock too.
         Millis(due.0.saturating_add(1)).to_duration()
     }

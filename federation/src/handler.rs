@@ -35,6 +35,9 @@ impl Handler for PeerHandler {
 }
 
 async fn answer(core: Arc<Core>, connection: Connection, context: WorkerContext) {
+    if core.stopping.is_cancelled() {
+        return connection.close(CloseCode::Draining, "stopping");
+    }
     let Some(certificate) = connection.peer_certificate() else {
         return connection.close(CloseCode::Untrusted, "no certificate that could be read");
     };

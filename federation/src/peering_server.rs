@@ -17,7 +17,7 @@ use qpq_service::{
 use qpq_storage::Peer;
 use qpq_transport::{CallGate, Connection, PeerCertificate, WorkerContext};
 use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use crate::{
     core::{Core, VERSIONS},
@@ -130,7 +130,7 @@ impl Facts {
                 if let Some(incarnation) = remember {
                     relay::remember_incarnation(&self.core.ground, &peer.domain, incarnation).await?;
                 }
-                info!(peer.domain = %peer.domain, skew_ms, "a peer introduced itself");
+                debug!(peer.domain = %peer.domain, skew_ms, "a peer introduced itself");
                 Ok(slot)
             }
         }
@@ -197,6 +197,9 @@ impl PeeringServer {
     /// What a hello gets: our own, and the link if its sender is trusted.
     async fn welcome(&self, reader: hello::Reader<'_>) -> Answered<(Hello, link::Client)> {
         let facts = &self.facts;
+        if facts.core.stopping.is_cancelled() {
+            return Err(crate::core::stopping());
+        }
         let mut hello = wire::read_hello(reader)?;
         let (trusted, peer) = match facts.judge(&hello).await {
             Ok(judged) => judged,

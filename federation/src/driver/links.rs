@@ -77,7 +77,6 @@ impl Driver {
         }
         self.watch(&new);
         self.spoke(now);
-        self.end_backoff(now);
         let older = self.links.current().cloned();
         let key_exchange = new.key_exchange().unwrap_or_default();
         info!(peer.domain = %self.record.domain, key_exchange, dialled = ?new.dialled(), "a link is up");
@@ -90,15 +89,21 @@ impl Driver {
             }
             Some(older) => self.crossed(older, new),
         }
+        self.end_backoff(now);
         self.link_came();
     }
 
     /// A new link shows that the peer is back, which is more than a word from it; a peer that comes and goes is still
     /// not followed faster than it should be.
-    fn end_backoff(&mut self, now: Timestamp) {
+    pub(super) fn end_backoff(&mut self, now: Timestamp) {
         let state = self.outbox.status(now).state;
         let waiting = matches!(state, QueueState::BackingOff { cause: Cause::Unreachable, .. });
-        if waiting && self.freed_at.is_none_or(|at| now.since(at) >= SOON) {
+        self.free_at = None;
+        if !waiting || self.links.current().is_none() {
+            return;
+        }
+        self.free_at = self.freed_at.map(|at| at.after(SOON)).filter(|next| *next > now);
+        if self.free_at.is_none() {
             self.freed_at = Some(now);
             self.outbox.handle_released();
         }
