@@ -4,8 +4,10 @@
 //! with the traversal limit, which has to be several times larger, since it counts every reading of a part.
 
 use std::{
+    cell::Cell,
     io,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
 };
 
@@ -103,6 +105,8 @@ pub(crate) struct FrameLimit<R> {
     pub(crate) inner: R,
     pub(crate) frames: Frames,
     pub(crate) fault: FaultSlot,
+    /// Counts the bytes that were read.
+    pub(crate) read: Rc<Cell<u64>>,
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for FrameLimit<R> {
@@ -110,6 +114,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for FrameLimit<R> {
         let this = &mut *self;
         match Pin::new(&mut this.inner).poll_read(cx, buf) {
             Poll::Ready(Ok(read)) => {
+                this.read.set(this.read.get().saturating_add(u64::try_from(read).unwrap_or(u64::MAX)));
                 Poll::Ready(match this.frames.take(buf.get(..read).unwrap_or_default()) {
                     Ok(()) => Ok(read),
                     Err(fault) => {

@@ -1,11 +1,18 @@
 //! Cap'n Proto RPC over one stream: a QUIC stream, or the admin socket.
 //!
 //! The dialling side opens the stream and is [`Rpc::calling`]; the accepting side is [`Rpc::answering`], and only
-//! there the gate stands. Both may offer a bootstrap capability, so one federation link serves both directions.
+//! there the gate stands. Both may offer a bootstrap capability, so one federation link serves both directions;
+//! who offers one bounds what the calls on it may make it keep.
 
+mod answers;
 mod segments;
 
-use std::{cell::RefCell, future::pending, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    future::pending,
+    rc::Rc,
+    time::Duration,
+};
 
 use capnp::{
     capability::{Client, FromClientHook},
@@ -21,6 +28,7 @@ use crate::{
     frame::{FrameLimit, Frames},
     gate::{Gate, GatedReader, GatedWriter},
 };
+use answers::{Bounded, Ledger};
 use segments::SmallSegments;
 
 /// The two ends of a connection, in Cap'n Proto's words: who dialled is the client.
@@ -30,6 +38,8 @@ pub use capnp_rpc::rpc_twoparty_capnp::Side;
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 /// How long the other side may take to hear why we hang up.
 const LAST_WORD: Duration = Duration::from_secs(1);
+/// Calls that are not finished, per connection; a session may have `CALLS_IN_FLIGHT` of them served at once.
+const UNFINISHED_CALLS: usize = 16 * limits::CALLS_IN_FLIGHT;
 
 /// How much one connection's RPC may ask of us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +52,9 @@ pub struct RpcLimits {
     pub nesting: i32,
     /// Bytes of streaming calls (`-> stream`) under way before the caller waits.
     pub stream_window_bytes: usize,
+    /// Calls under way, or answered with something that we keep until the caller finishes them. Who serves small
+    /// streaming calls slowly needs as many as fill the caller's stream window.
+    pub unfinished_calls: usize,
     /// A reply that makes no progress for so long ends the connection (answering side only).
     pub stall: Duration,
 }
@@ -55,6 +68,7 @@ impl RpcLimits {
             traversal_bytes: 4 * frame_bytes,
             nesting: 32,
             stream_window_bytes: 256 * 1024,
+            unfinished_calls: UNFINISHED_CALLS,
             stall: Duration::from_mins(1),
         }
     }
@@ -98,6 +112,26 @@ pub enum RpcFault {
     Stalled {
         /// How long.
         seconds: u64,
+    },
+    /// The other side calls and doesn't finish its calls.
+    #[error("more than {limit} calls were not finished")]
+    TooManyUnfinished {
+        /// The limit.
+        limit: usize,
+    },
+    /// The other side's calls and their answers take too much memory.
+    #[error("calls that were not finished hold {bytes} bytes, {limit} are allowed")]
+    UnfinishedBytes {
+        /// Bytes of the calls, and of the answers kept for them.
+        bytes: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The other side has cancelled more calls than one connection can remember.
+    #[error("more than {limit} calls were cancelled")]
+    TooManyCancelled {
+        /// The limit.
+        limit: usize,
     },
     /// The stream broke, or what came is not Cap'n Proto RPC.
     #[error("the conversation failed: {0}")]
@@ -181,11 +215,16 @@ impl Rpc {
     {
         let fault = FaultSlot::default();
         let frames = Frames::new(limits.frame_bytes);
-        let reader = FrameLimit { inner: reader, frames, fault: fault.clone() };
+        let read = Rc::new(Cell::new(0));
+        let reader = FrameLimit { inner: reader, frames, fault: fault.clone(), read: Rc::clone(&read) };
         let writer = BufWriter::with_capacity(WRITE_BUFFER_BYTES, writer);
         let mut network = twoparty::VatNetwork::new(reader, writer, side, limits.reader_options());
         network.set_window_size(limits.stream_window_bytes);
-        let network: Box<dyn VatNetwork<Side>> = Box::new(SmallSegments(network));
+        let mut network: Box<dyn VatNetwork<Side>> = Box::new(SmallSegments(network));
+        if bootstrap.is_some() {
+            let ledger = Ledger::new(&limits, fault.clone(), read);
+            network = Box::new(Bounded { inner: network, ledger });
+        }
         let other = match side {
             Side::Server => Side::Client,
             Side::Client => Side::Server,
