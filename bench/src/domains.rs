@@ -123,6 +123,11 @@ impl HomeDomain {
         Ok(Server { address: self.address.parse()?, trust: Trust::Pin(self.pin) })
     }
 
+    /// How long it has been on a processor.
+    pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
+        machine::processor_time(u32::try_from(self.pid()?.as_raw_nonzero().get())?)
+    }
+
     /// Its resident memory, in KiB.
     pub(crate) fn resident_kib(&self) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?.as_raw_nonzero()))?;

@@ -13,7 +13,7 @@ use crate::{
     statistics::Rounds,
 };
 
-pub(crate) use facts::{allow_many_files, facts, field};
+pub(crate) use facts::{allow_many_files, facts, field, processor_time};
 
 /// Measures and prints.
 pub(crate) async fn measure(plan: &Plan, place: &Path) -> anyhow::Result<()> {

@@ -111,7 +111,7 @@ async fn measure(plan: &Plan) -> anyhow::Result<bool> {
         .prefix("qpq-bench-")
         .tempdir_in(&place)
         .with_context(|| format!("could not make a directory in {}", place.display()))?;
-    machine::facts()?;
+    machine::facts(place.path())?;
     let server = domains::server_binary()?;
     if plan.wants(Part::Machine) {
         machine::measure(plan, place.path()).await?;

@@ -15,7 +15,7 @@ use crate::{
     domains::{self, HomeDomain},
     people,
     report::{self, number},
-    statistics::{LatencyRounds, Rounds},
+    statistics::LatencyRounds,
 };
 use lane::Lane;
 
@@ -56,7 +56,7 @@ pub(crate) async fn measure(
     for (what, lanes) in [("local", &local), ("federated", &federated)] {
         for (how, push) in [("32 a call", BATCHED), ("one a call", SINGLE)] {
             report::progress(&format!("{what} throughput, {how}"));
-            let rounds = load::throughput(plan, lanes, push).await?;
+            let rounds = load::throughput(plan, lanes, push, &[alpha, beta]).await?;
             rates.push((format!("{what}, {how}"), rounds));
         }
         report::progress(&format!("{what} latency at {} messages per second", load::PER_SECOND));
@@ -66,13 +66,17 @@ pub(crate) async fn measure(
     Ok(print_delays(&delays))
 }
 
-fn print_rates(plan: &Plan, rates: &[(String, Rounds)]) {
+fn print_rates(plan: &Plan, rates: &[(String, load::Pushed)]) {
     let title =
         format!("Durable deliveries per second: {} pairs, opaque payloads of {PAYLOAD} bytes", plan.pairs);
-    report::table(&title, &["path, messages a call", "median", "least", "most"]);
-    for (what, rounds) in rates {
+    report::table(
+        &title,
+        &["path, messages a call", "median", "least", "most", "cores busy: load, alpha, beta"],
+    );
+    for (what, load::Pushed { rounds, busy }) in rates {
         let (median, least, most) = (rounds.median(), rounds.least(), rounds.most());
-        report::row(&[what.clone(), number(median), number(least), number(most)]);
+        let busy: Vec<_> = busy.iter().map(|cores| format!("{cores:.2}")).collect();
+        report::row(&[what.clone(), number(median), number(least), number(most), busy.join(", ")]);
     }
     report::line(&format!(
         "\n{} rounds of {} s after a warm-up; at most {} (32 a call) or {} messages of a pair under way. Limits raised by configuration: {}.",

@@ -9,6 +9,8 @@ use tokio::{task::spawn_local, time::MissedTickBehavior};
 use super::{Push, lane::Lane};
 use crate::{
     Plan,
+    domains::HomeDomain,
+    machine,
     statistics::{Latency, LatencyRounds, Rounds, per_second},
     stopwatch::Stopwatch,
 };
@@ -17,6 +19,15 @@ use crate::{
 pub(super) const PER_SECOND: u32 = 50;
 /// How long nothing may come while something is under way.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What came of pushing.
+#[derive(Debug)]
+pub(super) struct Pushed {
+    /// Deliveries per second.
+    pub(super) rounds: Rounds,
+    /// How many cores were busy with the load, then with each homeserver.
+    pub(super) busy: Vec<f64>,
+}
 
 /// Delays of the paced load.
 #[derive(Debug, Default)]
@@ -28,7 +39,12 @@ pub(super) struct Delays {
 }
 
 /// Deliveries per second, all pairs at once, as fast as they go.
-pub(super) async fn throughput(plan: &Plan, lanes: &[Rc<Lane>], push: Push) -> anyhow::Result<Rounds> {
+pub(super) async fn throughput(
+    plan: &Plan,
+    lanes: &[Rc<Lane>],
+    push: Push,
+    domains: &[&HomeDomain],
+) -> anyhow::Result<Pushed> {
     let stop = Rc::new(Cell::new(false));
     let senders = lanes.iter().flat_map(|lane| {
         let stop = &stop;
@@ -41,19 +57,31 @@ pub(super) async fn throughput(plan: &Plan, lanes: &[Rc<Lane>], push: Push) -> a
         let delivered = || lanes.iter().map(|lane| lane.receiver.delivered()).sum::<u64>();
         tokio::time::sleep(plan.round()).await;
         let mut rounds = Rounds::default();
+        let (whole, busy_before) = (Stopwatch::start(), busy(domains)?);
         for _ in 0..plan.rounds {
             let (watch, before) = (Stopwatch::start(), delivered());
             tokio::time::sleep(plan.round()).await;
             rounds.push(per_second(delivered() - before, watch.seconds()));
         }
+        let busy: Vec<_> = busy(domains)?
+            .iter()
+            .zip(&busy_before)
+            .map(|(after, before)| after.saturating_sub(*before).as_secs_f64() / whole.seconds())
+            .collect();
         stop.set(true);
-        anyhow::Ok(rounds)
+        anyhow::Ok(Pushed { rounds, busy })
     };
-    let (_, rounds) = tokio::try_join!(try_join_all(senders), measuring)?;
+    let (_, pushed) = tokio::try_join!(try_join_all(senders), measuring)?;
     for lane in lanes {
         until(lane, || lane.under_way() == 0).await?;
     }
-    Ok(rounds)
+    Ok(pushed)
+}
+
+/// How long the load and each homeserver have been on a processor.
+fn busy(domains: &[&HomeDomain]) -> anyhow::Result<Vec<Duration>> {
+    let own = machine::processor_time(std::process::id());
+    std::iter::once(own).chain(domains.iter().map(|domain| domain.processor_time())).collect()
 }
 
 /// One of a sender's calls, again and again.
