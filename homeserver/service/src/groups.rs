@@ -14,7 +14,7 @@ mod commit;
 mod create;
 mod expire;
 mod log;
-mod records;
+pub(crate) mod records;
 mod refuse;
 mod store_commit;
 mod submit;

@@ -22,3 +22,6 @@ pub enum RowOutcome {
     /// It is stored for nobody. The answer says so for the log only: what the sender must hear travels as a row of its own.
     Refused(RowAck),
 }
+
+#[cfg(test)]
+mod tests;
