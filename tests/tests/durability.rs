@@ -17,9 +17,7 @@ async fn restart_slowly(domain: &HomeDomain, slow: &SlowFlush) -> anyhow::Result
     for (name, value) in slow.settings() {
         domain.set(name, &value);
     }
-    domain.start().await?;
-    ensure!(!slow.flushes()?.is_empty(), "the library is not loaded: a start flushes something");
-    Ok(())
+    domain.start().await
 }
 
 /// Waits until a client that is awake has its connection back.

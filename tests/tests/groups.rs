@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use qpq_tests::{Person, Received, Resident, World, eventually, preload::SlowFlush, story};
+use qpq_tests::{HomeDomain, Person, Received, Resident, World, eventually, preload::SlowFlush, story};
 use tokio::process::Command;
 
 const SOON: Duration = Duration::from_mins(1);
@@ -119,19 +119,19 @@ async fn run_and_kill(mut command: Command, lifetime: Duration) -> anyhow::Resul
     Ok(())
 }
 
-async fn talkers(world: &World) -> anyhow::Result<(Person, Person)> {
+async fn talkers(world: &World) -> anyhow::Result<(HomeDomain, Person, Person)> {
     let alpha = world.domain("alpha").await?;
     let alice = world.person("alice", &alpha).await?;
     let bob = world.person("bob", &alpha).await?;
     alice.say("bob@alpha.test", "0").await?;
     bob.hears(&["0"]).await?;
-    Ok((alice, bob))
+    Ok((alpha, alice, bob))
 }
 
 #[test]
 fn a_client_killed_between_decrypting_and_storing_loses_nothing() -> anyhow::Result<()> {
     story(async |world| {
-        let (alice, bob) = talkers(world).await?;
+        let (_alpha, alice, bob) = talkers(world).await?;
         // Each commit of bob's store takes a long time, so that most kills meet one half done.
         let slow = SlowFlush::compile(world, 120)?;
         let mut said = Vec::new();
@@ -162,7 +162,7 @@ fn a_client_killed_between_decrypting_and_storing_loses_nothing() -> anyhow::Res
 #[test]
 fn a_client_killed_while_it_sends_sends_once() -> anyhow::Result<()> {
     story(async |world| {
-        let (alice, bob) = talkers(world).await?;
+        let (_alpha, alice, bob) = talkers(world).await?;
         let slow = SlowFlush::compile(world, 60)?;
         for round in 0_u64..8 {
             let mut program = alice.qpq(&["send", "bob@alpha.test", &format!("round {round}"), "--json"])?;

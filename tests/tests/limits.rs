@@ -117,7 +117,7 @@ fn too_many_messages_a_minute_wait_and_then_go_out_in_order() -> anyhow::Result<
             let sent = alice.send("bob@alpha.test", &n.to_string()).await?;
             queued += usize::from(sent.state == SendState::Queued);
         }
-        ensure!((1..=3).contains(&queued), "{queued} of 9 messages waited");
+        ensure!((1..=6).contains(&queued), "{queued} of 9 messages waited");
         alice.wake();
         let heard = bob.hear(9, LATER).await?;
         ensure!(texts(&heard) == ["0", "1", "2", "3", "4", "5", "6", "7", "8"], "{heard:?}");
