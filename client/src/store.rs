@@ -159,8 +159,9 @@ async fn connect(home: &Path, database: &Path, key: &StoreKey) -> Result<SqliteC
     let options = SqliteConnectOptions::new()
         .filename(database)
         .create_if_missing(true)
-        .pragma("key", key.pragma())
-        .pragma("cipher_log", "off")
+        // The second statement rides along because it must come before anything reads the file, and sqlx puts its own
+        // pragmas first: with a wrong key SQLCipher would write to standard error on its own account.
+        .pragma("key", format!("{}; PRAGMA cipher_log_level = NONE", key.pragma()))
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("secure_delete", "on")

@@ -28,7 +28,11 @@ pub(crate) fn action(verb: &Verb) -> Result<Option<(&'static str, Value)>, Strin
         Verb::Peer(PeerVerb::Invite { domain, any, expires }) => {
             ("peer.invite", json!({ "domain": domain, "any": any, "expires_ms": span(expires)?.0 }))
         }
-        Verb::Peer(PeerVerb::Accept { token }) => ("peer.accept", json!({ "token": token })),
+        // A domain confirms who used a token made for anybody.
+        Verb::Peer(PeerVerb::Accept { token }) => match token.parse::<qpq_core::Domain>() {
+            Ok(domain) if !token.starts_with("qpqinvite") => ("peer.confirm", json!({ "domain": domain })),
+            _ => ("peer.accept", json!({ "token": token })),
+        },
         Verb::Peer(PeerVerb::List) => ("peer.list", json!({})),
         Verb::Peer(PeerVerb::Show { domain }) => ("peer.show", json!({ "domain": domain })),
         Verb::Peer(PeerVerb::Remove { domain }) => ("peer.remove", json!({ "domain": domain })),

@@ -184,6 +184,16 @@ impl Tx<'_> {
         self.change(query, id, "queue a message again").await
     }
 
+    /// Queues it again although the hub had it: a reader's domain had no room. Encrypted again, since it may be late.
+    pub async fn return_from_hub(&mut self, id: &MessageId, not_before: Timestamp) -> Result<(), StoreError> {
+        let query = sqlx::query(
+            "UPDATE outgoing SET state = 0, not_before = ?, reason = '', ciphertext = NULL, epoch = NULL
+             WHERE state = 2 AND id = ?",
+        )
+        .bind(sql_time(not_before));
+        self.change(query, id, "queue a returned message again").await
+    }
+
     /// Gives it up.
     pub async fn mark_failed(&mut self, id: &MessageId, reason: &str) -> Result<(), StoreError> {
         let query = sqlx::query(

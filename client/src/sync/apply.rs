@@ -294,10 +294,15 @@ impl Batch<'_> {
         refusal: &Refusal,
     ) -> Result<Step, ClientError> {
         let Some(outgoing) = tx.outgoing(id).await? else { return Ok(Step::Next) };
-        if !matches!(outgoing.state, OutgoingState::AtHub { .. }) {
-            settle_refusal(tx, id, refusal, self.now).await?;
-            self.outcome.progress.unblocked = true;
+        match (&outgoing.state, refusal.retry_after) {
+            // The hub has it, but the other side's domain has no room for its only reader.
+            (OutgoingState::AtHub { .. }, Some(wait)) if refusal.is(ErrorCode::MailboxFull) => {
+                tx.return_from_hub(id, self.now.after(wait)).await?;
+            }
+            (OutgoingState::AtHub { .. }, _) => return Ok(Step::Next),
+            _ => settle_refusal(tx, id, refusal, self.now).await?,
         }
+        self.outcome.progress.unblocked = true;
         Ok(Step::Next)
     }
 

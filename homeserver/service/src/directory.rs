@@ -56,11 +56,12 @@ impl Directory {
     pub async fn resolve_for_peer(
         &self,
         origin: &Domain,
-        requester: &Address,
+        _requester: &Address,
         addresses: &[Address],
     ) -> Answered<Vec<UserAnswer>> {
         bounded(addresses)?;
-        admit_peer(self.ground.read().await?.as_mut(), origin, requester).await?;
+        // For whom is not judged: a hub asks for whoever commits, who may be a user of any member's domain.
+        admit_domain(self.ground.read().await?.as_mut(), origin).await?;
         self.peers.admit(origin, count(addresses), self.ground.now(), "lookups by your domain")?;
         self.here(addresses).await
     }
@@ -86,9 +87,14 @@ pub(crate) async fn admit_peer(tx: &mut dyn ReadTx, origin: &Domain, requester: 
     if requester.domain() != origin {
         return refused(format!("`{requester}` is not a user of `{origin}`"));
     }
+    admit_domain(tx, origin).await
+}
+
+/// Whether a peer may ask at all: it must be on the allow-list.
+async fn admit_domain(tx: &mut dyn ReadTx, origin: &Domain) -> Answered<()> {
     match tx.peer(origin).await? {
         Some(peer) if peer.state == PeerState::Allowed => Ok(()),
-        _ => refused(format!("`{origin}` is not a peer of this domain")),
+        _ => Err(Refusal::new(ErrorCode::PolicyRefused, format!("`{origin}` is not a peer of this domain"))),
     }
 }
 
