@@ -34,6 +34,24 @@ async fn a_third_domain_gets_hello_and_accept_invite_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_asks_too_often_without_trust_is_told_when_to_come_back() {
+    let (alpha, gamma) = (Home::new("alpha.test"), Home::new("gamma.test"));
+    let a = alpha.start().await;
+    LocalSet::new()
+        .run_until(async {
+            let stranger = Stranger::dial(&gamma.leaf(), &alpha.domain, alpha.listen).await;
+            let mut last = None;
+            for _ in 0..100 {
+                last = stranger.hello(&gamma.domain, None).await.code;
+            }
+            assert_eq!(last, Some(ErrorCode::RateLimited.number()));
+            assert_eq!(stranger.accept_invite(b"").await, ErrorCode::RateLimited.number());
+        })
+        .await;
+    a.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_right_name_under_another_authority_is_not_trusted() {
     let (alpha, beta) = (Home::new("alpha.test"), Home::new("beta.test"));
     alpha.knows(&beta.as_peer()).await;

@@ -1,7 +1,7 @@
 //! The store's side of relaying.
 
 use qpq_core::{Domain, GroupId, MessageId, Millis, OsEntropy, Seq, Timestamp};
-use qpq_federation_proto::{Cut, RowKind, StreamId, StreamName};
+use qpq_federation_proto::{Batch, Cut, RowKind, StreamId, StreamName};
 use qpq_storage::{NewOutboxRow, Notice};
 
 use super::{expire, load};
@@ -56,7 +56,7 @@ async fn a_message_that_expires_on_its_way_becomes_a_tombstone_and_its_sender_he
     // Whoever loads them for sending sees the tombstone, not the message.
     let cut = Cut { stream: stream(&group), from: Seq(1), before: None, max_rows: 10 };
     let batches = load(&home.ground, &hub(), &[cut]).await.unwrap();
-    let kinds: Vec<_> = batches.iter().flat_map(|batch| batch.rows()).map(|row| row.kind).collect();
+    let kinds: Vec<_> = batches.iter().flat_map(Batch::rows).map(|row| row.kind).collect();
     assert_eq!(kinds, [RowKind::Tombstone, RowKind::GroupSubmit]);
 
     let mut tx = home.ground.read().await.unwrap();
@@ -90,6 +90,6 @@ async fn a_call_takes_what_fits_and_no_row_overtakes_another() {
     .await;
     let cut = Cut { stream: stream(&group), from: Seq(1), before: None, max_rows: 256 };
     let batches = load(&home.ground, &hub(), &[cut]).await.unwrap();
-    let seqs: Vec<_> = batches.iter().flat_map(|batch| batch.rows()).map(|row| row.seq.0).collect();
+    let seqs: Vec<_> = batches.iter().flat_map(Batch::rows).map(|row| row.seq.0).collect();
     assert_eq!(seqs, [1, 2], "a mebibyte holds two of them");
 }
