@@ -3,7 +3,12 @@
 //! `schemas/README.md` says how to build an SDK on them. The generated modules are committed and are the only
 //! code here; they don't inherit the workspace's lints.
 
-#![allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated code; the schemas carry the documentation")]
+#![allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated code; the schemas carry the documentation"
+)]
 
 #[rustfmt::skip]
 #[path = "gen/common_capnp.rs"]
