@@ -14,7 +14,7 @@ use crate::{
     session::{Submit, Submitted},
     store::{GroupState, Outgoing, Target, Tx},
     sync::settle_refusal,
-    trust::Proof,
+    trust::{Proof, is_proven},
 };
 
 /// Messages handed over in one call.
@@ -188,9 +188,15 @@ impl Client {
                 return Ok(Step::Wait(String::from("a member isn't proven")));
             }
         }
-        for user in
-            tx.members(&id).await?.into_iter().map(|member| member.device.user).collect::<BTreeSet<_>>()
-        {
+        let members = tx.members(&id).await?;
+        for member in &members {
+            // The look at the members may be older than a commit that came in while it was taken.
+            if !is_proven(tx, member).await? {
+                self.inner.proofs.borrow_mut().remove(&id);
+                return Ok(Step::Prove(id));
+            }
+        }
+        for user in members.into_iter().map(|member| member.device.user).collect::<BTreeSet<_>>() {
             if let Err(error) = self.unchanged(tx, &user).await {
                 return Ok(Step::Wait(error.to_string()));
             }
@@ -226,8 +232,8 @@ impl Client {
         for (submit, answer) in submits.iter().zip(answers) {
             self.inner.refusals.borrow_mut().remove(&submit.id);
             match answer {
-                Submitted::AtHub => tx.mark_at_hub(&submit.id, now).await?,
-                Submitted::AtHome => tx.mark_at_home(&submit.id, now).await?,
+                Submitted::AtHub => tx.mark_at_hub(&submit.id, &submit.message, now).await?,
+                Submitted::AtHome => tx.mark_at_home(&submit.id, &submit.message, now).await?,
                 Submitted::Refused(refusal) => {
                     if refusal.is(ErrorCode::NotMember) || refusal.is(ErrorCode::NeedsResync) {
                         let state = GroupState::NeedsResync { reason: refusal.text.clone() };

@@ -149,20 +149,37 @@ impl Tx<'_> {
         self.change(query, id, "keep a ciphertext").await
     }
 
-    /// Durable at the homeserver. One that is at the hub already stays there.
-    pub async fn mark_at_home(&mut self, id: &MessageId, at: Timestamp) -> Result<(), StoreError> {
-        let query = sqlx::query("UPDATE outgoing SET state = 1, state_at = ? WHERE state <> 2 AND id = ?")
-            .bind(sql_time(at));
+    /// Durable at the homeserver, in this encryption. One that is at the hub already stays there; one that was queued
+    /// again meanwhile stays queued, because the answer speaks of a ciphertext that came back.
+    pub async fn mark_at_home(
+        &mut self,
+        id: &MessageId,
+        ciphertext: &[u8],
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let query = sqlx::query(
+            "UPDATE outgoing SET state = 1, state_at = ?
+             WHERE state <> 2 AND (state <> 0 OR ciphertext IS ?) AND id = ?",
+        )
+        .bind(sql_time(at))
+        .bind(ciphertext.to_vec());
         self.change(query, id, "note that a message was accepted").await
     }
 
-    /// In the group's log (from the submit's answer, or met there): the ciphertext goes, the text stays.
-    pub async fn mark_at_hub(&mut self, id: &MessageId, at: Timestamp) -> Result<(), StoreError> {
+    /// In the group's log in this encryption (from the submit's answer, or met there): the ciphertext goes, the text
+    /// stays. The late echo of a ciphertext that came back says nothing about the one that is queued in its place.
+    pub async fn mark_at_hub(
+        &mut self,
+        id: &MessageId,
+        ciphertext: &[u8],
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         let query = sqlx::query(
             "UPDATE outgoing SET state = 2, state_at = ?, ciphertext = NULL, epoch = NULL, reason = ''
-             WHERE state <> 2 AND id = ?",
+             WHERE state <> 2 AND (state <> 0 OR ciphertext IS ?) AND id = ?",
         )
-        .bind(sql_time(at));
+        .bind(sql_time(at))
+        .bind(ciphertext.to_vec());
         self.change(query, id, "note that a message is in the log").await
     }
 

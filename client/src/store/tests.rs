@@ -312,7 +312,7 @@ async fn a_message_on_its_way_out_keeps_its_id_and_its_text() {
     assert_eq!(known.to_user, Some(BOB.parse().unwrap()));
     assert_eq!((known.encrypted, known.attempts), (Some((b"ciphertext".to_vec(), 3)), 1));
 
-    tx.mark_at_home(&id, at(5)).await.unwrap();
+    tx.mark_at_home(&id, b"ciphertext", at(5)).await.unwrap();
     assert_eq!(tx.at_home().await.unwrap()[0].state, OutgoingState::AtHome { at: at(5) });
     assert_eq!(tx.queued(10).await.unwrap().len(), 1);
     tx.requeue(&id, at(6), true).await.unwrap();
@@ -322,9 +322,9 @@ async fn a_message_on_its_way_out_keeps_its_id_and_its_text() {
     tx.set_encrypted(&id, b"again", 4).await.unwrap();
     tx.requeue(&id, at(7), false).await.unwrap();
     assert!(tx.outgoing(&id).await.unwrap().unwrap().encrypted.is_some());
-    tx.mark_at_hub(&id, at(8)).await.unwrap();
+    tx.mark_at_hub(&id, b"again", at(8)).await.unwrap();
     // A late answer from home changes nothing any more.
-    tx.mark_at_home(&id, at(9)).await.unwrap();
+    tx.mark_at_home(&id, b"again", at(9)).await.unwrap();
     tx.mark_failed(&id, "late").await.unwrap();
     tx.requeue(&id, at(9), true).await.unwrap();
     assert_eq!(tx.outgoing(&id).await.unwrap().unwrap().state, OutgoingState::AtHub { at: at(8) });

@@ -43,7 +43,7 @@ impl Batch<'_> {
                 let start = Cursor { incarnation: delivery.position.cursor.incarnation, seq: *start };
                 self.welcome(turn, tx, group, *epoch, welcome, start).await
             }
-            (DeliveryBody::Refused { id, refusal, .. }, _) => self.refused(tx, id, refusal).await,
+            (DeliveryBody::Refused { group, id, refusal }, _) => self.refused(tx, group, id, refusal).await,
             (DeliveryBody::KeyPackagesLow(_), _) => {
                 self.outcome.key_packages_low = true;
                 Ok(Step::Next)
@@ -90,7 +90,7 @@ impl Batch<'_> {
             }
             Received::Own => {
                 if tx.outgoing(message_id).await?.is_some() {
-                    tx.mark_at_hub(message_id, self.now).await?;
+                    tx.mark_at_hub(message_id, message, self.now).await?;
                 }
             }
             Received::NotYet { .. } => return Ok(Step::Hold),
@@ -290,14 +290,25 @@ impl Batch<'_> {
     async fn refused(
         &mut self,
         tx: &mut Tx<'_>,
+        group: &GroupId,
         id: &MessageId,
         refusal: &Refusal,
     ) -> Result<Step, ClientError> {
         let Some(outgoing) = tx.outgoing(id).await? else { return Ok(Step::Next) };
+        if outgoing.target != Target::Group(group.clone()) {
+            // The hub of one group has no say about messages of another.
+            tracing::warn!(%group, message = %id, "a refusal names another group than its message's; it is skipped");
+            return Ok(Step::Next);
+        }
         match (&outgoing.state, refusal.retry_after) {
             // The hub has it, but the other side's domain has no room for its only reader.
             (OutgoingState::AtHub { .. }, Some(wait)) if refusal.is(ErrorCode::MailboxFull) => {
                 tx.return_from_hub(id, self.now.after(wait)).await?;
+            }
+            // The same before the submit's answer was seen: in another encryption, so that the echo of this one, which
+            // may still come, isn't taken for the other's.
+            (OutgoingState::Queued, Some(wait)) if refusal.is(ErrorCode::MailboxFull) => {
+                tx.requeue(id, self.now.after(wait), true).await?;
             }
             (OutgoingState::AtHub { .. }, _) => return Ok(Step::Next),
             _ => settle_refusal(tx, id, refusal, self.now).await?,
@@ -360,8 +371,9 @@ async fn sent_by_proven(
 ) -> Result<bool, ClientError> {
     match members.iter().find(|member| member.device == *sender) {
         Some(member) => is_proven(tx, member).await,
-        // It was a member in the message's epoch and has left since; its certificate was seen then.
-        None => Ok(tx.certificate(sender).await?.is_some()),
+        // The hub orders nothing of a device after the commit that removed it. With which key it was in the group isn't
+        // known any more, so its name proves nothing.
+        None => Ok(false),
     }
 }
 

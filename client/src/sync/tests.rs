@@ -226,7 +226,7 @@ async fn a_refused_message_is_encrypted_again_tried_later_or_given_up() {
         .await
         .unwrap();
         tx.set_encrypted(&id(n), b"ciphertext", 1).await.unwrap();
-        tx.mark_at_home(&id(n), alice.client.now()).await.unwrap();
+        tx.mark_at_home(&id(n), b"ciphertext", alice.client.now()).await.unwrap();
     }
     tx.commit().await.unwrap();
     let refused = |n: u8, number: u16, wait: Option<u64>| {
@@ -246,4 +246,53 @@ async fn a_refused_message_is_encrypted_again_tried_later_or_given_up() {
     assert!(later.not_before > alice.client.now());
     let gone = tx.outgoing(&id(3)).await.unwrap().unwrap();
     assert!(matches!(gone.state, OutgoingState::Failed { .. }));
+}
+
+#[tokio::test]
+async fn the_echo_of_a_returned_message_is_not_taken_for_the_one_that_is_still_to_go() {
+    let (alice, bob) = (Somebody::called("alice@alpha.test").await, Somebody::called("bob@beta.test").await);
+    let mut talk = conversation(&alice, &bob).await;
+    let echo = talk.says(&alice, 2, "hello");
+    let DeliveryBody::Application { message, .. } = &echo.body else { panic!("a message") };
+    let mut tx = alice.client.inner.store.begin().await.unwrap();
+    let record = GroupRecord {
+        id: talk.id.clone(),
+        name: None,
+        peer: None,
+        state: GroupState::Active,
+        since: alice.client.now(),
+    };
+    tx.save_group_record(&record).await.unwrap();
+    tx.save_group(&mut talk.alice).await.unwrap();
+    let content = Content::text("hello", alice.client.now());
+    tx.enqueue(&NewOutgoing { id: id(2), target: Target::Group(talk.id.clone()), content }).await.unwrap();
+    tx.set_encrypted(&id(2), message, 1).await.unwrap();
+    tx.mark_at_hub(&id(2), message, alice.client.now()).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let full = |group: &GroupId| DeliveryBody::Refused {
+        group: group.clone(),
+        id: id(2),
+        refusal: Refusal {
+            number: 301,
+            code: qpq_core::ErrorCode::from_number(301),
+            text: String::from("full"),
+            retry_after: Some(qpq_core::Millis(1)),
+        },
+    };
+    let state = async || {
+        let mut tx = alice.client.inner.store.begin().await.unwrap();
+        tx.outgoing(&id(2)).await.unwrap().unwrap().state
+    };
+    // Whoever orders another group has no say.
+    let other = GroupId::new([9; 16], 1, "evil.test".parse().unwrap());
+    alice.takes(&[at(Feed::Mailbox, 1, full(&other))], Trees::new()).await;
+    assert!(matches!(state().await, OutgoingState::AtHub { .. }));
+    // The mailbox is read before the group's log.
+    alice.takes(&[at(Feed::Mailbox, 2, full(&talk.id)), echo], Trees::new()).await;
+    assert_eq!(state().await, OutgoingState::Queued);
+    let mut tx = alice.client.inner.store.begin().await.unwrap();
+    tx.set_encrypted(&id(2), b"again", 1).await.unwrap();
+    tx.mark_at_hub(&id(2), b"again", alice.client.now()).await.unwrap();
+    assert!(matches!(tx.outgoing(&id(2)).await.unwrap().unwrap().state, OutgoingState::AtHub { .. }));
 }
