@@ -123,6 +123,20 @@ fn needs_resync() -> Refusal {
     Refusal::new(ErrorCode::NeedsResync, text)
 }
 
+/// The membership of a device of any domain. Device ids are their owners' choice: one of ours may bear the id of a
+/// foreign device, and the store then finds ours by it.
+async fn member_at(
+    tx: &mut dyn qpq_storage::ReadTx,
+    group: &GroupId,
+    device: &DeviceAddress,
+) -> qpq_storage::Stored<Option<qpq_storage::Member>> {
+    let found = tx.member(group, &device.device).await?;
+    if found.as_ref().is_none_or(|member| member.device == *device) {
+        return Ok(found);
+    }
+    Ok(tx.members(group).await?.into_iter().find(|member| member.device == *device))
+}
+
 /// A device may act in a group while its membership lasts and it was not cut off.
 fn check_member(member: Option<&qpq_storage::Member>, device: &DeviceAddress) -> Answered<()> {
     match member.filter(|member| member.device == *device) {

@@ -103,26 +103,30 @@ impl Rows<'_> {
         if known.is_some_and(|known| entry.seq <= known.last_seq) {
             return Ok(Ok(()));
         }
+        // A Welcome comes first; without a reader here there is nobody to keep it for.
+        let members = self.tx.members(&entry.group).await?;
+        if !members.iter().any(|member| member.left_seq.is_none() && self.is_ours(&member.device)) {
+            return Ok(Err(super::not_member()));
+        }
         // Handshakes are always stored: without them nobody could follow.
         if entry.committer.is_none()
-            && let Err(refusal) = self.make_room(row, &entry).await?
+            && let Err(refusal) = self.make_room(row, &entry, &members).await?
         {
             refuse_entry(self.tx, &self.place, &entry.group, row.id, &refusal, self.now, self.effects)
                 .await?;
             return Ok(Err(refusal));
         }
-        self.copy(row, &entry).await?;
+        self.copy(row, &entry, &members).await?;
         Ok(Ok(()))
     }
 
     /// Our own devices at the limit: refused between two, cut off in a larger group.
-    async fn make_room(&mut self, row: &Row, entry: &GroupEntry) -> Stored<Answered<()>> {
-        let members = self.tx.members(&entry.group).await?;
-        let readers = Readers::of(self.tx, &self.place.domain, &members, None).await?;
+    async fn make_room(&mut self, row: &Row, entry: &GroupEntry, members: &[Member]) -> Stored<Answered<()>> {
+        let readers = Readers::of(self.tx, &self.place.domain, members, None).await?;
         match readers.room(&self.place, entry.accounts) {
             Room::Store { cut_off: none } if none.is_empty() => Ok(Ok(())),
             Room::Store { cut_off: mut full } => {
-                if let Some(sender) = self.sender_among(row, &full, &members).await? {
+                if let Some(sender) = self.sender_among(row, &full, members).await? {
                     full.retain(|device| *device != sender);
                 }
                 cut_off(self.tx, &entry.group, &full, self.now, self.effects).await?;
@@ -131,8 +135,8 @@ impl Rows<'_> {
             Room::Full { retry_after } => {
                 // A message of our own user comes back here from the hub; what it sends doesn't fill its own queue.
                 let ours: Vec<DeviceId> = members.iter().map(|member| member.device.device).collect();
-                let sender = self.sender_among(row, &ours, &members).await?;
-                let others = Readers::of(self.tx, &self.place.domain, &members, sender.as_ref()).await?;
+                let sender = self.sender_among(row, &ours, members).await?;
+                let others = Readers::of(self.tx, &self.place.domain, members, sender.as_ref()).await?;
                 if sender.is_some() && matches!(others.room(&self.place, entry.accounts), Room::Store { .. })
                 {
                     return Ok(Ok(()));
@@ -159,7 +163,7 @@ impl Rows<'_> {
         Ok(None)
     }
 
-    async fn copy(&mut self, row: &Row, entry: &GroupEntry) -> Stored<()> {
+    async fn copy(&mut self, row: &Row, entry: &GroupEntry, members: &[Member]) -> Stored<()> {
         let body = match &entry.committer {
             Some(committer) => EntryBody::Commit {
                 message: entry.message.clone(),
@@ -178,7 +182,6 @@ impl Rows<'_> {
         };
         let removed: Vec<DeviceAddress> =
             entry.removed.iter().filter(|device| self.is_ours(device)).cloned().collect();
-        let members = self.tx.members(&entry.group).await?;
         self.tx.log_copy(&entry.group, &[copied], &removed, entry.accounts, self.now).await?;
         let us = &self.place.domain;
         let here = |member: &&Member| member.left_seq.is_none() && member.device.user.domain() == us;

@@ -14,7 +14,7 @@ use qpq_delivery::{
     view::{CommitFacts, CommitOffer, GroupView as _},
 };
 use qpq_hub::{HubGroup, StagedCommit};
-use qpq_storage::{Committed, Group, SeenSubmit, SubmitOutcome};
+use qpq_storage::{Committed, Group, SeenSubmit, StateChunk, SubmitOutcome};
 use tracing::error;
 
 use super::{
@@ -23,8 +23,8 @@ use super::{
     certificates::check_peers,
     check_member, check_origin,
     create::hub_chunks,
-    no_group,
-    store_commit::{StoreCommit, StoredCommit},
+    member_at, no_group,
+    store_commit::{StoreCommit, StoreOutcome, StoredCommit},
 };
 use crate::{Answered, CommitAnswer, CommitSubmit, Refusal, SessionHandle};
 
@@ -46,6 +46,14 @@ enum Attempt {
     Answered(CommitAnswer),
     /// It adds devices of these accounts, about whom their homes must be asked first.
     Ask(BTreeSet<Address>),
+}
+
+/// What the store knows.
+struct Known {
+    record: Group,
+    recorded: Option<Recorded>,
+    /// The group's state, if it is wanted and not in memory.
+    state: Vec<StateChunk>,
 }
 
 enum Verdict {
@@ -103,7 +111,8 @@ impl Groups {
 
     async fn attempt(&self, group: &GroupId, offer: &CommitOffer, homes: Homes) -> Answered<Attempt> {
         let mut held = self.0.hubs.lock(group).await?;
-        let (record, recorded) = self.known(group, offer).await?;
+        let Known { record, recorded, state } = self.known(group, offer, &held).await?;
+        let mut state = Some(state);
         let mut view = None;
         let mut failure = None;
         let mut last = Answer::NotStored;
@@ -118,7 +127,7 @@ impl Groups {
         while let Some(action) = core.poll_action() {
             match action {
                 Action::Check { .. } => {
-                    let loaded = self.view(&mut held, &record).await?;
+                    let loaded = self.view(&mut held, &record, state.take().unwrap_or_default())?;
                     match self.judge(&loaded, offer, homes).await? {
                         Verdict::Judged(verdict) => core.handle_checked(verdict),
                         Verdict::Ask(accounts) => {
@@ -136,7 +145,8 @@ impl Groups {
                 }
                 Action::Reload => {
                     *held = None;
-                    let (record, _) = self.known(group, offer).await?;
+                    let record =
+                        self.ground().read().await?.group(group).await?.ok_or_else(|| no_group(group))?;
                     core.handle_reloaded(record.epoch);
                 }
                 Action::Answer { answer, .. } => last = answer,
@@ -149,8 +159,9 @@ impl Groups {
         Ok(Attempt::Answered(answer(last, record.last_seq, failure)))
     }
 
-    /// What the store knows of the group and of this submit.
-    async fn known(&self, group: &GroupId, offer: &CommitOffer) -> Answered<(Group, Option<Recorded>)> {
+    /// What the store knows of the group and of this submit, all in one look: a commit of a caller that went away may
+    /// become durable at any moment.
+    async fn known(&self, group: &GroupId, offer: &CommitOffer, held: &Held) -> Answered<Known> {
         let mut tx = self.ground().read().await?;
         let record = tx.group(group).await?.ok_or_else(|| no_group(group))?;
         let seen = tx.submits_seen(&offer.sender, &[offer.id]).await?.into_iter().next().flatten();
@@ -162,20 +173,21 @@ impl Groups {
                 return Err(policy::Refusal::IdReused.into());
             }
             None => {
-                let member = tx.member(group, &offer.sender.device).await?;
-                check_member(member.as_ref(), &offer.sender)?;
+                check_member(member_at(tx.as_mut(), group, &offer.sender).await?.as_ref(), &offer.sender)?;
                 None
             }
         };
-        Ok((record, recorded))
+        let in_memory = held.as_ref().is_some_and(|held| held.epoch() == record.epoch);
+        let wanted = recorded.is_none() && offer.epoch == record.epoch && !in_memory;
+        let state = if wanted { tx.group_state(group).await? } else { Vec::new() };
+        Ok(Known { record, recorded, state })
     }
 
-    /// Takes the group out of memory, or loads it.
-    async fn view(&self, held: &mut Held, record: &Group) -> Answered<HubGroup> {
+    /// Takes the group out of memory, or loads it from what was read with its record.
+    fn view(&self, held: &mut Held, record: &Group, chunks: Vec<StateChunk>) -> Answered<HubGroup> {
         if let Some(group) = held.take().filter(|group| group.epoch() == record.epoch) {
             return Ok(group);
         }
-        let chunks = self.ground().read().await?.group_state(&record.id).await?;
         let loaded = self.0.engine.load_group(&record.id, hub_chunks(chunks));
         match loaded {
             Ok(group) if group.epoch() == record.epoch => Ok(group),
@@ -235,11 +247,12 @@ impl Groups {
             now,
         });
         match self.ground().write(job).await {
-            Ok(Committed::Granted(seq)) => {
+            Ok(StoreOutcome::Decided(Committed::Granted(seq))) => {
                 **held = Some(merged.group);
                 Ok((Outcome::Granted { seq, at: now }, None))
             }
-            Ok(Committed::Stale { current }) => Ok((Outcome::Stale { current }, None)),
+            Ok(StoreOutcome::Decided(Committed::Stale { current })) => Ok((Outcome::Stale { current }, None)),
+            Ok(StoreOutcome::Repeated { seq, at }) => Ok((Outcome::Granted { seq, at }, None)),
             Err(refusal) => Ok((Outcome::Failed, Some(refusal))),
         }
     }

@@ -4,15 +4,22 @@
 //! domain can't know who sent an application message, so its row names nobody and the hub finds the sender by what it
 //! remembers of submits. Wherever a refusal passes, the submit is forgotten: the device may send the id again.
 
-use qpq_core::{DeviceAddress, Domain, ErrorCode, GroupId, MessageId, Timestamp};
+use qpq_core::{DeviceAddress, Domain, ErrorCode, GroupId, MessageId, Millis, Seq, Timestamp};
 use qpq_federation_proto::{RowKind, StreamId, StreamName};
-use qpq_storage::{Feed, NewOutboxRow, Notice, OutboxRow, Stored, WriteTx};
+use qpq_storage::{
+    EntryBody, Feed, LogEntry, NewOutboxRow, Notice, OutboxRow, SeenSubmit, Stored, SubmitOutcome, WriteTx,
+};
 
 use super::{
     Place,
     records::{GroupSubmit, SubmitRefused},
 };
 use crate::{Answered, Effects, Refusal};
+
+/// How soon a message that found a full queue may be tried again, whatever the full domain says.
+const SOONEST: Millis = Millis::from_secs(1);
+/// How late at most.
+const LATEST: Millis = Millis::from_secs(3_600);
 
 /// A submit of our user outlived its time on its way to the hub. Other rows have nobody here who must hear: an entry of
 /// a log has reached its hub's members, and what its recipients miss there is theirs to see.
@@ -75,16 +82,19 @@ pub(super) async fn refused(
     effects: &mut Effects,
 ) -> Stored<Answered<()>> {
     if record.group.hub() == origin {
-        return match &record.sender {
-            Some(sender) if *sender.user.domain() == place.domain => {
-                tell(tx, sender, &record.group, id, &record.refusal, now, effects).await?;
-                Ok(Ok(()))
-            }
-            _ => Ok(Err(Refusal::new(
-                ErrorCode::PolicyRefused,
-                "the refused submit is not one of this domain's",
-            ))),
-        };
+        let not_ours =
+            || Refusal::new(ErrorCode::PolicyRefused, "the refused submit is not one of this domain's");
+        let sender = record.sender.as_ref().filter(|sender| *sender.user.domain() == place.domain);
+        let Some(sender) = sender else { return Ok(Err(not_ours())) };
+        // What a device sent elsewhere is none of this hub's business, and a second word about one submit neither.
+        let member = tx.member(&record.group, &sender.device).await?;
+        let on_its_way = |seen: SeenSubmit| matches!(seen.outcome, SubmitOutcome::AtHome { .. });
+        let known = tx.submits_seen(sender, &[id]).await?.into_iter().flatten().next();
+        if member.is_none_or(|member| member.device != *sender) || !known.is_some_and(on_its_way) {
+            return Ok(Err(not_ours()));
+        }
+        tell(tx, sender, &record.group, id, &record.refusal, now, effects).await?;
+        return Ok(Ok(()));
     }
     if *record.group.hub() != place.domain {
         return Ok(Err(Refusal::new(
@@ -100,21 +110,48 @@ pub(super) async fn refused(
             "the refusing domain has no member in the group",
         )));
     }
+    let refusal = no_room(origin, &record.refusal);
     for member in &members {
-        let seen = tx.submits_seen(&member.device, &[id]).await?;
-        if seen.into_iter().flatten().next().is_none() {
+        let Some(seen) = tx.submits_seen(&member.device, &[id]).await?.into_iter().flatten().next() else {
+            continue;
+        };
+        if !is_entry(tx, &record.group, id, &seen).await? {
             continue;
         }
         if *member.device.user.domain() == place.domain {
-            tell(tx, &member.device, &record.group, id, &record.refusal, now, effects).await?;
+            tell(tx, &member.device, &record.group, id, &refusal, now, effects).await?;
         } else {
             tx.submit_forget(&member.device, &id).await?;
-            let record = SubmitRefused { sender: Some(member.device.clone()), ..record.clone() };
+            let record = SubmitRefused {
+                group: record.group.clone(),
+                sender: Some(member.device.clone()),
+                refusal: refusal.clone(),
+            };
             send(tx, place, member.device.user.domain(), id, &record, now, effects).await?;
         }
         break;
     }
     Ok(Ok(()))
+}
+
+/// A full queue is the only reason for which a member's domain may hand an entry back, and the only one that its
+/// sender can do something about.
+fn no_room(origin: &Domain, theirs: &Refusal) -> Refusal {
+    let wait = theirs.retry_after.unwrap_or(SOONEST).clamp(SOONEST, LATEST);
+    let text = format!("a device at `{origin}` has too many undelivered messages");
+    Refusal::retry(ErrorCode::MailboxFull, text, wait)
+}
+
+/// Whether the submit stands in this group's log as an application message: a commit can't be handed back, and neither
+/// can what its sender said in another group.
+async fn is_entry(tx: &mut dyn WriteTx, group: &GroupId, id: MessageId, seen: &SeenSubmit) -> Stored<bool> {
+    let SubmitOutcome::AtHub { seq, .. } = seen.outcome else { return Ok(false) };
+    let before = Seq(seq.0.saturating_sub(1));
+    let entry = tx.log_after(group, before, 1, usize::MAX).await?.into_iter().next();
+    let is_it = |entry: LogEntry| {
+        entry.seq == seq && entry.id == id && !matches!(entry.body, EntryBody::Commit { .. })
+    };
+    Ok(entry.is_some_and(is_it))
 }
 
 /// Tells a device of ours.

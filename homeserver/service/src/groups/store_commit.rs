@@ -136,13 +136,36 @@ impl StoreCommit {
     }
 }
 
+/// What came of storing a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StoreOutcome {
+    /// What the compare-and-set said.
+    Decided(Committed),
+    /// The same submit was granted while this one waited for its turn.
+    Repeated {
+        /// The position.
+        seq: Seq,
+        /// When.
+        at: Timestamp,
+    },
+}
+
 #[async_trait]
 impl WriteJob for StoreCommit {
-    type Output = Committed;
+    type Output = StoreOutcome;
 
-    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<Committed> {
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<StoreOutcome> {
         self.effects = Effects::default();
         let commit = &self.commit;
+        // A caller that lost its connection comes again at once, perhaps before its first try is durable: answered by
+        // the epoch alone, it would hear that it lost to itself.
+        let seen =
+            tx.submits_seen(&commit.offer.sender, &[commit.offer.id]).await?.into_iter().flatten().next();
+        if let Some(SeenSubmit { payload, outcome: SubmitOutcome::AtHub { seq, at } }) = seen
+            && payload == commit.offer.digest()
+        {
+            return Ok(StoreOutcome::Repeated { seq, at });
+        }
         let added: Vec<_> = commit.facts.added.iter().map(|added| added.device.clone()).collect();
         let removed: Vec<_> = commit.facts.removed.iter().map(|member| member.device.clone()).collect();
         // A joiner needs the tree as long as its KeyPackage can open the Welcome.
@@ -159,7 +182,7 @@ impl WriteJob for StoreCommit {
             tree_until: tree_until.unwrap_or(commit.now),
         };
         let committed = tx.group_commit(&granted).await?;
-        let Committed::Granted(seq) = committed else { return Ok(committed) };
+        let Committed::Granted(seq) = committed else { return Ok(StoreOutcome::Decided(committed)) };
         let seen = SeenSubmit {
             payload: commit.offer.digest(),
             outcome: SubmitOutcome::AtHub { seq, at: commit.now },
@@ -174,7 +197,7 @@ impl WriteJob for StoreCommit {
                 self.effects.send(domain);
             }
         }
-        Ok(committed)
+        Ok(StoreOutcome::Decided(committed))
     }
 
     fn effects(&mut self) -> Effects {

@@ -12,8 +12,11 @@ use qpq_federation_proto::{Row, RowKind};
 use qpq_storage::Notice;
 use world::{User, World, group};
 
-use super::{ApplicationSubmit, SubmitAnswer, records::GroupEntry};
-use crate::{CommitAnswer, DeliveryBody, Page, Settings, relay::RowOutcome};
+use super::{
+    ApplicationSubmit, SubmitAnswer,
+    records::{GroupEntry, SubmitRefused},
+};
+use crate::{CommitAnswer, DeliveryBody, Page, Refusal, Settings, relay::RowOutcome};
 
 /// Apart from those that the members' commits use.
 fn message_id(n: u8) -> MessageId {
@@ -351,4 +354,115 @@ async fn too_many_submits_are_refused_with_a_time() {
     };
     assert_eq!(refusal.code, ErrorCode::RateLimited);
     assert!(refusal.retry_after.is_some());
+}
+
+#[tokio::test]
+async fn a_hub_has_no_say_about_what_a_device_sent_elsewhere() {
+    let world = World::new(&["alpha.test", "beta.test", "evil.test"], Settings::default()).await;
+    let mut alice = world.user("alice@alpha.test", 1).await;
+    let mut bob = world.user("bob@beta.test", 2).await;
+    let mut eve = world.user("eve@evil.test", 3).await;
+    let (id, theirs) = (group("alpha.test"), group("evil.test"));
+    alice.creates(&id).await;
+    alice.adds(&id, &[&bob, &eve]).await;
+    assert_eq!(world.relay().await, []);
+    bob.joins(&id).await;
+    eve.creates(&theirs).await;
+    let message = bob.mls.says("hello");
+    let queued = bob.site.groups.submit(&bob.session, vec![submit(1, &id, message.clone())]).await.unwrap();
+    let refused = |group: &GroupId, sender: Option<&User>| SubmitRefused {
+        group: group.clone(),
+        sender: sender.map(|user| user.mls.device.clone()),
+        refusal: Refusal::new(ErrorCode::NotAllowed, "no"),
+    };
+    let row = |record: &SubmitRefused, id| Row {
+        seq: Seq(1),
+        id,
+        kind: RowKind::SubmitRefused,
+        ttl: None,
+        payload: record.to_bytes(),
+    };
+    // Of a group that bob isn't in.
+    let forged = row(&refused(&theirs, Some(&bob)), message_id(1));
+    let evil = world.site("evil.test").domain.clone();
+    assert!(matches!(bob.site.apply(&evil, forged).await, RowOutcome::Refused(_)));
+    assert_eq!(refusals(&bob).await, []);
+    let again = bob.site.groups.submit(&bob.session, vec![submit(1, &id, message)]).await.unwrap();
+    assert_eq!(again, queued, "the submit is still known");
+    assert_eq!(world.relay().await, []);
+
+    // A member's domain can't hand a commit back, nor give another reason than a full queue.
+    let commit = alice.offers(&id, Change::default());
+    let answer = alice.site.groups.commit(&alice.session, commit.clone()).await.unwrap();
+    let forged = row(&refused(&id, None), commit.id);
+    assert_eq!(alice.site.apply(&evil, forged).await, RowOutcome::Stored);
+    assert_eq!(refusals(&alice).await, []);
+    assert_eq!(alice.site.groups.commit(&alice.session, commit).await.unwrap(), answer);
+    alice.mls.won();
+    assert!(matches!(sends(&mut alice, &id, 2, "hello").await, SubmitAnswer::AtHub { .. }));
+    let forged = row(&refused(&id, None), message_id(2));
+    assert_eq!(alice.site.apply(&evil, forged).await, RowOutcome::Stored);
+    assert_eq!(refusals(&alice).await, [(message_id(2), ErrorCode::MailboxFull.number())]);
+}
+
+#[tokio::test]
+async fn a_log_is_kept_only_where_somebody_reads_it() {
+    let world = World::new(&["alpha.test", "beta.test"], Settings::default()).await;
+    let (alpha, beta) = (world.site("alpha.test"), world.site("beta.test"));
+    let mut alice = world.user("alice@alpha.test", 1).await;
+    let id = group("alpha.test");
+    alice.creates(&id).await;
+    let entry = GroupEntry {
+        group: id.clone(),
+        seq: Seq(1),
+        epoch: 0,
+        at: alpha.ground.now(),
+        message: alice.mls.says("to nobody there"),
+        committer: None,
+        removed: vec![],
+        accounts: 2,
+    };
+    let row = Row {
+        seq: Seq(1),
+        id: message_id(7),
+        kind: RowKind::GroupEntry,
+        ttl: None,
+        payload: entry.to_bytes(),
+    };
+    assert!(matches!(beta.apply(&alpha.domain, row).await, RowOutcome::Refused(_)));
+    let mut tx = beta.ground.read().await.unwrap();
+    assert_eq!(tx.group(&id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_commit_that_comes_again_before_it_is_durable_has_not_lost_to_itself() {
+    let (_world, group, mut alice, _bob) = conversation(Settings::default()).await;
+    let commit = alice.offers(&group, Change::default());
+    // Two hubs in memory over one store: the first caller's is forgotten while its write is still on its way.
+    let other = alice.site.restarted_groups();
+    let groups = alice.site.groups.clone();
+    let (first, second) =
+        tokio::join!(groups.commit(&alice.session, commit.clone()), other.commit(&alice.session, commit));
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert!(matches!(first, CommitAnswer::Accepted { .. }), "{first:?}");
+    assert_eq!(first, second);
+    alice.mls.won();
+    let next = alice.offers(&group, Change::default());
+    let next = other.commit(&alice.session, next).await.unwrap();
+    assert!(matches!(next, CommitAnswer::Accepted { .. }), "{next:?}");
+}
+
+#[tokio::test]
+async fn a_member_who_took_anothers_device_id_is_not_taken_for_it() {
+    let (world, group, mut alice, mut bob) = conversation(Settings::default()).await;
+    // The device id of a user follows from its number here.
+    let mallory = world.user("mallory@alpha.test", 2).await;
+    assert_eq!(mallory.mls.device.device, bob.mls.device.device);
+    alice.adds(&group, &[&mallory]).await;
+    world.relay().await;
+    let DeliveryBody::Commit { commit, .. } = log(&bob, &group, 1).await.remove(0) else {
+        panic!("a commit")
+    };
+    bob.mls.apply(&commit);
+    bob.commits(&group, Change::default()).await;
 }

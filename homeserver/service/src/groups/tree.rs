@@ -2,7 +2,7 @@
 
 use qpq_core::{DeviceAddress, Domain, ErrorCode, GroupId};
 
-use super::{Groups, check_member, check_origin};
+use super::{Groups, check_member, check_origin, member_at};
 use crate::{Answered, GroupTree, Refusal, SessionHandle};
 
 impl Groups {
@@ -40,8 +40,7 @@ impl Groups {
 
     async fn kept_tree(&self, device: &DeviceAddress, group: &GroupId, epoch: u64) -> Answered<GroupTree> {
         let mut tx = self.ground().read().await?;
-        let member = tx.member(group, &device.device).await?;
-        check_member(member.as_ref(), device)?;
+        check_member(member_at(tx.as_mut(), group, device).await?.as_ref(), device)?;
         match tx.group_tree(group, epoch).await? {
             Some(ratchet_tree) => Ok(GroupTree { epoch, ratchet_tree }),
             None => Err(Refusal::new(
