@@ -73,7 +73,7 @@ fn a_stop_does_not_wait_for_clients_that_stay() -> anyhow::Result<()> {
     story(async |world| {
         let alpha = world.domain("alpha").await?;
         let alice = world.person("alice", &alpha).await?;
-        let waiting = alice.qpq(&["recv", "--wait", "60", "--max", "1"])?;
+        let waiting = alice.qpq(&["recv", "--wait", "15", "--max", "1"])?;
         let (_, stopped) = tokio::join!(waiting.within(std::time::Duration::from_secs(80)).run(), async {
             // The waiting client is connected when its session is listed as seen; a stop before that is fine too.
             alpha.admin(&["session", "list"]).await?;

@@ -126,11 +126,12 @@ fn an_expired_certificate_gets_hello_and_accept_invite_only_and_is_told_so() -> 
 fn a_peers_own_certificate_gets_a_link() -> anyhow::Result<()> {
     story(async |world| {
         let (alpha, beta) = world.two_domains().await?;
+        let life = incarnation(&beta).await?;
         beta.stop().await?;
-        let link =
-            FederationLink::dial(&alpha.federation_address(), alpha.name(), &stranger::stolen_leaf(&beta)?)
-                .await?;
-        let introduced = introduce(link.peering(), beta.name()).await?;
+        let leaf = stranger::stolen_leaf(&beta)?;
+        let link = FederationLink::dial(&alpha.federation_address(), alpha.name(), &leaf).await?;
+        let introduced = claim(link.peering(), beta.name(), &life, &[]).await?;
+        ensure!(introduced.told_more, "a trusted link is told our incarnation");
         let trusted = introduced.link.with_context(|| format!("no link: {:?}", introduced.failure))?;
         let answer = wire::within(trusted.federation_health_request().send().promise).await?;
         let health = answer.get()?.get_health()?;
@@ -150,7 +151,8 @@ fn a_strangers_claims_in_hello_change_nothing() -> anyhow::Result<()> {
         for leaf in [stranger::unpinned_leaf(&"gamma.test".parse()?)?, stranger::unpinned_leaf(beta.name())?]
         {
             let link = FederationLink::dial(&alpha.federation_address(), alpha.name(), &leaf).await?;
-            let introduced = claim(link.peering(), leaf.certificate().domain()).await?;
+            let introduced =
+                claim(link.peering(), leaf.certificate().domain(), &[1; 16], &[0xff; 16]).await?;
             ensure!(introduced.link.is_none() && !introduced.told_more);
             link.close().await;
         }
@@ -166,11 +168,12 @@ fn a_peers_unproven_claims_about_us_change_nothing_of_ours() -> anyhow::Result<(
         let alice = world.person("alice", &alpha).await?;
         let dora = world.person("dora", &alpha).await?;
         let before = incarnation(&alpha).await?;
+        let life = incarnation(&beta).await?;
         beta.stop().await?;
         // Who holds beta's keys is beta, and lies.
         let leaf = stranger::stolen_leaf(&beta)?;
         let link = FederationLink::dial(&alpha.federation_address(), alpha.name(), &leaf).await?;
-        claim(link.peering(), beta.name()).await?;
+        claim(link.peering(), beta.name(), &life, &[0xff; 16]).await?;
         eventually("the liar is shown as refused", SOON, async || {
             let peer = alpha.admin(&["peer", "show", "beta.test"]).await?.to_string();
             Ok(peer.contains("refused").then_some(()))
@@ -182,17 +185,22 @@ fn a_peers_unproven_claims_about_us_change_nothing_of_ours() -> anyhow::Result<(
     })
 }
 
-/// Claims to have seen a later life of the other side, and rows that it never sent.
-async fn claim(peering: &peering::Client, as_domain: &Domain) -> anyhow::Result<Introduced> {
+/// Introduces a domain with a life of its own, and one of the other side that it claims to have seen.
+async fn claim(
+    peering: &peering::Client,
+    as_domain: &Domain,
+    incarnation: &[u8],
+    yours: &[u8],
+) -> anyhow::Result<Introduced> {
     let mut request = peering.hello_request();
     let mut hello = request.get().init_hello();
     hello.set_min_version(limits::PROTOCOL_VERSION);
     hello.set_max_version(limits::PROTOCOL_VERSION);
     hello.set_domain(as_domain.as_str());
     let mut trusted = hello.init_trusted();
-    trusted.set_incarnation(&[1; 16]);
-    trusted.set_yours(&[0xff; 16]);
-    trusted.set_streams(7);
+    trusted.set_incarnation(incarnation);
+    trusted.set_yours(yours);
+    trusted.set_streams(u64::from(!yours.is_empty()) * 7);
     trusted.set_heads_digest(&[9; 32]);
     trusted.set_clock(1);
     answer_to(request).await

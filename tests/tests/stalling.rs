@@ -135,7 +135,7 @@ fn calls_beyond_the_cap_are_answered_with_overloaded() -> anyhow::Result<()> {
         let resumed = client.resume(&alice.resumption_token().await?).await?;
         let resumed = resumed.map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
         let groups = resumed.session.groups_request().send().pipeline.get_groups();
-        // A group of an unreachable hub keeps each call waiting; how many wait is what counts.
+        // All of them leave before the first answer is read.
         let calls: Vec<_> = (0..400)
             .map(|_| {
                 let mut request = groups.tree_request();
@@ -151,7 +151,8 @@ fn calls_beyond_the_cap_are_answered_with_overloaded() -> anyhow::Result<()> {
         let overloaded = |answer: &Result<_, capnp::Error>| matches!(answer, Err(error) if error.kind == capnp::ErrorKind::Overloaded);
         let (refused, served): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| overloaded(answer));
         ensure!(served.iter().all(|answer| answer.is_ok()), "only `overloaded` is an exception");
-        ensure!(!served.is_empty(), "{} were refused, none served", refused.len());
+        ensure!(served.len() >= 64, "only {} were served", served.len());
+        ensure!(!refused.is_empty(), "400 calls at once were let in");
         client.close().await;
         Ok(())
     })
