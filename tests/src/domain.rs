@@ -205,6 +205,12 @@ impl HomeDomain {
         Ok(())
     }
 
+    /// Sends the server a signal: `STOP` freezes it, `CONT` lets it go on.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = Pid::from_raw(i32::try_from(self.pid()?)?).context("no process has the id 0")?;
+        kill_process(pid, signal).context("could not send the signal")
+    }
+
     /// Stops the server cleanly.
     pub async fn stop(&self) -> anyhow::Result<()> {
         self.stop_by(Signal::TERM).await
