@@ -114,13 +114,16 @@ impl Core {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(domain).map(Arc::clone)
     }
 
-    /// A peer's place, made now if its record is younger than the list.
-    pub(crate) async fn slot_of_record(core: &Arc<Self>, domain: &Domain) -> Answered<Arc<Slot>> {
+    /// A peer's place, made now if its record is younger than the list; `None` if it is no peer.
+    pub(crate) async fn slot_of_record(core: &Arc<Self>, domain: &Domain) -> Answered<Option<Arc<Slot>>> {
         if let Some(slot) = core.slot(domain) {
-            return Ok(slot);
+            return Ok(Some(slot));
+        }
+        if core.ground.read().await?.peer(domain).await?.is_none() {
+            return Ok(None);
         }
         Self::sync(core).await?;
-        core.slot(domain).ok_or_else(stopping)
+        Ok(core.slot(domain))
     }
 
     /// Makes the list of peers what the store says, and lets every driver look at its record again.
@@ -148,6 +151,8 @@ impl Core {
             let resumed = relay::resume(&core.ground, &domain).await?;
             let Some(resumed) = resumed else { continue };
             core.slots.lock().unwrap_or_else(PoisonError::into_inner).insert(domain, Arc::clone(&slot));
+            // Rows that were committed since its heads were read found nobody to tell.
+            slot.fill();
             let (here, tasks) = (Arc::clone(core), core.tasks.clone());
             let drive = move |context: WorkerContext| {
                 tasks.track_future(driver::drive(here, slot, commands, resumed, Greeting::Once, context))

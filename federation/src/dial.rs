@@ -53,8 +53,9 @@ pub(crate) async fn dial(core: Arc<Core>, peer: Peer, context: WorkerContext) ->
         })?;
     let (reader, writer) =
         connection.open_stream().await.map_err(|error| Trouble::Unreachable(error.to_string()))?;
-    let facts =
-        Facts::new(Arc::clone(&core), connection.clone(), certificate, Dialled::ByUs, context.clone());
+    let facts = Facts::new(Arc::clone(&core), connection.clone(), certificate, context.clone());
+    let slot = core.slot(&peer.domain).ok_or(Trouble::Stopped(StopReason::Policy))?;
+    facts.trust(&slot);
     let ours = PeeringServer::client(Rc::clone(&facts));
     let mut rpc = Rpc::calling(reader, writer, Some(ours.client), RpcLimits::peer());
     let other: peering::Client = rpc.other_side();
@@ -80,6 +81,7 @@ async fn run(rpc: Rpc, facts: Rc<Facts>) {
             Ok(()) => connection.close(CloseCode::Done, ""),
             Err(fault) => connection.close(CloseCode::BadFrame, &fault.to_string()),
         },
+        () = facts.distrusted() => connection.close(CloseCode::Revoked, "the peering has ended or changed"),
         () = facts.drained() => connection.close(CloseCode::Draining, "stopping"),
     }
 }

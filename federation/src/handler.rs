@@ -8,7 +8,6 @@ use tracing::debug;
 
 use crate::{
     core::Core,
-    link::Dialled,
     peering_server::{Facts, PeeringServer},
 };
 
@@ -50,7 +49,7 @@ async fn answer(core: Arc<Core>, connection: Connection, context: WorkerContext)
     };
     let domain = certificate.domain().clone();
     let known = core.judge(&certificate, &domain).await.is_ok_and(|judged| judged.is_ok());
-    let facts = Facts::new(core, connection.clone(), certificate, Dialled::ByThem, context);
+    let facts = Facts::new(core, connection.clone(), certificate, context);
     let ours = PeeringServer::client(Rc::clone(&facts));
     // Who isn't trusted says little.
     let limits = if known { RpcLimits::peer() } else { RpcLimits::admin() };
@@ -69,6 +68,7 @@ async fn answer(core: Arc<Core>, connection: Connection, context: WorkerContext)
         () = stranger(&facts) => {
             connection.close(CloseCode::Deadline, "a link that is not trusted lasts for 10 s");
         }
+        () = facts.distrusted() => connection.close(CloseCode::Revoked, "the peering has ended or changed"),
         () = facts.drained() => connection.close(CloseCode::Draining, "stopping"),
     }
     facts.forget();

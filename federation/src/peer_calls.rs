@@ -51,8 +51,9 @@ impl Way {
         Fut: Future<Output = Result<T, CallError>> + Send,
     {
         let core = self.core(peer)?;
-        let slot = core.slot(peer).ok_or_else(|| PeerCallError::NotAPeer(peer.clone()))?;
         let asked = async {
+            let slot = Core::slot_of_record(&core, peer).await.map_err(PeerCallError::Refused)?;
+            let slot = slot.ok_or_else(|| PeerCallError::NotAPeer(peer.clone()))?;
             let link = slot.link().await.map_err(|trouble| no_link(peer, &trouble))?;
             let answer = match call(link, left(&core, deadline)).await {
                 Err(CallError::Lost) => {

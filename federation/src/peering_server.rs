@@ -1,11 +1,6 @@
 //! The bootstrap capability of a link: `hello` and `acceptInvite`, for anybody.
 
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use qpq_core::{Domain, ErrorCode};
 use qpq_federation_proto::{Hello, HelloVerdict, Peer as Introduced, StopReason, TrustedLink};
@@ -16,7 +11,11 @@ use qpq_service::{
 };
 use qpq_storage::Peer;
 use qpq_transport::{CallGate, Connection, PeerCertificate, WorkerContext};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::{
@@ -41,7 +40,9 @@ pub(crate) struct Facts {
     connection: Connection,
     certificate: PeerCertificate,
     context: WorkerContext,
-    trusted: Cell<bool>,
+    /// Set once the link is trusted; fires when it no longer is.
+    trust: RefCell<Option<CancellationToken>>,
+    admitted: Notify,
     calls: CallGate,
     /// What the dialling side offers, until we have introduced ourselves to it.
     other: RefCell<Option<peering::Client>>,
@@ -52,7 +53,6 @@ impl Facts {
         core: Arc<Core>,
         connection: Connection,
         certificate: PeerCertificate,
-        dialled: Dialled,
         context: WorkerContext,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -60,7 +60,8 @@ impl Facts {
             connection,
             certificate,
             context,
-            trusted: Cell::new(dialled == Dialled::ByUs),
+            trust: RefCell::default(),
+            admitted: Notify::new(),
             calls: CallGate::new(CALLS),
             other: RefCell::new(None),
         })
@@ -70,8 +71,25 @@ impl Facts {
         &self.connection
     }
 
-    pub(crate) const fn is_trusted(&self) -> bool {
-        self.trusted.get()
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.trust.borrow().is_some()
+    }
+
+    /// The link is trusted, as long as its peer is.
+    pub(crate) fn trust(&self, slot: &Slot) {
+        self.trust.replace(Some(slot.trust()));
+        self.admitted.notify_one();
+    }
+
+    /// Returns when the link was trusted and no longer is.
+    pub(crate) async fn distrusted(&self) {
+        loop {
+            let trust = self.trust.borrow().clone();
+            match trust {
+                Some(trust) => return trust.cancelled().await,
+                None => self.admitted.notified().await,
+            }
+        }
     }
 
     /// Keeps what the other side offers, for when it has introduced itself.
@@ -112,7 +130,7 @@ impl Facts {
         if let Some(reason) = held_against(peer) {
             return Err(stopped(reason));
         }
-        let slot = Core::slot_of_record(&self.core, &peer.domain).await?;
+        let slot = Core::slot_of_record(&self.core, &peer.domain).await?.ok_or_else(crate::core::stopping)?;
         let ours = self.core.ground.incarnation();
         let verdict = Introduced::new(trusted, peer.incarnation).handle_hello(
             hello,
@@ -212,7 +230,7 @@ impl PeeringServer {
         hello.trusted = wire::read_claims(reader)?;
         let slot = facts.admit(trusted.clone(), &peer, &hello).await?;
         let ours = facts.core.trusted_hello(&peer).await?;
-        facts.trusted.set(true);
+        facts.trust(&slot);
         slot.tell(Command::Spoke).await;
         let server = LinkServer::new(
             Arc::clone(&facts.core),

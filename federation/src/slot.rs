@@ -70,6 +70,8 @@ pub(crate) struct Slot {
     pub(crate) changed: Notify,
     /// It is no peer any more.
     pub(crate) gone: CancellationToken,
+    /// Fires when links that were trusted until now no longer are.
+    trust: Mutex<CancellationToken>,
     seen: Mutex<Seen>,
 }
 
@@ -90,6 +92,7 @@ impl Slot {
             filled: Notify::new(),
             changed: Notify::new(),
             gone: CancellationToken::new(),
+            trust: Mutex::default(),
             seen: Mutex::new(seen),
         };
         (Arc::new(slot), receiver)
@@ -108,6 +111,23 @@ impl Slot {
     /// It is no peer any more.
     pub(crate) fn end(&self) {
         self.gone.cancel();
+        self.distrust();
+    }
+
+    /// What fires when a link that is trusted now no longer is.
+    pub(crate) fn trust(&self) -> CancellationToken {
+        self.trust.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends every link that was trusted until now, also those that the driver doesn't know yet.
+    pub(crate) fn distrust(&self) {
+        let former = {
+            let mut trust = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
+            // Who is gone stays gone.
+            let next = if self.gone.is_cancelled() { trust.clone() } else { CancellationToken::new() };
+            std::mem::replace(&mut *trust, next)
+        };
+        former.cancel();
     }
 
     /// Tells the driver; one that has ended needs to know nothing.

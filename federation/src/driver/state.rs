@@ -70,6 +70,7 @@ impl Driver {
         let now = self.core.ground.now();
         if !self.is_allowed() {
             self.outbox.handle_stopped(StopReason::Policy, now);
+            self.slot.distrust();
             self.links.close_all(CloseCode::Revoked, "this domain's policy has changed");
             return self.waiters_fail(&Trouble::Stopped(StopReason::Policy));
         }
@@ -84,6 +85,9 @@ impl Driver {
             .filter(|link| link.judge(&self.core, &self.record) != Presented::Trusted)
             .map(crate::link::LinkHandle::id)
             .collect();
+        if !distrusted.is_empty() {
+            self.slot.distrust();
+        }
         for id in distrusted {
             self.links.close(id, CloseCode::Revoked, "the pinned authority has changed");
         }
