@@ -54,6 +54,10 @@ pub const RETAIN: Millis = Millis::from_days(8);
 pub const RETAIN_BYTES: u64 = 1024 * 1024 * 1024;
 /// Stream batches under one signed header, in one relay call.
 pub const RELAY_STREAMS: usize = 256;
+/// Streams of one peer that are followed; rows of further ones wait at the peer.
+pub const PEER_STREAMS: u64 = 65_536;
+/// Bytes of rows of unknown kinds that are parked for one peer; further ones wait at the peer.
+pub const PARKED_BYTES: u64 = 16 * 1024 * 1024;
 /// Default port of the client listener (UDP).
 pub const CLIENT_PORT: u16 = 7443;
 /// Default port of the federation listener (UDP).

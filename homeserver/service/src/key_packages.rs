@@ -7,7 +7,7 @@ mod upload;
 
 use std::{fmt, sync::Arc};
 
-use qpq_core::{Address, Domain, Millis, Timestamp, limits};
+use qpq_core::{Address, DeviceId, Domain, Millis, Timestamp, limits};
 use qpq_delivery::rates::Rate;
 use qpq_hub::Engine;
 use qpq_storage::KeyPackageStock;
@@ -15,6 +15,9 @@ use qpq_storage::KeyPackageStock;
 use crate::{Answered, Ground, Groups, SessionHandle, rates::Throttle};
 
 pub use upload::KeyPackageUpload;
+
+/// KeyPackages that one device may bring: twice what it may keep (`limits::KEY_PACKAGES_PER_DEVICE`), then one in a minute.
+const UPLOADS: Rate = Rate { burst: 400, refill: Millis::from_secs(60) };
 
 /// The use cases of KeyPackages.
 #[derive(Clone)]
@@ -35,6 +38,8 @@ struct ClaimRates {
     users: Throttle<Address>,
     /// Targets asked by one other domain.
     peers: Throttle<Domain>,
+    /// Packages brought by one device: those that were handed out or replaced stay until they expire.
+    uploads: Throttle<DeviceId>,
 }
 
 impl KeyPackages {
@@ -46,6 +51,7 @@ impl KeyPackages {
             per_domain: Throttle::new(settings.claims_per_domain),
             users: Throttle::new(settings.lookups),
             peers: Throttle::new(settings.lookups),
+            uploads: Throttle::new(UPLOADS),
         };
         Self { ground, engine, groups, rates: Arc::new(rates) }
     }

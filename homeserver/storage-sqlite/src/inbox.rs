@@ -36,6 +36,21 @@ impl InboxRead for Transaction {
         let rows = self.rows("inbox_heads", query).await?;
         each("inbox_streams", &rows, |row| Ok((row.bytes("stream")?, head(row)?)))
     }
+
+    async fn inbox_streams(&mut self, origin: &Domain) -> Stored<u64> {
+        let query =
+            sql("SELECT COUNT(*) AS streams FROM inbox_streams WHERE origin = ?").bind(origin.to_string());
+        let row = self.row("inbox_streams", query).await?;
+        Ok(one("inbox_streams", row.as_ref(), |row| row.number("streams"))?.unwrap_or(0))
+    }
+
+    async fn inbox_parked_bytes(&mut self, origin: &Domain) -> Stored<u64> {
+        let query =
+            sql("SELECT COALESCE(SUM(LENGTH(payload)), 0) AS bytes FROM inbox_parked WHERE origin = ?")
+                .bind(origin.to_string());
+        let row = self.row("inbox_parked_bytes", query).await?;
+        Ok(one("inbox_parked", row.as_ref(), |row| row.number("bytes"))?.unwrap_or(0))
+    }
 }
 
 #[async_trait]

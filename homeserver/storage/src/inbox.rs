@@ -38,6 +38,10 @@ pub trait InboxRead: Send {
     async fn inbox_head(&mut self, origin: &Domain, stream: &StreamName) -> Stored<Option<InboxHead>>;
     /// All streams of an origin, ordered by name.
     async fn inbox_heads(&mut self, origin: &Domain) -> Stored<Vec<(StreamName, InboxHead)>>;
+    /// How many streams of an origin are followed.
+    async fn inbox_streams(&mut self, origin: &Domain) -> Stored<u64>;
+    /// How many bytes of payload are parked for an origin.
+    async fn inbox_parked_bytes(&mut self, origin: &Domain) -> Stored<u64>;
 }
 
 /// Writes the inbox.

@@ -32,6 +32,8 @@ impl KeyPackages {
             return Err(Refusal::new(ErrorCode::TooLarge, text));
         }
         let device = session.device().device;
+        let count = u32::try_from(packages.len()).unwrap_or(u32::MAX);
+        self.rates.uploads.admit(&device, count, now, "KeyPackages")?;
         let known = self.ground.read().await?.device(&device).await?;
         let key = known.ok_or_else(revoked)?.certificate.signature_key;
         let packages: Vec<_> = packages

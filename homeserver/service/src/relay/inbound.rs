@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use qpq_core::{Digest, Domain, ErrorCode, FederationKey, Incarnation};
+use qpq_core::{Digest, Domain, ErrorCode, FederationKey, Incarnation, Millis, limits};
 use qpq_federation_proto::{
     Batch, BatchDigest, HeaderError, Judgement, Position, Refusal as RowRefusal, Row, RowKind, SignedHeader,
     StreamAnswer, StreamId, heads_digest, judge,
@@ -12,6 +12,9 @@ use qpq_storage::{InboxHead, ParkedRow, PeerState, Stored, WriteTx};
 
 use super::RowOutcome;
 use crate::{Answered, Effects, Ground, Refusal, WriteJob, groups};
+
+/// How long a peer keeps rows for which there is no room here before it asks again.
+const PUT_OFF: Millis = Millis::from_secs(1_800);
 
 /// A relay call as it came: what its header claims is not checked yet.
 #[derive(Clone, Debug)]
@@ -128,6 +131,9 @@ async fn apply_batch(
 ) -> Stored<StreamAnswer> {
     let stream = *batch.stream().as_bytes();
     let head = tx.inbox_head(origin, &stream).await?;
+    if head.is_none() && tx.inbox_streams(origin).await? >= limits::PEER_STREAMS {
+        return Ok(not_now(origin, "more streams than are followed"));
+    }
     match judge(head.as_ref().map(position).as_ref(), header.incarnation(), batch) {
         Judgement::AlreadyApplied(position) => Ok(position.already_applied(Vec::new())),
         Judgement::ExpectSeq(next) => Ok(StreamAnswer::ExpectSeq(next)),
@@ -135,6 +141,15 @@ async fn apply_batch(
             Ok(StreamAnswer::ChainDiffers { header: head.map_or_else(Vec::new, |head| head.header) })
         }
         Judgement::Apply(application) => {
+            let unknown = |row: &&Row| matches!(row.kind, RowKind::Unknown(_));
+            let to_park: usize = application.rows().iter().filter(unknown).map(|row| row.payload.len()).sum();
+            if to_park > 0 {
+                let parked = tx.inbox_parked_bytes(origin).await?;
+                let after = parked.saturating_add(u64::try_from(to_park).unwrap_or(u64::MAX));
+                if after > limits::PARKED_BYTES {
+                    return Ok(not_now(origin, "more rows of unknown kinds than are parked"));
+                }
+            }
             let mut refusals = Vec::new();
             for row in application.rows() {
                 match apply_row(ground, tx, origin, &stream, row, effects).await? {
@@ -153,6 +168,12 @@ async fn apply_batch(
             Ok(application.durable(refusals))
         }
     }
+}
+
+/// What would let a peer fill our disk stays at the peer, until an admin or a newer version here makes room.
+fn not_now(origin: &Domain, what: &'static str) -> StreamAnswer {
+    tracing::warn!(peer.domain = %origin, what, "a peer's rows are put off");
+    StreamAnswer::NotNow { retry_after: PUT_OFF }
 }
 
 async fn apply_row(

@@ -1,10 +1,15 @@
 //! The store's side of relaying.
 
-use qpq_core::{Domain, GroupId, MessageId, Millis, OsEntropy, Seq, Timestamp};
-use qpq_federation_proto::{Batch, Cut, RowKind, StreamId, StreamName};
-use qpq_storage::{NewOutboxRow, Notice};
+use ed25519_dalek::SigningKey;
+use qpq_core::{
+    Digest, Domain, GroupId, Incarnation, MessageId, Millis, OsEntropy, Pin, Seq, Timestamp, limits,
+};
+use qpq_federation_proto::{
+    Batch, BatchDigest, Cut, Row, RowKind, SignedHeader, StreamAnswer, StreamId, StreamName,
+};
+use qpq_storage::{InboxHead, NewOutboxRow, Notice, ParkedRow, Peer, PeerState};
 
-use super::{expire, load};
+use super::{RelayCall, accept, expire, load};
 use crate::{
     fixture::{Home, Person},
     groups::records::GroupSubmit,
@@ -92,4 +97,82 @@ async fn a_call_takes_what_fits_and_no_row_overtakes_another() {
     let batches = load(&home.ground, &hub(), &[cut]).await.unwrap();
     let seqs: Vec<_> = batches.iter().flat_map(Batch::rows).map(|row| row.seq.0).collect();
     assert_eq!(seqs, [1, 2], "a mebibyte holds two of them");
+}
+
+/// Rows of the peer beta, as it would send them.
+fn call(key: &SigningKey, stream: [u8; 16], kind: u16) -> RelayCall {
+    let row = Row {
+        seq: Seq(1),
+        id: MessageId::from_bytes([1; 16]),
+        kind: RowKind::from_number(kind),
+        ttl: None,
+        payload: vec![0; 64],
+    };
+    let batch = Batch::new(StreamId::from_bytes(stream), Some(Digest::ZERO), vec![row]).unwrap();
+    let incarnation = Incarnation::from_slice(&[1; 16]).unwrap();
+    let us: Domain = "alpha.test".parse().unwrap();
+    let digests = vec![BatchDigest::of(&batch)];
+    let header = SignedHeader::sign(key, hub(), us.clone(), incarnation, digests).unwrap();
+    RelayCall {
+        origin: hub(),
+        destination: us,
+        incarnation,
+        signature: *header.signature(),
+        batches: vec![batch],
+    }
+}
+
+#[tokio::test]
+async fn a_peer_can_not_fill_the_disk_with_streams_or_with_rows_that_nobody_knows() {
+    let home = Home::open();
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let peer = Peer {
+        domain: hub(),
+        state: PeerState::Allowed,
+        address: "127.0.0.1:1".to_owned(),
+        pin: Pin::of_spki(b"beta"),
+        ca_certificate: vec![],
+        federation_key: key.verifying_key().to_bytes(),
+        incarnation: None,
+        refused: None,
+        since: Timestamp::from_millis(1),
+        note: String::new(),
+    };
+    home.writes(move |tx| {
+        let peer = peer.clone();
+        Box::pin(async move { tx.peer_store(&peer).await })
+    })
+    .await;
+    let parks = || call(&key, [1; 16], 999);
+    let relays = async |call: RelayCall| accept(&home.ground, &hub(), call).await.unwrap().remove(0).1;
+    assert!(matches!(relays(parks()).await, StreamAnswer::Applied { through: Seq(1), .. }));
+
+    let heavy = usize::try_from(limits::PARKED_BYTES).unwrap() - 64;
+    home.writes(move |tx| {
+        let row = ParkedRow { seq: Seq(2), kind: 999, id: [2; 16], payload: vec![0; heavy] };
+        Box::pin(async move { tx.inbox_park(&hub(), &[1; 16], &[row]).await })
+    })
+    .await;
+    assert!(matches!(relays(call(&key, [2; 16], 999)).await, StreamAnswer::NotNow { .. }));
+    assert!(matches!(relays(call(&key, [2; 16], 5)).await, StreamAnswer::Applied { .. }), "others go on");
+
+    home.writes(move |tx| {
+        Box::pin(async move {
+            let head = InboxHead {
+                incarnation: Incarnation::from_slice(&[1; 16]).unwrap(),
+                last_applied: Seq(1),
+                chain: Digest::ZERO,
+                header: vec![],
+            };
+            for number in 2..limits::PEER_STREAMS {
+                let mut stream = [9; 16];
+                stream[..8].copy_from_slice(&number.to_be_bytes());
+                tx.inbox_advance(&hub(), &stream, &head).await?;
+            }
+            Ok(())
+        })
+    })
+    .await;
+    assert!(matches!(relays(call(&key, [3; 16], 5)).await, StreamAnswer::NotNow { .. }));
+    assert!(matches!(relays(parks()).await, StreamAnswer::Applied { .. }), "known streams are answered");
 }

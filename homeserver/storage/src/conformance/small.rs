@@ -84,16 +84,19 @@ pub async fn heads_are_listed_per_origin(subject: &mut dyn Subject) -> Outcome {
     tx.inbox_advance(&elsewhere()?, &[1; 16], &head(1, 1)?).await?;
     tx.inbox_advance(&"gamma.test".parse()?, &[1; 16], &head(1, 5)?).await?;
     let heads = tx.inbox_heads(&elsewhere()?).await?;
-    same("heads", heads, vec![([1; 16], head(1, 1)?), ([2; 16], head(1, 2)?)])
+    same("heads", heads, vec![([1; 16], head(1, 1)?), ([2; 16], head(1, 2)?)])?;
+    same("their number", tx.inbox_streams(&elsewhere()?).await?, 2)
 }
 
-/// Rows of unknown kinds are taken.
+/// Rows of unknown kinds are taken, and weighed for each origin.
 pub async fn parking_is_accepted(subject: &mut dyn Subject) -> Outcome {
     let row = |seq| ParkedRow { seq: Seq(seq), kind: 999, id: [1; 16], payload: vec![1; 10] };
     let mut tx = write(subject).await?;
     tx.inbox_park(&elsewhere()?, &[1; 16], &[row(1), row(2), row(3)]).await?;
+    tx.inbox_park(&elsewhere()?, &[2; 16], &[row(1)]).await?;
+    tx.inbox_park(&"gamma.test".parse()?, &[1; 16], &[row(1)]).await?;
     tx.commit().await?;
-    Ok(())
+    same("bytes", read(subject).await?.inbox_parked_bytes(&elsewhere()?).await?, 40)
 }
 
 pub(super) fn token(number: u8, uses: Option<u32>) -> RegistrationToken {

@@ -25,6 +25,17 @@ impl InboxRead for MemoryTx {
         let heads = self.state.inbox.heads.range((origin.clone(), [0; 16])..=(origin.clone(), [0xff; 16]));
         Ok(heads.map(|((_, stream), head)| (*stream, head.clone())).collect())
     }
+
+    async fn inbox_streams(&mut self, origin: &Domain) -> Stored<u64> {
+        let heads = self.state.inbox.heads.range((origin.clone(), [0; 16])..=(origin.clone(), [0xff; 16]));
+        Ok(u64::try_from(heads.count()).unwrap_or(u64::MAX))
+    }
+
+    async fn inbox_parked_bytes(&mut self, origin: &Domain) -> Stored<u64> {
+        let parked = self.state.inbox.parked.range((origin.clone(), [0; 16])..=(origin.clone(), [0xff; 16]));
+        let bytes = parked.flat_map(|(_, rows)| rows).map(|row| row.payload.len()).sum::<usize>();
+        Ok(u64::try_from(bytes).unwrap_or(u64::MAX))
+    }
 }
 
 #[async_trait]
