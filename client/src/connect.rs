@@ -176,7 +176,21 @@ impl Client {
         let commits = tx.pending_commits().await?;
         drop(tx);
         for group in groups.into_iter().filter(|group| group.state == GroupState::Creating) {
-            self.offer_group(&group.id).await?;
+            match self.offer_group(&group.id).await {
+                Ok(()) => {}
+                Err(ClientError::Refused(refusal)) => {
+                    let later = ClientError::Refused(refusal.clone()).is_transient();
+                    tracing::warn!(group = %group.id, %refusal, "a new group was not taken by its hub");
+                    if !later {
+                        // It will never be: what was begun must not stop everything else for ever.
+                        let mut tx = self.inner.store.begin().await?;
+                        let state = GroupState::NeedsResync { reason: refusal.to_string() };
+                        tx.set_group_state(&group.id, &state).await?;
+                        tx.commit().await?;
+                    }
+                }
+                Err(error) => return Err(error),
+            }
         }
         for pending in commits {
             match self.offer_commit(&pending).await {
