@@ -6,7 +6,7 @@ with a resumption token (OPAQUE, which made the token, is not spoken here), regi
 what is pushed through it until an application message has come. One JSON object a line on standard output.
 
     pip install aioquic==1.7.2 pycapnp==2.2.4
-    python3 python_client.py --server 127.0.0.1:7443 --domain alpha.test --pin PIN --token-file FILE
+    python3 python_client.py --server 127.0.0.1:7443 --domain alpha.test --pin=PIN --token-file FILE
 
 A resumption token is used up by its first use; the next one is written back into FILE before anything else is done.
 """

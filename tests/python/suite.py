@@ -74,7 +74,8 @@ def client(facts, *more, **changed):
         sys.executable,
         CLIENT,
         *("--server", facts["server"], "--domain", facts["domain"]),
-        *("--pin", facts["pin"], "--token-file", facts["token_file"]),
+        # With `=`, because one pin in 64 begins with a hyphen.
+        *(f"--pin={facts['pin']}", "--token-file", facts["token_file"]),
         *more,
     ]
 

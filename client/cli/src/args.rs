@@ -111,7 +111,8 @@ pub(crate) struct AccountArguments {
 #[group(required = true, multiple = false)]
 struct TrustArguments {
     /// The homeserver's pin, as `qpq-server info` prints it.
-    #[arg(long)]
+    // One pin in 64 begins with a hyphen: base64url has it.
+    #[arg(long, allow_hyphen_values = true)]
     pin: Option<Pin>,
     /// A file with the certificates of CAs to trust, in PEM form.
     #[arg(long, value_name = "FILE")]
@@ -228,6 +229,12 @@ mod tests {
         ] {
             Arguments::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
+    }
+
+    #[test]
+    fn a_pin_may_begin_with_a_hyphen() {
+        let line = "qpq --home h login a@b.test --server h:1 --password-file p --pin -wu5LgzfJFL-PG2tDkIBbZQ2KxVqrmS2hVi1eAG6xcQ";
+        Arguments::try_parse_from(line.split(' ')).unwrap();
     }
 
     #[test]
