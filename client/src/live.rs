@@ -1,6 +1,6 @@
 //! A client that stays: it keeps a connection, has everything pushed, and sends what is queued as soon as it can.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use qpq_core::Millis;
 use tokio::sync::mpsc;
@@ -10,6 +10,7 @@ use crate::{
     connect::Backoff,
     inbox::{Inbox, Pushed},
     session::Session,
+    store::Feed,
 };
 
 /// How often what waits for somebody else (a peer that is down, a time to try again) is looked at.
@@ -90,16 +91,23 @@ impl Client {
     }
 
     async fn receive(&self, mut pushed: mpsc::Receiver<Pushed>) -> Result<(), ClientError> {
-        let mut held = false;
+        // What is pushed comes once: after something was left out, its feed goes on with what a pull brings, which begins
+        // at what was left out.
+        let mut waiting = BTreeSet::new();
+        let mut look_at = tokio::time::Instant::now() + LOOK_AGAIN;
         loop {
+            if !waiting.is_empty() && look_at <= tokio::time::Instant::now() {
+                self.catch_up(&mut waiting).await?;
+                look_at = tokio::time::Instant::now() + LOOK_AGAIN;
+            }
             match tokio::time::timeout(LOOK_AGAIN, pushed.recv()).await {
                 Ok(Some(Pushed::Batch { deliveries, done })) => {
-                    let progress = self.process(&deliveries).await?;
+                    let progress = self.process(&deliveries, &waiting).await?;
                     // The homeserver may have given up waiting; what is stored is stored.
                     done.send(()).ok();
-                    held |= progress.held;
+                    waiting.extend(progress.waiting);
                     if progress.again {
-                        held = self.pull().await?.held;
+                        self.catch_up(&mut waiting).await?;
                     }
                 }
                 Ok(Some(Pushed::Draining)) => {
@@ -112,10 +120,19 @@ impl Client {
                         reason: String::from("nothing is pushed any more"),
                     });
                 }
-                Err(_) if held => held = self.pull().await?.held,
                 Err(_) => {}
             }
         }
+    }
+
+    /// Pulls; what still waits afterwards stays behind.
+    async fn catch_up(&self, waiting: &mut BTreeSet<Feed>) -> Result<(), ClientError> {
+        let pulled = self.pull().await?;
+        if pulled.complete {
+            waiting.clear();
+        }
+        waiting.extend(pulled.waiting);
+        Ok(())
     }
 
     async fn keep_sending(&self) -> Result<(), ClientError> {

@@ -12,6 +12,8 @@ pub(crate) use apply::settle_refusal;
 
 use std::collections::BTreeSet;
 
+use qpq_core::{Cursor, Seq};
+
 use crate::{
     Client, ClientError,
     connect::POSITIONS,
@@ -26,7 +28,7 @@ use crate::{
 const PAGE: u16 = 256;
 
 /// What a batch led to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "four independent answers, not states")]
 pub(crate) struct Progress {
     /// Whether any feed moved on.
@@ -37,6 +39,10 @@ pub(crate) struct Progress {
     pub(crate) held: bool,
     /// Whether something may go out now.
     pub(crate) unblocked: bool,
+    /// Feeds of which something was left out: what comes after it must not be applied before it.
+    pub(crate) waiting: BTreeSet<Feed>,
+    /// Of a pull: whether it has seen the end of every other feed.
+    pub(crate) complete: bool,
 }
 
 impl Client {
@@ -44,26 +50,50 @@ impl Client {
     pub(crate) async fn pull(&self) -> Result<Progress, ClientError> {
         let _one_at_a_time = self.inner.pulling.lock().await;
         let mut all = Progress::default();
+        // What waits is not asked for again at once, or a long feed would keep all others from coming.
+        let mut beyond: Vec<Position> = Vec::new();
         loop {
-            let (deliveries, more) = self.session()?.fetch(&[], PAGE).await?;
+            let (deliveries, more) = self.session()?.fetch(&beyond, PAGE).await?;
             if deliveries.is_empty() {
+                all.complete = true;
                 return Ok(all);
             }
-            let progress = self.process(&deliveries).await?;
+            let progress = self.process(&deliveries, &BTreeSet::new()).await?;
             all.advanced |= progress.advanced;
             all.unblocked |= progress.unblocked;
-            all.held = progress.held;
-            if !(progress.advanced && (more || progress.again)) {
-                return Ok(all);
+            let left_out = !progress.waiting.is_subset(&all.waiting);
+            if progress.again {
+                all.waiting.clear();
+                beyond.clear();
+            } else {
+                beyond.extend(deliveries.iter().filter_map(|delivery| {
+                    let Position { feed, cursor } = &delivery.position;
+                    let new = progress.waiting.contains(feed) && all.waiting.insert(feed.clone());
+                    new.then(|| Position {
+                        feed: feed.clone(),
+                        cursor: Cursor { seq: Seq(u64::MAX), ..*cursor },
+                    })
+                }));
             }
+            all.held = !all.waiting.is_empty();
+            if progress.again || (more && (progress.advanced || left_out)) {
+                continue;
+            }
+            all.complete = !more;
+            return Ok(all);
         }
     }
 
-    /// Applies deliveries, stores, acknowledges.
-    pub(crate) async fn process(&self, deliveries: &[Delivery]) -> Result<Progress, ClientError> {
+    /// Applies deliveries, stores, acknowledges. Of the feeds in `waiting` nothing is applied: something before these
+    /// deliveries was left out.
+    pub(crate) async fn process(
+        &self,
+        deliveries: &[Delivery],
+        waiting: &BTreeSet<Feed>,
+    ) -> Result<Progress, ClientError> {
         let trees = self.trees(deliveries).await?;
-        let held = self.unproven_feeds(deliveries).await?;
-        let outcome = self.store_batch(deliveries, trees, held).await?;
+        let unproven = self.unproven_feeds(deliveries).await?;
+        let outcome = self.store_batch(deliveries, trees, unproven, waiting).await?;
         let positions: Vec<_> =
             outcome.positions.into_iter().map(|(feed, cursor)| Position { feed, cursor }).collect();
         if !positions.is_empty() {
@@ -87,11 +117,12 @@ impl Client {
         deliveries: &[Delivery],
         trees: Trees,
         unproven: BTreeSet<Feed>,
+        waiting: &BTreeSet<Feed>,
     ) -> Result<Outcome, ClientError> {
         let me = self.me()?;
         let mut turn = self.turn().await;
         let mut tx = self.inner.store.begin().await?;
-        let mut batch = Batch::new(&me, trees, unproven, self.now());
+        let mut batch = Batch::new(&me, trees, unproven, self.now()).behind(waiting);
         for delivery in deliveries {
             batch.take(&mut turn, &mut tx, delivery).await?;
         }

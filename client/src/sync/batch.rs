@@ -68,6 +68,12 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Applies nothing of these feeds.
+    pub(super) fn behind(mut self, waiting: &BTreeSet<Feed>) -> Self {
+        self.held.clone_from(waiting);
+        self
+    }
+
     /// Applies one delivery, unless it was applied before or its feed waits.
     pub(super) async fn take(
         &mut self,
@@ -137,7 +143,8 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    pub(super) fn outcome(self) -> Outcome {
+    pub(super) fn outcome(mut self) -> Outcome {
+        self.outcome.progress.waiting = self.held;
         self.outcome
     }
 }

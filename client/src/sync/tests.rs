@@ -59,7 +59,7 @@ impl Somebody {
     }
 
     async fn takes(&self, deliveries: &[Delivery], trees: Trees) -> Outcome {
-        self.client.store_batch(deliveries, trees, BTreeSet::new()).await.unwrap()
+        self.client.store_batch(deliveries, trees, BTreeSet::new(), &BTreeSet::new()).await.unwrap()
     }
 
     async fn texts(&self) -> Vec<String> {
@@ -295,4 +295,26 @@ async fn the_echo_of_a_returned_message_is_not_taken_for_the_one_that_is_still_t
     tx.set_encrypted(&id(2), b"again", 1).await.unwrap();
     tx.mark_at_hub(&id(2), b"again", alice.client.now()).await.unwrap();
     assert!(matches!(tx.outgoing(&id(2)).await.unwrap().unwrap().state, OutgoingState::AtHub { .. }));
+}
+
+#[tokio::test]
+async fn nothing_overtakes_what_was_left_out() {
+    let (alice, bob) = (Somebody::called("alice@alpha.test").await, Somebody::called("bob@beta.test").await);
+    bob.knows(&alice).await;
+    let mut talk = conversation(&alice, &bob).await;
+    let (first, second) = (talk.says(&alice, 2, "one"), talk.says(&alice, 3, "two"));
+    bob.takes(&[talk.welcome.clone()], talk.trees.clone()).await;
+    // Alice's keys can't be had when the first is pushed, and can when the second is.
+    let unproven = BTreeSet::from([Feed::Group(talk.id.clone())]);
+    let first_batch = std::slice::from_ref(&first);
+    let outcome =
+        bob.client.store_batch(first_batch, Trees::new(), unproven, &BTreeSet::new()).await.unwrap();
+    let waiting = outcome.progress.waiting;
+    assert_eq!(waiting, BTreeSet::from([Feed::Group(talk.id.clone())]));
+    let second_batch = std::slice::from_ref(&second);
+    let outcome =
+        bob.client.store_batch(second_batch, Trees::new(), BTreeSet::new(), &waiting).await.unwrap();
+    assert!(outcome.positions.is_empty() && outcome.progress.waiting == waiting);
+    bob.takes(&[first, second], Trees::new()).await;
+    assert_eq!(bob.texts().await, ["one", "two"]);
 }
