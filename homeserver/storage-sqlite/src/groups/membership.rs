@@ -82,7 +82,7 @@ impl Transaction {
         let update = sql("UPDATE members SET needs_resync = g.last_seq
                           FROM mls_groups g
                           WHERE g.id = ? AND members.group_pk = g.pk
-                            AND members.left_seq IS NULL AND members.needs_resync IS NULL
+                            AND members.local = 1 AND members.left_seq IS NULL AND members.needs_resync IS NULL
                             AND members.device IN (SELECT unhex(value) FROM json_each(?))")
         .bind(group.to_bytes())
         .bind(json_list(devices.iter().map(|device| *device.as_bytes())));

@@ -204,7 +204,10 @@ impl GroupsWrite for MemoryTx {
         if let Some(data) = Arc::make_mut(&mut self.state.groups).data(group) {
             let last = data.group.last_seq;
             for membership in data.members.values_mut() {
-                if devices.contains(&membership.member.device.device) && membership.is_active() {
+                if membership.local
+                    && devices.contains(&membership.member.device.device)
+                    && membership.is_active()
+                {
                     membership.member.needs_resync = Some(last);
                 }
             }
