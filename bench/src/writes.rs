@@ -182,7 +182,7 @@ impl Member {
             tx.commit().await?;
 
             let mut tx = self.store.begin().await?;
-            tx.mark_at_hub(&id, now).await?;
+            tx.mark_at_hub(&id, &ciphertext, now).await?;
             tx.commit().await?;
             ciphertexts.push(ciphertext);
         }
