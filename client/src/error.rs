@@ -206,6 +206,14 @@ pub enum ClientError {
         /// What was given.
         text: String,
     },
+    /// A group can't be called so.
+    #[error("a group can't be called `{text}`: {why}")]
+    GroupName {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// Several groups have this name.
     #[error("several groups are called `{text}`: give the id, `qpq group list` shows it")]
     AmbiguousGroup {

@@ -15,6 +15,8 @@ use crate::{
 
 /// Users added in one commit: with X-Wing a leaf and its share of the Welcome are some kilobytes.
 const CHUNK: usize = 32;
+/// Bytes of a group's name.
+const LONGEST_NAME: usize = 256;
 
 /// A group in a list.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -59,9 +61,36 @@ pub struct MemberRow {
 impl Client {
     /// Makes a group with this account's devices in it.
     pub async fn group_create(&self, name: &str) -> Result<GroupId, ClientError> {
+        self.check_name(name).await?;
         let group = self.make_group(Some(name), None).await?;
         self.add_users(&group, &[self.address()?]).await?;
         Ok(group)
+    }
+
+    /// A name must be one that its group can be called by, beside those that are here already.
+    async fn check_name(&self, name: &str) -> Result<(), ClientError> {
+        let refused = |why| Err(ClientError::GroupName { text: name.chars().take(100).collect(), why });
+        if name.trim().is_empty() {
+            return refused("it has no letters");
+        }
+        if name.len() > LONGEST_NAME {
+            return refused("it is longer than 256 bytes");
+        }
+        if name.chars().any(char::is_control) {
+            return refused("it has line breaks or other control characters");
+        }
+        if name.parse::<Address>().is_ok() || name.parse::<GroupId>().is_ok() {
+            return refused("it looks like an address or an id, so that nothing could be sent to it by name");
+        }
+        let mut tx = self.inner.store.begin().await?;
+        let groups = tx.groups().await?;
+        if groups
+            .iter()
+            .any(|group| group.name.as_deref() == Some(name) && group.state != GroupState::Removed)
+        {
+            return refused("there is one of this name already, `qpq group list` shows it");
+        }
+        Ok(())
     }
 
     /// Adds users with all their devices; who is in it already and fell behind is taken in anew.

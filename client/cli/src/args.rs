@@ -14,8 +14,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR", env = "QPQ_HOME", global = true)]
     home: Option<PathBuf>,
     /// A file with the passphrase of the local store; else the file that `QPQ_PASSPHRASE_FILE` names, else a prompt.
-    #[arg(long, value_name = "FILE", env = "QPQ_PASSPHRASE_FILE", global = true)]
-    pub(crate) passphrase_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", global = true)]
+    passphrase_file: Option<PathBuf>,
     /// Print JSON: one object, or one object a line.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -32,6 +32,13 @@ impl Arguments {
             Self::command().error(clap::error::ErrorKind::MissingRequiredArgument, text).exit();
         }
         arguments
+    }
+
+    /// The passphrase's file; an empty variable is as good as none.
+    pub(crate) fn passphrase_file(&self) -> Option<PathBuf> {
+        let named =
+            || std::env::var_os("QPQ_PASSPHRASE_FILE").filter(|name| !name.is_empty()).map(PathBuf::from);
+        self.passphrase_file.clone().or_else(named)
     }
 
     /// The home directory.

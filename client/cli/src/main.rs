@@ -10,7 +10,7 @@ mod output;
 mod secrets;
 mod verbs;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
@@ -18,9 +18,11 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     // clap prints usage errors itself and ends with status 2.
     let arguments = args::Arguments::read();
+    // The command's own words tell what went wrong; the log is for those who ask for it with RUST_LOG.
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error")))
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off")))
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,

@@ -63,9 +63,20 @@ fn print(line: &str) -> anyhow::Result<()> {
     writeln!(out, "{line}").context("could not write to the standard output")
 }
 
-/// Text of others, safe to show on a terminal: control characters can't move the cursor or change the title.
+/// Text of others, safe to show on a terminal: control characters can't move the cursor or change the title,
+/// nothing turns the direction of what follows, and a second line can't pass for another message.
 pub(crate) fn safe(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    text.chars().map(visible).collect::<String>().replace('\n', "\n    ")
+}
+
+/// A name that others chose, on one line.
+pub(crate) fn name(text: &str) -> String {
+    text.chars().map(|c| if c == '\n' { '\u{fffd}' } else { visible(c) }).collect()
+}
+
+fn visible(c: char) -> char {
+    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if turns || (c.is_control() && c != '\n' && c != '\t') { '\u{fffd}' } else { c }
 }
 
 #[cfg(test)]
@@ -74,6 +85,12 @@ mod tests {
 
     #[test]
     fn control_characters_of_others_are_not_printed() {
-        assert_eq!(safe("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb\nc");
+        assert_eq!(safe("a\u{1b}[2Jb\u{202e}c"), "a\u{fffd}[2Jb\u{fffd}c");
+    }
+
+    #[test]
+    fn a_second_line_does_not_look_like_another_message() {
+        assert_eq!(safe("a\n2026  carol@beta.test: b"), "a\n    2026  carol@beta.test: b");
+        assert_eq!(name("a\nb"), "a\u{fffd}b");
     }
 }

@@ -17,14 +17,22 @@ use crate::{
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let format = if arguments.json { Format::Json } else { Format::Text };
     let client = open(&arguments).await?;
+    let flushes = matches!(&arguments.verb, Verb::Send { .. } | Verb::Recv { .. } | Verb::Group { .. });
     let outcome = act(&client, format, arguments.verb).await;
+    // What is queued goes out with whichever command reaches the homeserver.
+    if !flushes
+        && client.session().is_ok()
+        && let Err(error) = client.flush().await
+    {
+        tracing::debug!(%error, "what is queued waits");
+    }
     client.close().await;
     outcome
 }
 
 async fn open(arguments: &Arguments) -> anyhow::Result<Client> {
     let home = arguments.home();
-    let passphrase = secrets::passphrase(arguments.passphrase_file.as_deref())?;
+    let passphrase = secrets::passphrase(arguments.passphrase_file().as_deref())?;
     let unlock = Unlock::Passphrase(&passphrase);
     Ok(match &arguments.verb {
         Verb::Register { account, .. } | Verb::Login { account } => {

@@ -4,7 +4,7 @@ use qpq_client::{Client, GroupDetails, GroupSummary};
 
 use crate::{
     args::GroupVerb,
-    output::{Format, note, safe},
+    output::{self, Format, note, safe},
 };
 
 /// Makes, enlarges, lists or shows groups.
@@ -42,7 +42,7 @@ async fn refresh(client: &Client) {
 
 fn line(summary: &GroupSummary) -> String {
     let what = match (&summary.name, &summary.peer) {
-        (Some(name), _) => safe(name),
+        (Some(name), _) => output::name(name),
         (None, Some(peer)) => format!("with {peer}"),
         (None, None) => String::from("(no name)"),
     };

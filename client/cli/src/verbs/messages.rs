@@ -1,14 +1,17 @@
 //! `send` and `recv`.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::Context as _;
 use qpq_client::{Client, Message, SendState};
+use qpq_core::GroupId;
 
 use crate::output::{self, Format, note, safe};
 
 /// Messages printed before they are marked as shown; after a crash at most so many are printed again.
 const CHUNK: u32 = 32;
+/// A lost connection doesn't say why it was lost (a session that was revoked, say): asking again does.
+const ASK_WHY: Duration = Duration::from_secs(1);
 
 /// Sends a text.
 pub(crate) async fn send(client: &Client, format: Format, target: &str, text: &str) -> anyhow::Result<()> {
@@ -64,6 +67,10 @@ async fn wait_and_print(
     // The connection may be lost at this very moment; that matters only if nothing came over it.
     let reached = if printed_any { Ok(()) } else { client.session().map(drop) };
     drop(live);
+    let reached = match reached {
+        Err(lost) => tokio::time::timeout(ASK_WHY, client.connect()).await.unwrap_or(Err(lost)),
+        Ok(()) => Ok(()),
+    };
     Ok(reached)
 }
 
@@ -72,7 +79,9 @@ async fn print(client: &Client, format: Format, left: &mut usize) -> anyhow::Res
         let chunk = u32::try_from(*left).unwrap_or(CHUNK).min(CHUNK);
         let messages = client.unread(chunk).await?;
         let Some(last) = messages.last() else { return Ok(()) };
-        format.each(&messages, text)?;
+        // Looked up anew each time: the name of a group comes with a message.
+        let names = if format == Format::Text { group_names(client).await? } else { HashMap::new() };
+        format.each(&messages, |message| text(message, names.get(&message.group)))?;
         output::flush()?;
         client.mark_shown(last).await?;
         *left = left.saturating_sub(messages.len());
@@ -80,6 +89,13 @@ async fn print(client: &Client, format: Format, left: &mut usize) -> anyhow::Res
     Ok(())
 }
 
-fn text(message: &Message) -> String {
-    format!("{}  {}: {}", message.sent_at, message.from, safe(&message.text))
+async fn group_names(client: &Client) -> anyhow::Result<HashMap<GroupId, String>> {
+    let groups = client.groups().await?;
+    Ok(groups.into_iter().filter_map(|group| Some((group.group, group.name?))).collect())
+}
+
+/// `TIME  SENDER: TEXT`, with ` in NAME` behind the sender when the group has a name.
+fn text(message: &Message, group: Option<&String>) -> String {
+    let place = group.map(|group| format!(" in {}", output::name(group))).unwrap_or_default();
+    format!("{}  {}{place}: {}", message.sent_at, message.from, safe(&message.text))
 }
