@@ -25,6 +25,14 @@ pub(crate) enum DataDirError {
     /// `init` would overwrite a domain.
     #[error("`{0}` already holds a domain: nothing was changed; choose another --data-dir")]
     Occupied(PathBuf),
+    /// `init` would take over somebody else's directory, and close it to others.
+    #[error("`{root}` is not empty (it holds `{found}`): nothing was changed; choose a new or an empty --data-dir", found = found.display())]
+    Foreign {
+        /// The directory.
+        root: PathBuf,
+        /// What is no part of a data directory.
+        found: PathBuf,
+    },
     /// There is no domain yet.
     #[error("`{0}` holds no domain yet: run `qpq-server init --domain NAME --data-dir {0}`")]
     Empty(PathBuf),
@@ -103,6 +111,7 @@ impl DataDir {
         if self.config().exists() || self.database().exists() {
             return Err(DataDirError::Occupied(self.root.clone()));
         }
+        self.only_ours()?;
         for directory in
             [self.root.clone(), self.root.join("keys"), self.root.join("blobs"), self.root.join("run")]
         {
@@ -112,6 +121,26 @@ impl DataDir {
                 .create(&directory)
                 .and_then(|()| fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)))
                 .map_err(|source| DataDirError::Io { what: "make the directory", path: directory, source })?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a directory with anything in it that neither `init` nor the making of a file system puts there.
+    fn only_ours(&self) -> Result<(), DataDirError> {
+        let entries = match fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => {
+                return Err(DataDirError::Io { what: "list", path: self.root.clone(), source });
+            }
+        };
+        for entry in entries {
+            let name = entry
+                .map_err(|source| DataDirError::Io { what: "list", path: self.root.clone(), source })?
+                .file_name();
+            if !["keys", "blobs", "run", "lost+found"].iter().any(|ours| name == *ours) {
+                return Err(DataDirError::Foreign { root: self.root.clone(), found: name.into() });
+            }
         }
         Ok(())
     }
@@ -244,6 +273,17 @@ mod tests {
         assert!(matches!(directory.lock(), Err(DataDirError::Locked(_))));
         drop(held);
         directory.lock().unwrap();
+    }
+
+    #[test]
+    fn init_leaves_directories_of_others_alone() {
+        let place = tempfile::tempdir().unwrap();
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(place.path().join("thesis.txt"), b"x").unwrap();
+        let error = DataDir::at(place.path()).create().unwrap_err().to_string();
+        assert!(error.contains("thesis.txt"), "{error}");
+        let mode = fs::metadata(place.path()).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o755);
     }
 
     #[test]

@@ -24,6 +24,12 @@ pub(crate) async fn run(
     let file = configuration(flags);
     let mut layers = Layers::default();
     layers.add_file(&directory.config(), &file)?;
+    // The same values once more, so that a bad one is said to come from its flag.
+    layers.add_flag("domain", Some(flags.domain.clone()));
+    layers.add_flag("client.listen", flags.client_listen.clone());
+    layers.add_flag("client.address", flags.client_address.clone());
+    layers.add_flag("federation.listen", flags.federation_listen.clone());
+    layers.add_flag("federation.address", flags.federation_address.clone());
     let config = Config::parse(&layers)?;
 
     let mut entropy = OsEntropy::new()?;

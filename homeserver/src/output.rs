@@ -53,6 +53,8 @@ fn text(value: &Value) -> String {
             fields
                 .iter()
                 .map(|(key, value)| match value {
+                    // A list that has a name and nothing beside it, such as `tokens`, is all there is to say.
+                    Value::Array(rows) if fields.len() == 1 => table(rows),
                     Value::Array(rows) if rows.iter().any(Value::is_object) => {
                         format!("{key}\n{}", indented(&table(rows)))
                     }
@@ -126,5 +128,7 @@ mod tests {
         let rows = json!([{"id": "tok_1", "used": 0, "expires": null}, {"id": "tok_22", "used": 10, "expires": "soon"}]);
         assert_eq!(text(&rows), "EXPIRES  ID      USED\n-        tok_1   0\nsoon     tok_22  10\n");
         assert_eq!(text(&json!([])), "none\n");
+        assert_eq!(text(&json!({ "tokens": [] })), "none\n");
+        assert_eq!(text(&json!({ "tokens": [{"id": "tok_1"}] })), "ID\ntok_1\n");
     }
 }

@@ -175,6 +175,10 @@ impl Config {
             log_filter: read(layers, "log.filter", |text| Ok(text.to_owned()))?,
         };
         config.dialable(layers)?;
+        if config.client_listen == config.federation_listen && config.client_listen.port() != 0 {
+            let wanted = "clients are already expected there (`client.listen`): give another port";
+            return Err(refused(layers, "federation.listen", wanted.to_owned()));
+        }
         Ok(config)
     }
 
@@ -290,6 +294,13 @@ mod tests {
         assert!(error.contains("--client-address HOST:PORT"), "{error}");
         let error = parsed("domain = \"a.test\"\n[client]\naddress = \"0.0.0.0:1\"").unwrap_err().to_string();
         assert!(error.contains("nobody can dial 0.0.0.0"), "{error}");
+    }
+
+    #[test]
+    fn clients_and_peers_need_an_address_each() {
+        let error =
+            parsed("domain = \"a.test\"\n[federation]\nlisten = \"127.0.0.1:7443\"").unwrap_err().to_string();
+        assert!(error.contains("`federation.listen`") && error.contains("another port"), "{error}");
     }
 
     #[test]
