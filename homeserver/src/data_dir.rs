@@ -145,6 +145,21 @@ impl DataDir {
         Ok(())
     }
 
+    /// Whether there is nothing in the directory yet, or no directory.
+    pub(crate) fn is_empty(&self) -> bool {
+        fs::read_dir(&self.root).map_or(true, |mut entries| entries.next().is_none())
+    }
+
+    /// Takes back what a failed `init` made in a directory that was empty, as far as possible.
+    pub(crate) fn clear(&self) {
+        for directory in ["keys", "blobs", "run"] {
+            fs::remove_dir_all(self.root.join(directory)).ok();
+        }
+        for file in ["homeserver.db", "homeserver.db-wal", "homeserver.db-shm", "quicproquo.toml"] {
+            fs::remove_file(self.root.join(file)).ok();
+        }
+    }
+
     /// Writes a new file that only we may read, and makes it durable; an existing one is an error.
     pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), DataDirError> {
         let write = || {

@@ -32,9 +32,24 @@ pub(crate) async fn run(
     layers.add_flag("federation.address", flags.federation_address.clone());
     let config = Config::parse(&layers)?;
 
+    let was_empty = directory.is_empty();
+    directory.create()?;
+    let made = make(directory, &config, &file, environment).await;
+    if made.is_err() && was_empty {
+        directory.clear();
+    }
+    made
+}
+
+/// Fills the directory tree.
+async fn make(
+    directory: &DataDir,
+    config: &Config,
+    file: &str,
+    environment: &Environment,
+) -> anyhow::Result<Value> {
     let mut entropy = OsEntropy::new()?;
     let now = SystemClock.now();
-    directory.create()?;
     let opaque = Secret::new(OpaqueSetup::generate(&mut entropy).to_bytes());
     let authority = keys::generate(directory, &config.domain, now, &mut entropy, &opaque)?;
     let key_path = keys::database_key_path(
