@@ -18,7 +18,7 @@ use qpq_storage::{
     WriteTx, payload_digest,
 };
 
-use super::{Place, check_member, no_group, records::GroupEntry};
+use super::{Place, certificates::is_peer, check_member, no_group, records::GroupEntry};
 use crate::{Answered, Effects, Refusal};
 
 /// A message for a group's log, its framing already read.
@@ -137,7 +137,12 @@ impl<'a> Batch<'a> {
         let record = tx.group(group).await?;
         let members = tx.members(group).await?;
         let own = members.iter().find(|member| member.device == *sender);
-        let sender_may = check_member(own, sender);
+        let mut sender_may = check_member(own, sender);
+        if let Some(domain) = unreachable_reader(tx, &place.domain, record.as_ref(), &members).await? {
+            let text =
+                format!("`{domain}` is not a peer of `{}` any more: nobody would read this", place.domain);
+            sender_may = sender_may.and_then(|()| Err(Refusal::new(ErrorCode::PolicyRefused, text)));
+        }
         let except = (sender.user.domain() == &place.domain).then_some(&sender.device);
         let readers = Readers::of(tx, &place.domain, &members, except).await?;
         Ok(Self {
@@ -285,6 +290,26 @@ impl<'a> Batch<'a> {
         }
         Ok(())
     }
+}
+
+/// The domain of a two-member group's other account, if the admin ended the peering: better refused than queued for
+/// somebody who may never come back. In a larger group the others read on.
+async fn unreachable_reader(
+    tx: &mut dyn WriteTx,
+    us: &Domain,
+    record: Option<&Group>,
+    members: &[Member],
+) -> Stored<Option<Domain>> {
+    if record.is_none_or(|record| record.accounts > 2) {
+        return Ok(None);
+    }
+    let present = members.iter().filter(|member| member.left_seq.is_none());
+    for domain in present.map(|member| member.device.user.domain()).filter(|domain| *domain != us) {
+        if !is_peer(tx, domain).await? {
+            return Ok(Some(domain.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// Cuts devices off from a group and tells them.

@@ -302,6 +302,8 @@ async fn who_is_no_peer_can_not_be_added_or_reached() {
     let refused = alpha.groups.commit(&alice.session, offer).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::PolicyRefused);
     assert_eq!(code(&sends(&mut bob, &group, 1, "hello").await), Some(ErrorCode::PolicyRefused));
+    // The hub's own user hears it too, instead of writing to somebody who may never come back.
+    assert_eq!(code(&sends(&mut alice, &group, 1, "hello").await), Some(ErrorCode::PolicyRefused));
 }
 
 #[tokio::test]
