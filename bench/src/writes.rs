@@ -26,8 +26,10 @@ use crate::{
 const MEMBERS: u32 = 100;
 /// Members added by one commit.
 const CHUNK: usize = 33;
-/// Messages that are counted in each case.
-const MESSAGES: usize = 128;
+/// Messages whose journal is looked at: so few that it has not begun again from its start.
+const FEW: usize = 64;
+/// Further ones, for what checkpoints add.
+const MORE: usize = 192;
 /// Messages that are stored together where a batch is.
 const BATCH: usize = 32;
 
@@ -38,6 +40,13 @@ struct Cost {
     journal: u64,
     /// Everything handed to the system, checkpoints included.
     written: u64,
+}
+
+impl Cost {
+    /// Together with what further messages wrote.
+    const fn and(self, more: Self) -> Self {
+        Self { journal: self.journal, written: self.written + more.written }
+    }
 }
 
 /// One member on its own disk.
@@ -53,22 +62,29 @@ pub(crate) async fn measure(plan: &Plan, place: &Path) -> anyhow::Result<()> {
     report::progress("a group of a hundred");
     let suite = if plan.quick { Suite::Classical } else { Suite::default() };
     let (mut alice, mut bob) = couple(&place.join("hundred"), suite).await?;
+    let (at_alice, at_bob) = (place.join("hundred/alice"), place.join("hundred/bob"));
     let mut ciphertexts = Vec::new();
-    let sent = cost(&place.join("hundred/alice"), async || alice.say(&mut ciphertexts).await).await?;
-    let (single, batched) = ciphertexts.split_at_checked(MESSAGES / 2).context("too few messages")?;
-    let heard = cost(&place.join("hundred/bob"), async || bob.hear(single, 1).await).await?;
-    let heard_batched = cost(&place.join("hundred/bob"), async || bob.hear(batched, BATCH).await).await?;
+    let few = cost(&at_alice, async || alice.say(FEW, &mut ciphertexts).await).await?;
+    let more = cost(&at_alice, async || alice.say(MORE, &mut ciphertexts).await).await?;
+    let sent = few.and(more);
+    let (first, others) = ciphertexts.split_at_checked(FEW).context("too few messages")?;
+    let (together, others) = others.split_at_checked(FEW).context("too few messages")?;
+    let few = cost(&at_bob, async || bob.hear(first, 1).await).await?;
+    let heard_together = cost(&at_bob, async || bob.hear(together, BATCH).await).await?;
+    let more = cost(&at_bob, async || bob.hear(others, 1).await).await?;
+    let heard = few.and(more);
 
     let title =
         format!("Bytes that a client writes per message in a group of {MEMBERS} ({})", suite_name(suite));
     report::table(&title, &["message", "journal", "written in all, checkpoints included"]);
-    for (what, cost, count) in [
-        ("sent", sent, MESSAGES),
-        ("received, one a transaction", heard, MESSAGES / 2),
-        ("received, 32 a transaction", heard_batched, MESSAGES / 2),
+    for (what, cost, all) in [
+        ("sent", sent, FEW + MORE),
+        ("received, one a transaction", heard, MORE),
+        ("received, 32 a transaction", heard_together, FEW),
     ] {
-        let count = u64::try_from(count)?;
-        let cells = [cost.journal, cost.written].map(|bytes| number(ratio(bytes, count)));
+        let journal = ratio(cost.journal, u64::try_from(FEW)?);
+        let written = ratio(cost.written, u64::try_from(all)?);
+        let cells = [journal, written].map(number);
         let cells: Vec<_> = std::iter::once(what.to_owned()).chain(cells).collect();
         report::row(&cells);
     }
@@ -164,9 +180,9 @@ impl Member {
     }
 
     /// Sends as the client does: queued, encrypted, accepted, each durable.
-    async fn say(&mut self, ciphertexts: &mut Vec<Vec<u8>>) -> anyhow::Result<()> {
+    async fn say(&mut self, count: usize, ciphertexts: &mut Vec<Vec<u8>>) -> anyhow::Result<()> {
         let mut entropy = OsEntropy::new()?;
-        for n in 0..MESSAGES {
+        for n in 0..count {
             let now = SystemClock.now();
             let (id, content) =
                 (MessageId::random(&mut entropy), Content::text(format!("short message {n}"), now));

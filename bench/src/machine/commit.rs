@@ -12,8 +12,9 @@ const ROWS: usize = 256;
 
 /// Commits batches for about `span`; rows per second.
 pub(crate) async fn rate(directory: &Path, span: Duration) -> anyhow::Result<f64> {
+    let fresh = tempfile::tempdir_in(directory)?;
     let options = SqliteConnectOptions::new()
-        .filename(directory.join("commit.db"))
+        .filename(fresh.path().join("commit.db"))
         .create_if_missing(true)
         .pragma("key", format!("\"x'{}'\"", "5a".repeat(32)))
         .pragma("journal_mode", "WAL")
