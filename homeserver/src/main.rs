@@ -29,6 +29,7 @@ use crate::{
     config::ConfigError,
     data_dir::{DataDir, DataDirError},
     environment::Environment,
+    keys::KeyError,
     output::Format,
 };
 
@@ -79,6 +80,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
     let configuration = error.is::<Usage>()
         || error.is::<ConfigError>()
+        || error.is::<KeyError>()
         || error
             .downcast_ref::<DataDirError>()
             .is_some_and(|error| !matches!(error, DataDirError::Locked(_)));
