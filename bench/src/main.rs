@@ -19,7 +19,11 @@ mod statistics;
 mod stopwatch;
 mod writes;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
@@ -95,46 +99,48 @@ fn main() -> ExitCode {
 
 fn run(plan: &Plan) -> anyhow::Result<bool> {
     machine::allow_many_files()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let local = tokio::task::LocalSet::new();
-    let outcome = local.block_on(&runtime, measure(plan));
-    // Tasks that still hold capabilities end before the runtime that drives them.
-    drop(local);
-    outcome
-}
-
-/// Everything in order; whether the bound holds.
-async fn measure(plan: &Plan) -> anyhow::Result<bool> {
-    let watch = Stopwatch::start();
     let place = plan.dir.clone().unwrap_or_else(std::env::temp_dir);
     let place = tempfile::Builder::new()
         .prefix("qpq-bench-")
         .tempdir_in(&place)
         .with_context(|| format!("could not make a directory in {}", place.display()))?;
-    machine::facts(place.path())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = tokio::task::LocalSet::new();
+    let outcome = local.block_on(&runtime, measure(plan, place.path()));
+    // Tasks that still hold capabilities end before the runtime that drives them, and both before their files.
+    drop(local);
+    drop(runtime);
+    let removed = place.close().context("could not remove what was measured with");
+    outcome.and_then(|holds| removed.map(|()| holds))
+}
+
+/// Everything in order; whether the bound holds.
+async fn measure(plan: &Plan, place: &Path) -> anyhow::Result<bool> {
+    let watch = Stopwatch::start();
+    machine::facts(place)?;
     let server = domains::server_binary()?;
     if plan.wants(Part::Machine) {
-        machine::measure(plan, place.path()).await?;
+        machine::measure(plan, place).await?;
     }
     if plan.wants(Part::Writes) {
-        writes::measure(plan, place.path()).await?;
+        writes::measure(plan, place).await?;
     }
     let mut holds = true;
     if plan.wants(Part::Opaque) || plan.wants(Part::Clients) {
-        let alpha = HomeDomain::start(&server, place.path(), "alpha").await?;
-        let beta = HomeDomain::start(&server, place.path(), "beta").await?;
+        let alpha = HomeDomain::start(&server, place, "alpha").await?;
+        let beta = HomeDomain::start(&server, place, "beta").await?;
         domains::peer(&alpha, &beta).await?;
         if plan.wants(Part::Opaque) {
-            holds = opaque::measure(plan, place.path(), &alpha, &beta).await?;
+            holds = opaque::measure(plan, place, &alpha, &beta).await?;
         }
         if plan.wants(Part::Clients) {
-            clients::measure(plan, place.path(), &alpha, &beta).await?;
+            clients::measure(plan, place, &alpha, &beta).await?;
         }
         alpha.stop().await?;
         beta.stop().await?;
     }
     if plan.wants(Part::Idle) {
-        idle::measure(plan, &server, place.path()).await?;
+        idle::measure(plan, &server, place).await?;
     }
     report::line(&format!("\nThe whole run took {:.0} s.", watch.seconds()));
     Ok(holds)

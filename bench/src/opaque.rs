@@ -62,6 +62,11 @@ pub(crate) async fn measure(
         report::progress(&format!("{what} latency at {} messages per second", load::PER_SECOND));
         delays.push((what, load::latency(plan, lanes).await?));
     }
+    drop((local, federated));
+    for person in senders.into_iter().chain(near).chain(far) {
+        // Waits until its store is closed: a store that closes later would be in the way of removing its files.
+        person.client.close().await;
+    }
     print_rates(plan, &rates);
     Ok(print_delays(&delays))
 }
