@@ -156,6 +156,7 @@ impl Tx<'_> {
 
 /// Opens the database: key first, then what makes a commit durable and deleted secrets gone.
 async fn connect(home: &Path, database: &Path, key: &StoreKey) -> Result<SqliteConnection, StoreError> {
+    libsqlite3_sys::leave_without_cleanup();
     let options = SqliteConnectOptions::new()
         .filename(database)
         .create_if_missing(true)

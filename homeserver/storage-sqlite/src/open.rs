@@ -114,6 +114,7 @@ pub(crate) async fn open(
         return Err(OpenError::NotADatabase { path: path.to_owned() });
     }
     let unusable = |source: sqlx::Error| OpenError::Unusable { path: path.to_owned(), source: source.into() };
+    libsqlite3_sys::leave_without_cleanup();
     let connect = SqliteConnectOptions::new()
         .filename(path)
         .disable_statement_logging()
