@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-readonly CACHE="${QPQ_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/quicproquo-ci}"
+readonly CACHE="${QUICPROQUO_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/quicproquo-ci}"
 # The environment is made anew when the versions change.
 VENV="$CACHE/python-$(sha256sum tests/python/requirements.txt | cut -c1-12)"
 readonly VENV
