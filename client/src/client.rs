@@ -68,7 +68,7 @@ pub(crate) struct Inner {
     pub(crate) connecting: Mutex<()>,
     /// Whether a task keeps the connection; then nobody else dials.
     pub(crate) live: std::cell::Cell<bool>,
-    /// For a new login when the resumption token got lost with a crashed homeserver.
+    /// For a new login when the session was revoked or expired.
     password: RefCell<Option<Secret<String>>>,
 }
 
@@ -236,7 +236,7 @@ impl Client {
     }
 
     /// Keeps the password in memory, so that a long-lived client logs in again by itself when its resumption
-    /// token was used up by a homeserver that crashed before it answered.
+    /// session was revoked or has expired.
     pub fn remember_password(&self, password: Secret<String>) {
         *self.inner.password.borrow_mut() = Some(password);
     }
