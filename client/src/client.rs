@@ -235,7 +235,7 @@ impl Client {
         tx.session().await?.map(|session| session.token).ok_or(ClientError::NoAccount)
     }
 
-    /// Keeps the password in memory, so that a long-lived client logs in again by itself when its resumption
+    /// Keeps the password in memory, so that a long-lived client logs in again by itself when its
     /// session was revoked or has expired.
     pub fn remember_password(&self, password: Secret<String>) {
         *self.inner.password.borrow_mut() = Some(password);
