@@ -46,6 +46,8 @@ codes! {
     IdReused = 103,
     /// Both sides speak no common protocol version.
     VersionUnsupported = 104,
+    /// A one-time link or token was used before, was replaced, or its time is over.
+    Gone = 105,
     /// Wrong name or password. An unknown user gets the same answer.
     LoginFailed = 200,
     /// The session or resumption token has expired: log in again.
@@ -68,6 +70,12 @@ codes! {
     PolicyRefused = 209,
     /// The account already has the most devices allowed.
     TooManyDevices = 210,
+    /// The account or the sender is banned here; the text says why and until when.
+    Banned = 211,
+    /// An admin must prove again who they are: the last proof is too old for a change.
+    ReauthenticationNeeded = 212,
+    /// The admin's role does not allow this action.
+    RoleRefused = 213,
     /// Too many requests of this kind; the answer says when to retry.
     RateLimited = 300,
     /// The recipient's queue is full; the answer says when to retry.

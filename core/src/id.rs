@@ -86,6 +86,12 @@ ids! {
     TokenId = "tok";
     /// A peering invite's public name; the secret is another value.
     InviteId = "inv";
+    /// An admin of the console.
+    AdminId = "adm";
+    /// A passkey of an admin.
+    PasskeyId = "psk";
+    /// A signed-in browser of an admin; the cookie is another value.
+    ConsoleSessionId = "con";
     /// Correlates what one request did in RPC, storage, federation and a peer's log.
     RequestId = "req";
 }

@@ -29,7 +29,10 @@ pub use digest::Digest;
 pub use domain::{Domain, DomainError};
 pub use entropy::{Entropy, EntropyError, OsEntropy, SeededEntropy};
 pub use group::{GroupId, GroupIdError};
-pub use id::{AccountId, DeviceId, IdError, InviteId, MessageId, RequestId, SessionId, TokenId};
+pub use id::{
+    AccountId, AdminId, ConsoleSessionId, DeviceId, IdError, InviteId, MessageId, PasskeyId, RequestId,
+    SessionId, TokenId,
+};
 pub use pin::{Pin, PinError};
 pub use secret::Secret;
 pub use time::{Clock, ManualClock, Millis, SystemClock, Timestamp};

@@ -9,7 +9,7 @@ use qpq_federation::{Federation, FederationConfig};
 use qpq_federation_proto::{Policy, StreamId, StreamName};
 use qpq_hub::Engine;
 use qpq_service::{
-    Actor, Effects, Ground, OpaqueSetup, Peering, PeeringIdentity, Settings, UseCases, WriteJob, Writer,
+    Caller, Effects, Ground, OpaqueSetup, Peering, PeeringIdentity, Settings, UseCases, WriteJob, Writer,
 };
 use qpq_storage::{
     InboxHead, NewOutboxRow, OutboxDepth, Peer, PeerState, Storage, Stored, WriteTx, memory::MemoryStorage,
@@ -203,8 +203,8 @@ async fn listen(at: SocketAddr, tls: &ListenerTls) -> Endpoint {
     tokio::time::timeout(PATIENCE, bound).await.unwrap()
 }
 
-pub(crate) fn admin() -> Actor {
-    Actor::uid(0)
+pub(crate) fn admin() -> Caller {
+    Caller::uid(0, qpq_core::RequestId::from_bytes([7; 16]))
 }
 
 pub(crate) const HOUR: Millis = Millis::from_secs(3_600);

@@ -18,7 +18,7 @@ use std::{
 use capnp_rpc::new_client;
 use qpq_core::ErrorCode;
 use qpq_schemas::admin_capnp::admin;
-use qpq_service::{Actions, Actor, Refusal, wire};
+use qpq_service::{Actions, Caller, Refusal, wire};
 use qpq_transport::{Rpc, RpcLimits};
 use tokio::{
     net::{UnixListener, UnixStream},
@@ -130,7 +130,7 @@ pub async fn serve_admin(
 async fn serve_connection(stream: UnixStream, actions: Arc<Actions>, stop: CancellationToken) {
     let Some(uid) = trusted_uid(&stream) else { return };
     let calls = Calls::new(CALLS, stop);
-    let server = AdminServer { actions, actor: Actor::uid(uid), calls: calls.clone() };
+    let server = AdminServer { actions, uid, calls: calls.clone() };
     let client: admin::Client = new_client(server);
     let (reader, writer) = stream.into_split();
     let rpc = Rpc::answering(reader, writer, client.client, RpcLimits::admin());
@@ -164,7 +164,7 @@ fn trusted_uid(stream: &UnixStream) -> Option<u32> {
 
 struct AdminServer {
     actions: Arc<Actions>,
-    actor: Actor,
+    uid: u32,
     calls: Calls,
 }
 
@@ -183,7 +183,8 @@ impl admin::Server for AdminServer {
                 let text = format!("`arguments` has more than {ARGUMENT_BYTES} bytes");
                 return Err(Refusal::new(ErrorCode::TooLarge, text));
             }
-            self.actions.perform(&self.actor, verb, arguments).await
+            let caller = Caller::uid(self.uid, self.actions.new_request());
+            self.actions.perform(&caller, verb, arguments).await
         };
         let result = or_fail!(self.calls.answer(info_span!("rpc.admin.perform"), work).await?, results);
         results.get().set_result(&result);

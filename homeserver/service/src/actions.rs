@@ -1,26 +1,36 @@
-//! What an admin can do: one list of actions, each with its verb, its arguments, its line of documentation and its
-//! audit text. The command line and the console perform the same entries.
+//! What an admin can do: one list of actions. Each entry has all its faces: the verb of the command line, the route of
+//! the console, the role it needs, whether the admin must have proved lately who they are, its audit text and its line
+//! of documentation.
 //!
-//! An action that changes something writes a plain audit row in the transaction of the change; one that reads writes
-//! none. Arguments and results are JSON objects; an unknown verb or argument is answered with the nearest known one.
+//! An action that changes something writes an audit row in the transaction of the change; one that reads writes none.
+//! Arguments and results are JSON objects; an unknown verb or argument is answered with the nearest known one.
 
+mod admins;
+mod audit;
+mod bans;
+mod checks;
+mod configuration;
 mod devices;
 mod info;
+mod jobs;
 mod peers;
 mod sessions;
+mod status;
 mod tokens;
 mod users;
 
 use std::{fmt, sync::Arc};
 
 use futures::future::BoxFuture;
-use qpq_core::ErrorCode;
+use qpq_core::{ErrorCode, RequestId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use qpq_storage::AdminRole;
+
 use crate::{
-    Accounts, Actor, Answered, Devices, Ground, Peering, Refusal, Sessions, Tokens, UseCases, WriteJob,
-    audit::Audited,
+    Accounts, Answered, Appliance, Caller, Devices, Ground, Peering, Refusal, Sessions, Tokens, UseCases,
+    WriteJob, audit::Audited,
 };
 
 pub use info::DomainFacts;
@@ -28,7 +38,7 @@ pub use info::DomainFacts;
 /// Something an admin can do.
 #[derive(Clone, Copy)]
 pub struct Action {
-    /// Its name: `area.verb`.
+    /// Its name: `area.verb`; on the command line `area verb`.
     pub verb: &'static str,
     /// One line of documentation.
     pub doc: &'static str,
@@ -36,25 +46,67 @@ pub struct Action {
     pub arguments: &'static [Argument],
     /// What the audit log says it did; `None`: it changes nothing.
     pub audit: Option<&'static str>,
+    /// The least role that may perform it.
+    pub role: AdminRole,
+    /// How careful the console is before it performs it.
+    pub guard: Guard,
+    /// Where the console has it: a page for what reads, the target of a form for what changes.
+    pub route: &'static str,
     run: Run,
+}
+
+/// How careful the console is before it performs an action. The admin socket is the owner's own terminal, where typing
+/// the verb is proof enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// It reads: a session is enough.
+    Session,
+    /// It changes something: the admin proved who they are in the last ten minutes.
+    Reauthentication,
+    /// It can't be undone: besides, the value of this argument is typed once more.
+    Typed(&'static str),
 }
 
 /// An argument of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argument {
-    /// The field in the JSON object.
+    /// The field in the JSON object, and the long flag on the command line (`_` becomes `-`).
     pub name: &'static str,
     /// One line of documentation.
     pub doc: &'static str,
     /// Whether it can be left out.
     pub need: Need,
+    /// What it holds.
+    pub kind: Kind,
+}
+
+/// What an argument holds, and how forms and the command line write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A JSON string.
+    Text,
+    /// A JSON string whose value is one of these.
+    Choice(&'static [&'static str]),
+    /// A JSON list of strings; on the command line and in forms it is repeated.
+    Texts,
+    /// A JSON number without sign and fraction.
+    Number,
+    /// A JSON number of milliseconds; people write `90s`, `30m`, `12h`, `7d`. Its name ends in `_ms`, which people don't
+    /// write.
+    Span,
+    /// A JSON string with a time as RFC 3339 in UTC, or a date, which means its first moment.
+    Time,
+    /// A JSON boolean; on the command line a flag without value.
+    Flag,
 }
 
 /// Whether an argument can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// It must be there.
+    /// It must be there; on the command line it is positional.
     Required,
+    /// It must be there; on the command line it is written with its flag all the same (`--reason`).
+    RequiredFlag,
     /// It may be left out, or be null.
     Optional,
 }
@@ -65,7 +117,7 @@ type Run = for<'a> fn(&'a Actions, Call<'a>) -> BoxFuture<'a, Answered<Value>>;
 #[derive(Debug)]
 struct Call<'a> {
     action: &'static Action,
-    actor: &'a Actor,
+    caller: &'a Caller,
     arguments: Value,
 }
 
@@ -79,15 +131,29 @@ pub struct Actions {
     sessions: Sessions,
     devices: Devices,
     peering: Peering,
+    appliance: Appliance,
 }
 
 /// Every action, area by area.
-const AREAS: &[&[Action]] =
-    &[info::ACTIONS, tokens::ACTIONS, users::ACTIONS, sessions::ACTIONS, devices::ACTIONS, peers::ACTIONS];
+const AREAS: &[&[Action]] = &[
+    info::ACTIONS,
+    status::ACTIONS,
+    users::ACTIONS,
+    bans::ACTIONS,
+    sessions::ACTIONS,
+    devices::ACTIONS,
+    tokens::ACTIONS,
+    peers::ACTIONS,
+    audit::ACTIONS,
+    checks::ACTIONS,
+    jobs::ACTIONS,
+    configuration::ACTIONS,
+    admins::ACTIONS,
+];
 
 impl Actions {
     /// The actions on these use cases.
-    pub fn new(use_cases: &UseCases, peering: Peering, facts: DomainFacts) -> Self {
+    pub fn new(use_cases: &UseCases, peering: Peering, facts: DomainFacts, appliance: Appliance) -> Self {
         Self {
             ground: Arc::clone(&use_cases.ground),
             facts,
@@ -96,7 +162,13 @@ impl Actions {
             sessions: use_cases.sessions.clone(),
             devices: use_cases.devices.clone(),
             peering,
+            appliance,
         }
+    }
+
+    /// A new request's id.
+    pub fn new_request(&self) -> RequestId {
+        self.ground.draw(RequestId::random)
     }
 
     /// The list.
@@ -104,12 +176,20 @@ impl Actions {
         AREAS.iter().copied().flatten()
     }
 
-    /// Performs an action: `arguments` is a JSON object, or empty for none; the result is one, too.
-    pub async fn perform(&self, actor: &Actor, verb: &str, arguments: &str) -> Answered<String> {
+    /// Performs an action: `arguments` is the text of a JSON object, or empty for none; so is the result.
+    pub async fn perform(&self, caller: &Caller, verb: &str, arguments: &str) -> Answered<String> {
+        let text = if arguments.trim().is_empty() { "{}" } else { arguments };
+        let malformed = |_| Refusal::malformed(format!("the arguments of `{verb}` are not a JSON object"));
+        let arguments: Value = serde_json::from_str(text).map_err(malformed)?;
+        Ok(self.perform_value(caller, verb, arguments).await?.to_string())
+    }
+
+    /// The same with JSON values.
+    pub async fn perform_value(&self, caller: &Caller, verb: &str, arguments: Value) -> Answered<Value> {
         let action = find(verb)?;
-        let call = Call { action, actor, arguments: object(action, arguments)? };
-        let result = (action.run)(self, call).await?;
-        Ok(result.to_string())
+        caller.may(action, self.ground.now())?;
+        let call = Call { action, caller, arguments: object(action, arguments)? };
+        (action.run)(self, call).await
     }
 
     /// Runs a job with its audit row, which is written only if the job changed something.
@@ -120,18 +200,43 @@ impl Actions {
         job: J,
         changed: fn(&J::Output) -> bool,
     ) -> Answered<J::Output> {
-        let entry = call.actor.entry(&self.ground, call.action.verb, target.to_string());
+        let entry = call.caller.entry(&self.ground, call.action.verb, target.to_string(), call.reason());
         self.ground.write(Audited { job, entry, changed }).await
     }
 }
 
 impl Action {
     const fn new(verb: &'static str, doc: &'static str, arguments: &'static [Argument], run: Run) -> Self {
-        Self { verb, doc, arguments, audit: None, run }
+        Self {
+            verb,
+            doc,
+            arguments,
+            audit: None,
+            role: AdminRole::Auditor,
+            guard: Guard::Session,
+            route: "",
+            run,
+        }
     }
 
+    /// What the audit log says; a change needs an operator who proved lately who they are.
     const fn audited(self, text: &'static str) -> Self {
-        Self { audit: Some(text), ..self }
+        Self { audit: Some(text), role: AdminRole::Operator, guard: Guard::Reauthentication, ..self }
+    }
+
+    /// Where the console has it.
+    const fn at(self, route: &'static str) -> Self {
+        Self { route, ..self }
+    }
+
+    /// Only owners may.
+    const fn for_owners(self) -> Self {
+        Self { role: AdminRole::Owner, ..self }
+    }
+
+    /// It can't be undone: the console wants this argument typed once more.
+    const fn typed(self, argument: &'static str) -> Self {
+        Self { guard: Guard::Typed(argument), ..self }
     }
 }
 
@@ -143,11 +248,19 @@ impl fmt::Debug for Action {
 
 impl Argument {
     const fn required(name: &'static str, doc: &'static str) -> Self {
-        Self { name, doc, need: Need::Required }
+        Self { name, doc, need: Need::Required, kind: Kind::Text }
     }
 
     const fn optional(name: &'static str, doc: &'static str) -> Self {
-        Self { name, doc, need: Need::Optional }
+        Self { name, doc, need: Need::Optional, kind: Kind::Text }
+    }
+
+    const fn of(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    const fn with_flag(self) -> Self {
+        Self { need: Need::RequiredFlag, ..self }
     }
 }
 
@@ -156,6 +269,11 @@ impl Call<'_> {
     fn arguments<T: DeserializeOwned>(&mut self) -> Answered<T> {
         serde_json::from_value(self.arguments.take())
             .map_err(|error| Refusal::malformed(format!("`{}`: {error}", self.action.verb)))
+    }
+
+    /// The reason that the admin gave; empty if none. To be asked before the arguments are taken.
+    fn reason(&self) -> String {
+        self.arguments.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 }
 
@@ -169,11 +287,9 @@ fn find(verb: &str) -> Answered<&'static Action> {
 }
 
 /// The arguments as an object that has what it must have and nothing else.
-fn object(action: &'static Action, text: &str) -> Answered<Value> {
-    let text = if text.trim().is_empty() { "{}" } else { text };
+fn object(action: &'static Action, arguments: Value) -> Answered<Value> {
     let malformed =
         || Refusal::malformed(format!("the arguments of `{}` are not a JSON object", action.verb));
-    let arguments: Value = serde_json::from_str(text).map_err(|_| malformed())?;
     let fields = arguments.as_object().ok_or_else(malformed)?;
     for name in fields.keys() {
         if !action.arguments.iter().any(|argument| argument.name == name) {
@@ -181,7 +297,7 @@ fn object(action: &'static Action, text: &str) -> Answered<Value> {
             return Err(Refusal::malformed(format!("`{}` has no argument `{name}`{near}", action.verb)));
         }
     }
-    for argument in action.arguments.iter().filter(|argument| argument.need == Need::Required) {
+    for argument in action.arguments.iter().filter(|argument| argument.need != Need::Optional) {
         if fields.get(argument.name).is_none_or(Value::is_null) {
             let text = format!("`{}` needs `{}`: {}", action.verb, argument.name, argument.doc);
             return Err(Refusal::malformed(text));

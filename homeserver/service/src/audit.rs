@@ -1,37 +1,20 @@
 //! What admins did, written in the transaction that did it.
 
 use async_trait::async_trait;
-use qpq_core::RequestId;
 use qpq_storage::{AuditEntry, Stored, WriteTx};
 
-use crate::{Effects, Ground, WriteJob};
+use crate::{Caller, Effects, Ground, WriteJob};
 
-/// Who performs an admin action.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Actor {
-    name: String,
-}
-
-impl Actor {
-    /// A user of the machine on the admin socket.
-    pub fn uid(uid: u32) -> Self {
-        Self { name: format!("uid:{uid}") }
-    }
-
-    /// Its name in the audit log.
-    pub fn as_str(&self) -> &str {
-        &self.name
-    }
-
-    /// An entry about what this actor does now.
-    pub(crate) fn entry(&self, ground: &Ground, action: &str, target: String) -> AuditEntry {
+impl Caller {
+    /// An entry about what this caller does now.
+    pub(crate) fn entry(&self, ground: &Ground, action: &str, target: String, reason: String) -> AuditEntry {
         AuditEntry {
             at: ground.now(),
-            actor: self.name.clone(),
+            actor: self.actor.to_string(),
             action: action.to_owned(),
             target,
-            reason: String::new(),
-            request: ground.draw(RequestId::random),
+            reason,
+            request: self.request,
         }
     }
 }

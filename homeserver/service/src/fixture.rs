@@ -19,8 +19,9 @@ use qpq_storage::{Storage, Stored, WriteTx, memory::MemoryStorage};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Actions, Answered, Challenge, DeviceClaim, DomainFacts, Ground, NewAccount, OpaqueSetup, Opened, Peering,
-    PeeringIdentity, RegistrationPolicy, Settings, SourceNetwork, UseCases, WriteJob, Writer,
+    Actions, Answered, Appliance, Challenge, DeviceClaim, DomainFacts, Ground, NewAccount, OpaqueSetup,
+    Opened, Peering, PeeringIdentity, RegistrationPolicy, Settings, SourceNetwork, UseCases, WriteJob,
+    Writer,
 };
 
 /// One domain.
@@ -68,7 +69,12 @@ impl Home {
             pin: Pin::from_digest(Digest::ZERO),
             key,
         };
-        let actions = Actions::new(&use_cases, Peering::new(Arc::clone(&ground), identity), facts);
+        let actions = Actions::new(
+            &use_cases,
+            Peering::new(Arc::clone(&ground), identity),
+            facts,
+            Appliance::bare(&ground),
+        );
         Self { ground, clock, use_cases, actions, tasks }
     }
 

@@ -19,7 +19,7 @@ pub use accept::{AcceptedPeer, Confirmed};
 pub use invite::{IssuedInvite, LinkCertificate};
 pub use view::PeerView;
 
-use crate::{Actor, Answered, Ground, Refusal, WriteJob, audit::Audited};
+use crate::{Answered, Caller, Ground, Refusal, WriteJob, audit::Audited};
 
 /// What other domains are told about us, and the key that signs it.
 pub struct PeeringIdentity {
@@ -75,8 +75,8 @@ impl Peering {
     }
 
     /// Ends a peering: rows that wait for the domain are dropped, and its links end at once.
-    pub async fn remove(&self, domain: &Domain, actor: &Actor) -> Answered<()> {
-        let entry = actor.entry(&self.ground, "peer.remove", domain.to_string());
+    pub async fn remove(&self, domain: &Domain, caller: &Caller) -> Answered<()> {
+        let entry = caller.entry(&self.ground, "peer.remove", domain.to_string(), String::new());
         let job = Remove { domain: domain.clone() };
         let removed = self.ground.write(Audited { job, entry, changed: |removed| *removed }).await?;
         if !removed {

@@ -10,8 +10,8 @@ use qpq_federation_proto::{FederationAddress, Policy};
 use qpq_hub::Engine;
 use qpq_rpc::{AdminSocket, ClientListener};
 use qpq_service::{
-    Actions, DomainFacts, Ground, OpaqueSetup, Peering, PeeringIdentity, UPKEEP_INTERVAL, Upkeep, UseCases,
-    Writer, expire_messages, relay,
+    Actions, Appliance, DomainFacts, Ground, OpaqueSetup, Peering, PeeringIdentity, UPKEEP_INTERVAL, Upkeep,
+    UseCases, Writer, expire_messages, relay,
 };
 use qpq_storage::{Storage, Vault};
 use qpq_storage_sqlite::{Options, SqliteStorage};
@@ -125,7 +125,7 @@ pub(super) async fn start(
         .await?;
 
     let socket = AdminSocket::bind(&directory.admin_socket())?;
-    let actions = Arc::new(Actions::new(&cases, peering, facts.clone()));
+    let actions = Arc::new(Actions::new(&cases, peering, facts.clone(), Appliance::bare(&ground)));
     let stop_admin = stopping.clone();
     workers
         .spawn(None, move |_| async move {

@@ -3,8 +3,13 @@
 use sqlx::{Connection as _, SqliteConnection};
 
 /// Each brings the schema from the version before it to its own number, counted from 1. A released one never changes.
-const MIGRATIONS: [Migration; 1] =
-    [Migration { sql: include_str!("../migrations/0001_first.sql"), mark: "PRAGMA user_version = 1" }];
+const MIGRATIONS: [Migration; 5] = [
+    Migration { sql: include_str!("../migrations/0001_first.sql"), mark: "PRAGMA user_version = 1" },
+    Migration { sql: include_str!("../migrations/0002_audit_chain.sql"), mark: "PRAGMA user_version = 2" },
+    Migration { sql: include_str!("../migrations/0003_moderation.sql"), mark: "PRAGMA user_version = 3" },
+    Migration { sql: include_str!("../migrations/0004_admins.sql"), mark: "PRAGMA user_version = 4" },
+    Migration { sql: include_str!("../migrations/0005_jobs.sql"), mark: "PRAGMA user_version = 5" },
+];
 
 struct Migration {
     sql: &'static str,

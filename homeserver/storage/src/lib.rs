@@ -11,11 +11,14 @@
 //! open whether it was kept; whoever repeats finds out by the idempotency record or the epoch.
 
 mod accounts;
+mod admins;
 mod audit;
+mod bans;
 mod feeds;
 mod groups;
 mod idempotency;
 mod inbox;
+mod jobs;
 mod key_packages;
 mod outbox;
 mod peers;
@@ -28,11 +31,14 @@ pub mod memory;
 use async_trait::async_trait;
 
 pub use accounts::*;
+pub use admins::*;
 pub use audit::*;
+pub use bans::*;
 pub use feeds::*;
 pub use groups::*;
 pub use idempotency::*;
 pub use inbox::*;
+pub use jobs::*;
 pub use key_packages::*;
 pub use outbox::*;
 pub use peers::*;
@@ -92,6 +98,9 @@ pub trait ReadTx:
     + InboxRead
     + PeersRead
     + AuditRead
+    + BansRead
+    + AdminsRead
+    + JobsRead
 {
 }
 
@@ -110,6 +119,9 @@ pub trait WriteTx:
     + InboxWrite
     + PeersWrite
     + AuditWrite
+    + BansWrite
+    + AdminsWrite
+    + JobsWrite
 {
     /// Makes everything durable; consumes the transaction, so nothing can follow by accident.
     async fn commit(self: Box<Self>) -> Stored<()>;

@@ -28,7 +28,7 @@ pub(super) const IO: &[&str] = &[
 
 const LAYERS: &[&[&str]] = &[
     &["qpq-core", "qpq-schemas"],
-    &["qpq-delivery", "qpq-federation-proto", "qpq-transparency-tree"],
+    &["qpq-delivery", "qpq-federation-proto", "qpq-transparency-tree", "qpq-metrics"],
     &["qpq-storage", "qpq-transport"],
     &["qpq-transparency", "qpq-storage-sqlite", "qpq-hub", "qpq-backup", "qpq-certs", "qpq-client"],
     &["qpq-service"],
@@ -43,6 +43,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("qpq-storage-sqlite", &["qpq-homeserver", "qpq-tests", "qpq-bench"]),
     ("sqlx", &["qpq-storage-sqlite", "qpq-client", "qpq-tests", "qpq-bench"]),
     ("axum", &["qpq-web", "qpq-admin-ui"]),
+    ("axum-server", &["qpq-web"]),
+    ("webauthn-rs", &["qpq-service"]),
     ("askama", &["qpq-admin-ui"]),
 ];
 

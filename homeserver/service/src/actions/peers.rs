@@ -72,7 +72,7 @@ async fn invite(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
         (None, Some(true)) => None,
         _ => return Err(Refusal::malformed("name the `domain` to invite, or set `any`: one of the two")),
     };
-    json(&actions.peering.invite(bound_to, expires_ms.map_or(LIFETIME, Millis), call.actor).await?)
+    json(&actions.peering.invite(bound_to, expires_ms.map_or(LIFETIME, Millis), call.caller).await?)
 }
 
 #[derive(Deserialize)]
@@ -82,7 +82,7 @@ struct Accept {
 
 async fn accept(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
     let Accept { token } = call.arguments()?;
-    json(&actions.peering.accept(token.trim(), call.actor).await?)
+    json(&actions.peering.accept(token.trim(), call.caller).await?)
 }
 
 #[derive(Deserialize)]
@@ -101,7 +101,7 @@ fn parsed(domain: &str) -> Answered<Domain> {
 
 async fn confirm(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
     let domain = target(&mut call)?;
-    json(&actions.peering.confirm(&domain, call.actor).await?)
+    json(&actions.peering.confirm(&domain, call.caller).await?)
 }
 
 async fn list(actions: &Actions) -> Answered<Value> {
@@ -115,7 +115,7 @@ async fn show(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
 
 async fn remove(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
     let domain = target(&mut call)?;
-    actions.peering.remove(&domain, call.actor).await?;
+    actions.peering.remove(&domain, call.caller).await?;
     Ok(json!({ "removed": domain.as_str() }))
 }
 

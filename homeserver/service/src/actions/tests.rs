@@ -7,12 +7,16 @@ use serde_json::{Value, json};
 
 use super::{Actions, Need};
 use crate::{
-    Actor, Answered, Settings,
+    Answered, Caller, Settings,
     fixture::{Home, Person},
 };
 
+fn owner() -> Caller {
+    Caller::uid(0, qpq_core::RequestId::from_bytes([7; 16]))
+}
+
 async fn perform(home: &Home, verb: &str, arguments: &Value) -> Answered<Value> {
-    let result = home.actions.perform(&Actor::uid(0), verb, &arguments.to_string()).await?;
+    let result = home.actions.perform(&owner(), verb, &arguments.to_string()).await?;
     Ok(serde_json::from_str(&result).unwrap())
 }
 
@@ -121,7 +125,7 @@ async fn what_changes_something_leaves_a_row_and_nothing_else_does() {
 #[tokio::test(start_paused = true)]
 async fn info_says_what_the_binary_said() {
     let home = Home::open();
-    let info = home.actions.perform(&Actor::uid(0), "info", "").await.unwrap();
+    let info = home.actions.perform(&owner(), "info", "").await.unwrap();
     let info: Value = serde_json::from_str(&info).unwrap();
     let fields: Vec<&String> = info.as_object().unwrap().keys().collect();
     assert_eq!(fields, ["client_address", "client_pin", "domain", "federation_address", "version"]);

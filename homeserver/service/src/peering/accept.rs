@@ -7,7 +7,7 @@ use qpq_storage::{Peer, PeerState, Stored, WriteTx};
 use serde::Serialize;
 
 use super::{Peering, unknown};
-use crate::{Actor, Answered, Refusal, WriteJob, audit::Audited};
+use crate::{Answered, Caller, Refusal, WriteJob, audit::Audited};
 
 /// The domain that a token made our peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,7 +33,7 @@ pub struct Confirmed {
 
 impl Peering {
     /// Finishes a peering with the other domain's token: tells the inviter, then stores it as our peer.
-    pub async fn accept(&self, token: &str, actor: &Actor) -> Answered<AcceptedPeer> {
+    pub async fn accept(&self, token: &str, caller: &Caller) -> Answered<AcceptedPeer> {
         self.open_for_peers()?;
         let wrong =
             |error: qpq_federation_proto::InviteError| Refusal::new(ErrorCode::Invite, error.to_string());
@@ -72,7 +72,7 @@ impl Peering {
             since: self.ground.now(),
             note: String::new(),
         };
-        let entry = actor.entry(&self.ground, "peer.accept", peer.domain.to_string());
+        let entry = caller.entry(&self.ground, "peer.accept", peer.domain.to_string(), String::new());
         self.ground.write(Audited { job: Store { peer }, entry, changed: |()| true }).await?;
         self.ground.peers().peers_changed();
         Ok(AcceptedPeer {
@@ -84,9 +84,9 @@ impl Peering {
     }
 
     /// Confirms the fingerprint of a domain that answered a token for anybody, and releases a peer that was stopped.
-    pub async fn confirm(&self, domain: &Domain, actor: &Actor) -> Answered<Confirmed> {
+    pub async fn confirm(&self, domain: &Domain, caller: &Caller) -> Answered<Confirmed> {
         self.open_for_peers()?;
-        let entry = actor.entry(&self.ground, "peer.confirm", domain.to_string());
+        let entry = caller.entry(&self.ground, "peer.confirm", domain.to_string(), String::new());
         let job = Confirm { domain: domain.clone() };
         let confirmed = self.ground.write(Audited { job, entry, changed: Option::is_some }).await?;
         let confirmed = confirmed.ok_or_else(|| unknown(domain))?;

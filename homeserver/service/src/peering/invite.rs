@@ -7,7 +7,7 @@ use qpq_storage::{InviteUsed, Peer, PeerState, Stored, WriteTx};
 use serde::Serialize;
 
 use super::Peering;
-use crate::{Actor, Answered, Refusal, WriteJob, audit::Audited};
+use crate::{Answered, Caller, Refusal, WriteJob, audit::Audited};
 
 /// No token lives longer.
 const LONGEST: Millis = Millis::from_days(30);
@@ -49,7 +49,7 @@ impl Peering {
         &self,
         bound_to: Option<Domain>,
         lifetime: Millis,
-        actor: &Actor,
+        caller: &Caller,
     ) -> Answered<IssuedInvite> {
         self.open_for_peers()?;
         if bound_to.as_ref() == Some(self.ground.domain()) {
@@ -77,7 +77,7 @@ impl Peering {
             created_at: now,
         };
         let job = Create { row, secret: invite.secret_digest() };
-        let entry = actor.entry(&self.ground, "peer.invite", target);
+        let entry = caller.entry(&self.ground, "peer.invite", target, String::new());
         self.ground.write(Audited { job, entry, changed: |()| true }).await?;
         Ok(IssuedInvite { token: Secret::new(invite.to_token()), expires })
     }

@@ -1,0 +1,1 @@
+//! The typed metrics registry: every number that the homeserver tells.

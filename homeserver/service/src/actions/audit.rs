@@ -1,0 +1,5 @@
+//! `audit.*`: what admins did.
+
+use super::Action;
+
+pub(super) const ACTIONS: &[Action] = &[];

@@ -1,0 +1,1 @@
+//! Admins of the console: signing in, factors, sessions, one-time links.

@@ -1,0 +1,1 @@
+//! Who is banned: local users, remote users, remote domains.

@@ -1,0 +1,1 @@
+//! The check engine: findings with cause and remedy.

@@ -1,0 +1,1 @@
+//! What runs by itself, by schedule, with stored results.

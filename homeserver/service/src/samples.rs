@@ -1,0 +1,1 @@
+//! A day of samples for the charts: a ring that survives restarts.

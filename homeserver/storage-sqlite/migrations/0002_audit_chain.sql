@@ -1,0 +1,1 @@
+-- The audit log becomes a hash chain; the hashes of rows so far are computed in src/migrations.rs.

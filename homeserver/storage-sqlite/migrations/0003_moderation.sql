@@ -1,0 +1,1 @@
+-- Bans; registration tokens get a creator; what the lists of users and peers need.

@@ -1,0 +1,1 @@
+-- Jobs, and the ring of samples.

@@ -1,0 +1,1 @@
+//! Admins of the console: accounts, factors, sessions, one-time links.

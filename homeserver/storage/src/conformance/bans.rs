@@ -1,0 +1,1 @@
+//! Who is banned from this domain, why, and until when.
