@@ -148,17 +148,18 @@ async fn serve_connection(stream: UnixStream, actions: Arc<Actions>, stop: Cance
 
 /// The uid of the other end if it may act here: our own, or root.
 fn trusted_uid(stream: &UnixStream) -> Option<u32> {
-    let uid = match rustix::net::sockopt::socket_peercred(stream) {
-        Ok(other) => other.uid,
+    // Not rustix' call: its process id can't be 0, which is what a client in another container's namespace has.
+    let uid = match stream.peer_cred() {
+        Ok(other) => other.uid(),
         Err(error) => {
             warn!(%error, "could not learn who connected to the admin socket, refused");
             return None;
         }
     };
-    if uid.is_root() || uid == rustix::process::geteuid() {
-        return Some(uid.as_raw());
+    if uid == 0 || uid == rustix::process::geteuid().as_raw() {
+        return Some(uid);
     }
-    warn!(uid = uid.as_raw(), "another user connected to the admin socket, refused");
+    warn!(uid, "another user connected to the admin socket, refused");
     None
 }
 
