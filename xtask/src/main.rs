@@ -6,6 +6,7 @@ mod demo;
 mod docs;
 mod layers;
 mod process;
+mod runbooks;
 mod schema_compat;
 mod sizes;
 mod test;
@@ -45,6 +46,8 @@ enum Verb {
     Sizes,
     /// Fails when a document names a path or a verb that does not exist.
     Docs,
+    /// Fails when a runbook lacks a part or tells people to type what the gate doesn't.
+    Runbooks,
     /// Compiles `schemas/*.capnp` to `schemas/src/gen/`.
     Codegen {
         /// Writes nothing; fails when the committed files differ.
@@ -73,6 +76,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Layers => layers::run(),
         Verb::Sizes => sizes::run(),
         Verb::Docs => docs::run(),
+        Verb::Runbooks => runbooks::run(),
         Verb::Codegen { check } => codegen::run(check),
         Verb::SchemaCompat => schema_compat::run(),
     }
