@@ -66,6 +66,11 @@ impl FromStr for Localpart {
         if name.contains(['@', '/', ':']) {
             return Err(refused());
         }
+        // Lower-casing can lead out of the profile or on to a third name (U+13AC CHEROKEE LETTER GV). A name that doesn't
+        // read back as itself could be registered, but never be looked up or read from the store again.
+        if UsernameCaseMapped::enforce(name.as_ref()).ok().as_ref() != Some(&name) {
+            return Err(refused());
+        }
         if name.len() > 64 {
             return Err(NameError::TooLong { length: name.len() });
         }
@@ -224,6 +229,12 @@ mod tests {
         assert_eq!(DeviceAddress::from_credential(&device.to_credential()), Some(device.clone()));
         let shouting = device.to_string().replace("alice", "ALICE");
         assert_eq!(DeviceAddress::from_credential(shouting.as_bytes()), None);
+    }
+
+    #[test]
+    fn a_name_that_would_not_read_back_as_itself_is_refused() {
+        // Found by fuzzing: the capital is allowed, the small letter that it becomes is not.
+        assert!("0\u{13ac}uu?".parse::<Localpart>().is_err());
     }
 
     proptest! {
