@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    str::FromStr,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -87,6 +88,62 @@ impl fmt::Debug for Timestamp {
     }
 }
 
+/// The text is no time in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write a date (2026-11-23) or a time in UTC (2026-11-23T08:30:00Z)")]
+pub struct TimestampError;
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    /// RFC 3339 in UTC, seconds and milliseconds optional; or a date, which means its first moment.
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        let (date, clock) = match text.split_once(['T', 't', ' ']) {
+            Some((date, clock)) => (date, clock.strip_suffix(['Z', 'z']).ok_or(TimestampError)?),
+            None => (text, "00:00"),
+        };
+        let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+        let (clock, millis) = match clock.split_once('.') {
+            Some((clock, fraction)) => (clock, numbers(fraction, '.', [3])?[0]),
+            None => (clock, 0),
+        };
+        let with_seconds = if clock.len() == 5 { format!("{clock}:00") } else { clock.to_owned() };
+        let [hour, minute, second] = numbers(&with_seconds, ':', [2, 2, 2])?;
+        let in_range = (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+        if !in_range || hour > 23 || minute > 59 || second > 59 {
+            return Err(TimestampError);
+        }
+        let time =
+            Self((days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second) * 1_000 + millis);
+        // 31 February would be a day in March.
+        if time.to_string().starts_with(date) { Ok(time) } else { Err(TimestampError) }
+    }
+}
+
+/// Numbers of exactly so many digits, divided by a separator.
+fn numbers<const N: usize>(
+    text: &str,
+    separator: char,
+    digits: [usize; N],
+) -> Result<[u64; N], TimestampError> {
+    let mut parts = text.split(separator);
+    let mut found = [0; N];
+    for (number, digits) in found.iter_mut().zip(digits) {
+        let part =
+            parts.next().filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()));
+        *number = part.and_then(|part| part.parse().ok()).ok_or(TimestampError)?;
+    }
+    if parts.next().is_some() { Err(TimestampError) } else { Ok(found) }
+}
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar; the inverse of what `Display` does.
+const fn days(year: u64, month: u64, day: u64) -> u64 {
+    let (year, shifted_month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (era, year_of_era) = (year / 400, year % 400);
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 impl serde::Serialize for Timestamp {
     /// As RFC 3339 text, for people and scripts.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -150,6 +207,34 @@ mod tests {
             (4_102_444_800_000, "2100-01-01T00:00:00.000Z"),
         ] {
             assert_eq!(Timestamp::from_millis(millis).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn times_read_back_as_they_are_written() {
+        for millis in [0, 951_782_400_000, 1_709_251_199_999, 4_102_444_800_000, 86_399_999] {
+            let time = Timestamp::from_millis(millis);
+            assert_eq!(time.to_string().parse(), Ok(time));
+        }
+        for (text, millis) in [
+            ("1970-01-02", 86_400_000),
+            ("1970-01-01T00:01Z", 60_000),
+            ("1970-01-01 00:00:01Z", 1_000),
+            ("2000-02-29", 951_782_400_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Timestamp::from_millis(millis)), "{text}");
+        }
+        for text in [
+            "",
+            "yesterday",
+            "2026-02-31",
+            "2026-13-01",
+            "1969-12-31",
+            "2026-1-1",
+            "2026-01-01T00:00:00",
+            "2026-01-01T25:00Z",
+        ] {
+            assert_eq!(text.parse::<Timestamp>(), Err(TimestampError), "{text}");
         }
     }
 

@@ -13,7 +13,7 @@ use qpq_federation_proto::{
     FederationAddress, Hello, Presented, TrustedClaims, TrustedLink, Untrusted, VersionRange, judge_link,
 };
 use qpq_service::{
-    Answered, Directory, Ground, Groups, KeyPackages, Peering, Refusal, protocol_state, relay,
+    Answered, Directory, Ground, Groups, KeyPackages, Known, Peering, Refusal, Standing, relay,
 };
 use qpq_storage::Peer;
 use qpq_transport::{Anchors, Endpoint, Leaf, PeerCertificate, Verdict, WorkerContext, Workers};
@@ -109,6 +109,13 @@ impl Core {
         self.changed.notify_one();
     }
 
+    /// The peers that don't stand well.
+    pub(crate) fn standings(&self) -> Vec<(Domain, Standing)> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let standings = slots.iter().map(|(domain, slot)| (domain.clone(), slot.standing()));
+        standings.filter(|(_, standing)| *standing != Standing::Healthy).collect()
+    }
+
     /// A peer's place.
     pub(crate) fn slot(&self, domain: &Domain) -> Option<Arc<Slot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(domain).map(Arc::clone)
@@ -201,13 +208,14 @@ impl Core {
         &self,
         certificate: &PeerCertificate,
         domain: &Domain,
-    ) -> Answered<Result<(TrustedLink, Peer), Untrusted>> {
-        let record = self.ground.read().await?.peer(domain).await?;
-        let presented = self.presented(certificate, domain, record.as_ref());
-        let state = record.as_ref().map(|peer| protocol_state(peer.state));
-        let judged = judge_link(domain, presented, state, self.peering.policy());
+    ) -> Answered<(TrustedLink, Peer)> {
+        let known = Known::read(self.ground.read().await?.as_mut(), domain, self.ground.now()).await?;
+        let presented = self.presented(certificate, domain, known.peer.as_ref());
+        let judged = judge_link(domain, presented, known.state(), self.peering.policy());
+        let link = judged.map_err(|untrusted| known.refusal(untrusted, self.ground.domain()))?;
         // Without a record there is no pin, so nobody without one is trusted.
-        Ok(judged.and_then(|link| record.map(|record| (link, record)).ok_or(Untrusted::Unknown)))
+        let unknown = known.refusal(Untrusted::Unknown, self.ground.domain());
+        known.peer.map(|record| (link, record)).ok_or(unknown)
     }
 
     pub(crate) fn presented(

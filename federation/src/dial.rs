@@ -10,7 +10,7 @@ use std::{
 use qpq_core::{Domain, Pin};
 use qpq_federation_proto::{FederationAddress, Presented, StopReason};
 use qpq_schemas::federation_capnp::peering;
-use qpq_service::protocol_state;
+use qpq_service::{Answered, Known};
 use qpq_storage::Peer;
 use qpq_transport::{
     Anchors, CloseCode, Connection, DialError, DialTls, Profile, Rpc, RpcLimits, Verdict, WorkerContext,
@@ -41,7 +41,8 @@ pub(crate) async fn dial(core: Arc<Core>, peer: Peer, context: WorkerContext) ->
         return Err(Trouble::Stopped(StopReason::CertificateRefused));
     };
     let presented = core.presented(&certificate, &peer.domain, Some(&peer));
-    let state = Some(protocol_state(peer.state));
+    let state =
+        known(&core, &peer.domain).await.map_err(|refusal| Trouble::Unreachable(refusal.text))?.state();
     let trusted = qpq_federation_proto::judge_link(&peer.domain, presented, state, core.peering.policy())
         .map_err(|_| {
             connection.close(CloseCode::Untrusted, "the certificate is not the expected one");
@@ -71,6 +72,10 @@ pub(crate) async fn dial(core: Arc<Core>, peer: Peer, context: WorkerContext) ->
             Err(trouble)
         }
     }
+}
+
+async fn known(core: &Core, domain: &Domain) -> Answered<Known> {
+    Ok(Known::read(core.ground.read().await?.as_mut(), domain, core.ground.now()).await?)
 }
 
 /// Drives a dialled link's RPC until it ends.

@@ -18,8 +18,8 @@ use qpq_federation_proto::{
     Batch, CallId, Outbox, OutboxLimits, QueueState, SavedLink, StopReason, StoreId, StreamAnswer,
     StreamHead, StreamId,
 };
-use qpq_service::{Answered, relay::Resumed};
-use qpq_storage::{Peer, PeerState};
+use qpq_service::{Answered, Known, relay::Resumed};
+use qpq_storage::{Ban, Peer};
 use qpq_transport::{CloseCode, WorkerContext};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -30,7 +30,7 @@ use tracing::warn;
 use crate::{
     core::Core,
     link::{CallError, LinkHandle},
-    slot::{Command, Slot, Trouble},
+    slot::{Command, Seen, Slot, Trouble},
 };
 use links::Links;
 use sending::Pending;
@@ -61,7 +61,7 @@ pub(crate) enum Done {
     Stored(StoreId, Answered<()>),
     Heads(Answered<Vec<StreamHead>>, Option<usize>),
     Saved(SavedLink, Answered<()>),
-    Record(Answered<Option<Peer>>),
+    Record(Answered<Known>),
     /// Whether an older link still answers, beside a newer one.
     Probed {
         older: usize,
@@ -89,6 +89,8 @@ pub(crate) struct Driver {
     slot: Arc<Slot>,
     context: WorkerContext,
     record: Peer,
+    /// The ban that keeps it out.
+    ban: Option<Ban>,
     outbox: Outbox,
     links: Links,
     tasks: FuturesUnordered<Task>,
@@ -126,7 +128,7 @@ pub(crate) async fn drive(
     greeting: Greeting,
     context: WorkerContext,
 ) {
-    let Resumed { peer, link, heads } = resumed;
+    let Resumed { peer, ban, link, heads } = resumed;
     let now = core.ground.now();
     let outbox = Outbox::resume(peer.domain.clone(), OutboxLimits::default(), link, heads, now);
     let us = core.ground.domain().clone();
@@ -136,6 +138,7 @@ pub(crate) async fn drive(
         slot: Arc::clone(&slot),
         context,
         record: peer,
+        ban,
         outbox,
         tasks: FuturesUnordered::new(),
         pending: VecDeque::new(),
@@ -222,7 +225,7 @@ impl Driver {
     /// Dials once, if the peer may be spoken with: it may be waiting to hear that we are back.
     fn greet(&mut self) {
         let stopped = matches!(self.outbox.status(self.core.ground.now()).state, QueueState::Stopped(_));
-        if self.record.state == PeerState::Allowed && !stopped {
+        if self.is_allowed() && !stopped {
             self.dial();
         }
     }
@@ -259,7 +262,7 @@ impl Driver {
         for waiter in self.waiters.drain(..) {
             waiter.send(Err(Trouble::Stopped(why))).ok();
         }
-        self.slot.show(None, "no peer".to_owned(), None);
+        self.slot.show(Seen { state: "no peer".to_owned(), ..Seen::default() });
     }
 
     /// Sends nothing new, and waits a little for what is on its way.

@@ -48,7 +48,7 @@ async fn answer(core: Arc<Core>, connection: Connection, context: WorkerContext)
         Err(error) => return connection.close(CloseCode::Deadline, &error.to_string()),
     };
     let domain = certificate.domain().clone();
-    let known = core.judge(&certificate, &domain).await.is_ok_and(|judged| judged.is_ok());
+    let known = core.judge(&certificate, &domain).await.is_ok();
     let facts = Facts::new(core, connection.clone(), certificate, context);
     let ours = PeeringServer::client(Rc::clone(&facts));
     // Who isn't trusted says little.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use qpq_core::{Address, DeviceAddress, Domain, ErrorCode, GroupId, Millis, Pin, Timestamp};
 use qpq_service::{
     ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, PeerCallError, PeerCalls, PeerHealth, Refusal,
-    UserAnswer,
+    Standing, UserAnswer,
 };
 use tokio::time::timeout;
 
@@ -167,9 +167,15 @@ impl PeerCalls for Way {
                 state: "no peer".to_owned(),
                 retry_at: None,
                 key_exchange: None,
+                standing: Standing::Healthy,
+                trouble: None,
             },
             |slot| slot.health(),
         )
+    }
+
+    fn standings(&self) -> Vec<(Domain, Standing)> {
+        self.0.upgrade().map_or_else(Vec::new, |core| core.standings())
     }
 
     fn outbox_filled(&self, destinations: &[Domain]) {

@@ -121,8 +121,7 @@ impl Facts {
         VERSIONS
             .agree(hello.versions)
             .map_err(|error| Refusal::new(ErrorCode::VersionUnsupported, error.to_string()))?;
-        let judged = self.core.judge(&self.certificate, &hello.domain).await?;
-        judged.map_err(|untrusted| Refusal::new(untrusted.code(), untrusted.to_string()))
+        self.core.judge(&self.certificate, &hello.domain).await
     }
 
     /// Takes what a trusted peer says about itself and us; it may be a reason to stop it.

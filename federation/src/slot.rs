@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use qpq_core::{Domain, Millis, Timestamp};
 use qpq_federation_proto::{Failure, StopReason};
-use qpq_service::PeerHealth;
+use qpq_service::{PeerHealth, Standing};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -75,17 +75,25 @@ pub(crate) struct Slot {
     seen: Mutex<Seen>,
 }
 
-#[derive(Debug)]
-struct Seen {
-    link: Option<LinkHandle>,
-    state: String,
-    retry_at: Option<Timestamp>,
+/// What its driver last said about it.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// The link that is up.
+    pub(crate) link: Option<LinkHandle>,
+    /// In words.
+    pub(crate) state: String,
+    /// When it is tried again.
+    pub(crate) retry_at: Option<Timestamp>,
+    /// How it stands.
+    pub(crate) standing: Standing,
+    /// What is wrong.
+    pub(crate) trouble: Option<String>,
 }
 
 impl Slot {
     pub(crate) fn new(domain: Domain) -> (Arc<Self>, mpsc::Receiver<Command>) {
         let (commands, receiver) = mpsc::channel(COMMANDS);
-        let seen = Seen { link: None, state: "starting".to_owned(), retry_at: None };
+        let seen = Seen { state: "starting".to_owned(), ..Seen::default() };
         let slot = Self {
             domain,
             commands,
@@ -158,12 +166,19 @@ impl Slot {
             state: seen.state.clone(),
             retry_at: seen.retry_at,
             key_exchange: link.and_then(|link| link.key_exchange()).map(str::to_owned),
+            standing: seen.standing,
+            trouble: seen.trouble.clone(),
         }
     }
 
     /// What the driver says about it.
-    pub(crate) fn show(&self, link: Option<LinkHandle>, state: String, retry_at: Option<Timestamp>) {
-        *self.seen() = Seen { link, state, retry_at };
+    pub(crate) fn show(&self, seen: Seen) {
+        *self.seen() = seen;
+    }
+
+    /// How the peer stands.
+    pub(crate) fn standing(&self) -> Standing {
+        self.seen().standing
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {

@@ -55,6 +55,30 @@ impl AdminError {
     }
 }
 
+/// Performs a verb whose result comes in pieces, each with a `text` and the `next` position to go on after.
+pub(crate) async fn export(
+    socket: &Path,
+    verb: &str,
+    arguments: &Value,
+    write: fn(&str) -> std::io::Result<()>,
+) -> anyhow::Result<()> {
+    let mut arguments = arguments.clone();
+    loop {
+        let piece = perform(socket, verb, &arguments).await?;
+        match write(piece.get("text").and_then(Value::as_str).unwrap_or_default()) {
+            // Whoever read has seen enough (`| head`).
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written?,
+        }
+        match (piece.get("next"), arguments.as_object_mut()) {
+            (Some(next), Some(arguments)) if !next.is_null() => {
+                arguments.insert("after".to_owned(), next.clone());
+            }
+            _ => return Ok(()),
+        }
+    }
+}
+
 /// Performs one verb and returns its JSON result. Must run inside a `LocalSet`.
 pub(crate) async fn perform(socket: &Path, verb: &str, arguments: &Value) -> Result<Value, AdminError> {
     let stream = UnixStream::connect(socket)

@@ -1,13 +1,28 @@
 //! The command line: verbs and flags, nothing else.
+//!
+//! The verbs here act on files or processes of this machine. Those that act on the running homeserver are generated from
+//! the list of actions (`verbs.rs`); where both have the same name, the one here wins.
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use serde_json::Value;
+
+use crate::verbs;
 
 /// A homeserver appliance for end-to-end encrypted messaging.
 #[derive(Debug, Parser)]
 #[command(name = "qpq-server", version, propagate_version = true, arg_required_else_help = true)]
-pub(crate) struct Cli {
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Debug, Args)]
+pub(crate) struct Globals {
     /// Where everything of this domain lives.
     #[arg(
         long,
@@ -20,8 +35,30 @@ pub(crate) struct Cli {
     /// Print results as JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    #[command(subcommand)]
-    pub(crate) verb: Verb,
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Something on this machine.
+    Local(Verb),
+    /// An action of the running homeserver: its verb and its arguments.
+    Action(&'static str, Value),
+}
+
+/// Reads the command line; ends the process with usage and exit code 2 if it can't be understood, or with the help that
+/// was asked for.
+pub(crate) fn read() -> (Globals, Order) {
+    let local = Cli::command();
+    let matches = verbs::with_actions(local.clone()).get_matches();
+    let read = Globals::from_arg_matches(&matches).and_then(|globals| {
+        let order = match verbs::action(&local, &matches) {
+            Some((verb, arguments)) => Order::Action(verb, arguments),
+            None => Order::Local(Cli::from_arg_matches(&matches)?.verb),
+        };
+        Ok((globals, order))
+    });
+    read.unwrap_or_else(|error| error.exit())
 }
 
 /// What to do.
@@ -31,28 +68,11 @@ pub(crate) enum Verb {
     Init(Init),
     /// Run the homeserver until SIGTERM or SIGINT.
     Serve(Serve),
-    /// Ask the running homeserver who it is.
-    Info,
     /// Two domains, three users, one conversation, on this machine.
     Demo(Demo),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigVerb),
-    /// Registration tokens.
-    #[command(subcommand)]
-    Token(TokenVerb),
-    /// Accounts.
-    #[command(subcommand)]
-    User(UserVerb),
-    /// Sessions of devices.
-    #[command(subcommand)]
-    Session(SessionVerb),
-    /// Devices of accounts.
-    #[command(subcommand)]
-    Device(DeviceVerb),
-    /// Other domains.
-    #[command(subcommand)]
-    Peer(PeerVerb),
 }
 
 /// Flags of `init`; each is written into the configuration file.
@@ -108,109 +128,65 @@ pub(crate) enum ConfigVerb {
     Show,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokenVerb {
-    /// Make a registration token; its secret is printed once.
-    Create {
-        /// How many accounts it may make.
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-        uses: Option<u32>,
-        /// When it ends: 30m, 12h, 7d.
-        #[arg(long, value_name = "SPAN")]
-        expires: Option<String>,
-    },
-    /// All registration tokens, without their secrets.
-    List,
-    /// End a registration token.
-    Revoke {
-        /// Its id, tok_…
-        id: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum UserVerb {
-    /// All accounts.
-    List,
-    /// One account with its devices.
-    Show {
-        /// user@domain
-        address: String,
-    },
-    /// Delete an account with its devices and what waits for them.
-    Delete {
-        /// user@domain
-        address: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum SessionVerb {
-    /// Sessions of one account or of all.
-    List {
-        /// user@domain
-        address: Option<String>,
-    },
-    /// End a session at once; its device must log in again.
-    Revoke {
-        /// Its id, ses_…
-        id: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DeviceVerb {
-    /// Devices of one account or of all.
-    List {
-        /// user@domain
-        address: Option<String>,
-    },
-    /// End a device for good.
-    Revoke {
-        /// Its id, dev_…
-        id: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PeerVerb {
-    /// Print a token that makes another domain our peer, once.
-    Invite {
-        /// The domain it is for.
-        #[arg(required_unless_present = "any", conflicts_with = "any")]
-        domain: Option<String>,
-        /// For any domain; you confirm its fingerprint afterwards with `peer accept DOMAIN`.
-        #[arg(long)]
-        any: bool,
-        /// When it ends: 30m, 1h, 7d.
-        #[arg(long, value_name = "SPAN", default_value = "1h")]
-        expires: String,
-    },
-    /// Finish a peering with the other domain's token, or confirm a domain that used an unbound invite.
-    Accept {
-        /// The token, or the waiting domain.
-        token: String,
-    },
-    /// All peers.
-    List,
-    /// One peer, with its link and its queue.
-    Show {
-        /// The domain.
-        domain: String,
-    },
-    /// End a peering; rows that wait for it are dropped.
-    Remove {
-        /// The domain.
-        domain: String,
-    },
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use serde_json::{Value, json};
+
+    use super::*;
 
     #[test]
     fn the_command_line_is_sound() {
-        super::Cli::command().debug_assert();
+        verbs::with_actions(Cli::command()).debug_assert();
+    }
+
+    fn action(line: &str) -> Option<(&'static str, Value)> {
+        let local = Cli::command();
+        let words = std::iter::once("qpq-server").chain(line.split(' '));
+        let matches = verbs::with_actions(local.clone()).try_get_matches_from(words).unwrap();
+        verbs::action(&local, &matches)
+    }
+
+    fn refused(line: &str) -> String {
+        let words = std::iter::once("qpq-server").chain(line.split(' '));
+        verbs::with_actions(Cli::command()).try_get_matches_from(words).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn lines_become_actions() {
+        for (line, verb, arguments) in [
+            ("info --json", "info", json!({})),
+            (
+                "token create --uses 3 --expires 7d",
+                "token.create",
+                json!({"uses": 3, "expires_ms": 604_800_000}),
+            ),
+            ("token create", "token.create", json!({})),
+            ("session list", "session.list", json!({})),
+            ("session list a@b.test", "session.list", json!({"address": "a@b.test"})),
+            ("--json peer invite b.test", "peer.invite", json!({"domain": "b.test"})),
+            ("peer invite --any --expires 2h", "peer.invite", json!({"any": true, "expires_ms": 7_200_000})),
+            ("peer accept b.test", "peer.confirm", json!({"domain": "b.test"})),
+            ("peer accept qpqinvite1.x", "peer.accept", json!({"token": "qpqinvite1.x"})),
+            (
+                "user ban a@b.test c@b.test --reason spam --expires 90s",
+                "user.ban",
+                json!({"addresses": ["a@b.test", "c@b.test"], "reason": "spam", "expires_ms": 90_000}),
+            ),
+        ] {
+            assert_eq!(action(line), Some((verb, arguments)), "{line}");
+        }
+        for local in ["config show", "config check", "serve", "init --domain a.test"] {
+            assert_eq!(action(local), None, "{local}");
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_meant_is_refused_with_its_name() {
+        assert!(refused("token create --uses 0").contains("--uses"));
+        assert!(refused("token create --expires soon").contains("7d"));
+        assert!(refused("peer invite").contains("DOMAIN"));
+        assert!(refused("peer invite b.test --any").contains("--any"));
+        assert!(refused("user ban a@b.test").contains("--reason"));
+        assert!(refused("dance").contains("dance"));
     }
 }

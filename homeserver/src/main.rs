@@ -19,13 +19,13 @@ mod serve;
 mod show;
 mod verbs;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
-use clap::Parser as _;
+use serde_json::Value;
 
 use crate::{
     admin::AdminError,
-    cli::{Cli, Verb},
+    cli::{Globals, Order, Verb},
     config::ConfigError,
     data_dir::{DataDir, DataDirError},
     environment::Environment,
@@ -34,10 +34,10 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let format = if cli.json { Format::Json } else { Format::Text };
-    match run(&cli, format) {
-        Ok(()) => ExitCode::SUCCESS,
+    let (globals, order) = cli::read();
+    match run(&globals, &order) {
+        Ok(Verdict::Fine) => ExitCode::SUCCESS,
+        Ok(Verdict::Problems) => ExitCode::from(3),
         Err(error) => {
             output::error(error.as_ref());
             ExitCode::from(exit_code(&error))
@@ -45,21 +45,52 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli, format: Format) -> anyhow::Result<()> {
-    let directory = DataDir::at(&cli.data_dir);
-    let environment = Environment::read();
-    match &cli.verb {
-        Verb::Init(flags) => output::result(format, &alone(init::run(&directory, flags, &environment))??),
-        Verb::Serve(flags) => serve::run(&directory, flags, &environment)?,
-        Verb::Demo(flags) => alone(demo::run(flags.exit))??,
-        Verb::Config(verb) => output::result(format, &show::run(&directory, verb, &environment)?),
-        verb => {
-            let Some((name, arguments)) = verbs::action(verb).map_err(Usage)? else { return Ok(()) };
+/// What a verb found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing to complain about; exit code 0.
+    Fine,
+    /// A check found problems; exit code 3.
+    Problems,
+}
+
+fn run(globals: &Globals, order: &Order) -> anyhow::Result<Verdict> {
+    let format = if globals.json { Format::Json } else { Format::Text };
+    let directory = DataDir::at(&globals.data_dir);
+    match order {
+        Order::Local(verb) => local(&directory, verb, format),
+        Order::Action(verb, arguments) => {
             let socket = directory.admin_socket();
-            output::result(format, &alone(admin::perform(&socket, name, &arguments))??);
+            alone(ask(&socket, verb, arguments, format))?
         }
     }
-    Ok(())
+}
+
+fn local(directory: &DataDir, verb: &Verb, format: Format) -> anyhow::Result<Verdict> {
+    let environment = Environment::read();
+    match verb {
+        Verb::Init(flags) => output::result(format, &alone(init::run(directory, flags, &environment))??),
+        Verb::Serve(flags) => serve::run(directory, flags, &environment)?,
+        Verb::Demo(flags) => alone(demo::run(flags.exit))??,
+        Verb::Config(verb) => output::result(format, &show::run(directory, verb, &environment)?),
+    }
+    Ok(Verdict::Fine)
+}
+
+/// Lets the running homeserver perform an action and prints the result.
+async fn ask(socket: &Path, verb: &str, arguments: &Value, format: Format) -> anyhow::Result<Verdict> {
+    if verb == "audit.export" {
+        admin::export(socket, verb, arguments, output::raw).await?;
+        return Ok(Verdict::Fine);
+    }
+    let result = admin::perform(socket, verb, arguments).await?;
+    output::result(format, &result);
+    let judges = ["audit.verify", "doctor"].contains(&verb);
+    Ok(if judges && result.get("ok") == Some(&Value::Bool(false)) {
+        Verdict::Problems
+    } else {
+        Verdict::Fine
+    })
 }
 
 /// Runs one task on a runtime of its own thread.
@@ -68,18 +99,12 @@ fn alone<F: Future>(task: F) -> std::io::Result<F::Output> {
     Ok(tokio::task::LocalSet::new().block_on(&runtime, task))
 }
 
-/// The command line can't be understood.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Usage(String);
-
 /// 2 for usage and configuration, 1 for the rest.
 fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(refused) = error.downcast_ref::<AdminError>() {
         return refused.exit_code();
     }
-    let configuration = error.is::<Usage>()
-        || error.is::<ConfigError>()
+    let configuration = error.is::<ConfigError>()
         || error.is::<KeyError>()
         || error
             .downcast_ref::<DataDirError>()

@@ -23,6 +23,13 @@ pub(crate) fn result(format: Format, value: &Value) {
     }
 }
 
+/// Prints a text as it is, without waiting for more; whether somebody still reads.
+pub(crate) fn raw(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
 /// Prints a line for people.
 pub(crate) fn line(text: &str) {
     println!("{text}");

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use qpq_federation_proto::{Presented, QueueState, SavedLink, StopReason, StreamHead};
-use qpq_service::{Answered, protocol_state, relay};
-use qpq_storage::{Peer, PeerState};
+use qpq_service::{Answered, Known, Standing, relay};
+use qpq_storage::PeerState;
 use qpq_transport::CloseCode;
 
 use super::{Chore, Done, Driver};
-use crate::slot::Trouble;
+use crate::slot::{Seen, Trouble};
 
 impl Driver {
-    /// Whether record and policy allow the peer.
+    /// Whether ban, record and policy allow the peer.
     pub(super) fn is_allowed(&self) -> bool {
-        let state = Some(protocol_state(self.record.state));
-        self.core.peering.policy().would_allow(state).allows()
+        let known = Known { peer: Some(self.record.clone()), ban: self.ban.clone() };
+        self.core.peering.policy().would_allow(known.state()).allows()
     }
 
     /// Reads which streams have rows waiting: all of them, or as many as the core asked for.
@@ -42,25 +42,29 @@ impl Driver {
         self.busy.insert(Chore::ReadRecord);
         let (ground, peer) = (Arc::clone(&self.core.ground), self.record.domain.clone());
         self.tasks.push(Box::pin(async move {
-            let read = async { Ok(ground.read().await?.peer(&peer).await?) };
+            let read = async {
+                let mut tx = ground.read().await?;
+                Ok(Known::read(tx.as_mut(), &peer, ground.now()).await?)
+            };
             Done::Record(read.await)
         }));
     }
 
-    pub(super) fn record_read(&mut self, record: Answered<Option<Peer>>) {
+    pub(super) fn record_read(&mut self, read: Answered<Known>) {
         self.busy.remove(&Chore::ReadRecord);
-        match record {
-            Ok(Some(record)) => {
-                let newly = record.state == PeerState::Allowed && self.record.state != PeerState::Allowed;
+        match read {
+            Ok(Known { peer: Some(record), ban }) => {
+                let before = self.is_allowed();
                 self.record = record;
+                self.ban = ban;
                 self.judge_record();
-                if newly {
+                if self.is_allowed() && !before {
                     // It may have been refused until now.
                     self.greet();
                 }
             }
             // The list of peers says so too, and ends this driver.
-            Ok(None) => {}
+            Ok(Known { peer: None, .. }) => {}
             Err(_) => self.slot.look_again(),
         }
     }
@@ -125,11 +129,19 @@ impl Driver {
             QueueState::BackingOff { until, .. } => Some(until),
             QueueState::Healthy | QueueState::Probing { .. } | QueueState::Stopped(_) => None,
         };
+        let standing = match (&status.state, &self.trouble) {
+            (QueueState::Stopped(_), _) => Standing::Refused,
+            (QueueState::BackingOff { .. }, _) => Standing::BackingOff,
+            (QueueState::Probing { .. }, _) => Standing::Degraded,
+            (QueueState::Healthy, Some(_)) if link.is_none() => Standing::Degraded,
+            (QueueState::Healthy, _) => Standing::Healthy,
+        };
+        let trouble = self.trouble.as_ref().map(|(_, trouble)| trouble.words());
         let state = match (self.record.state, &link, &self.trouble) {
+            _ if self.ban.is_some() => "blocked".to_owned(),
             (PeerState::AwaitingConfirmation, ..) => {
                 format!("waits for `peer accept {}`", self.record.domain)
             }
-            (PeerState::Blocked, ..) => "blocked".to_owned(),
             (PeerState::Allowed, Some(_), _) => format!("connected; {status}"),
             (PeerState::Allowed, None, Some((_, trouble))) => format!("{status} ({})", trouble.words()),
             (PeerState::Allowed, None, None) if self.is_busy(Chore::Dial) => "dialling".to_owned(),
@@ -140,6 +152,6 @@ impl Driver {
                 }
             },
         };
-        self.slot.show(link, state, retry_at);
+        self.slot.show(Seen { link, state, retry_at, standing, trouble });
     }
 }

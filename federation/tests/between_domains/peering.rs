@@ -3,6 +3,8 @@
 use qpq_core::{Address, ErrorCode};
 use qpq_storage::PeerState;
 
+use qpq_service::PeerStanding;
+
 use crate::world::{HOUR, Home, admin, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,7 +20,7 @@ async fn two_commands_make_two_domains_peers_over_a_post_quantum_link() {
     .await;
     assert_eq!(a.key_exchange(&beta).await.as_deref(), Some("X25519MLKEM768"));
     let shown = a.peering.show(&beta.domain).await.unwrap();
-    assert_eq!((shown.state, shown.pin, shown.queued), ("allowed", beta.authority.pin(), 0));
+    assert_eq!((shown.state, shown.pin, shown.queued), (PeerStanding::Healthy, beta.authority.pin(), 0));
     assert!(shown.link.starts_with("connected"), "{}", shown.link);
 
     // Both ways, interactively: the other side answers about users that it doesn't have.

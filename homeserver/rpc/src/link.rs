@@ -81,6 +81,7 @@ impl Link {
             while self.live().is_none() {
                 tokio::select! {
                     () = &mut deadline => return match last_end {
+                        Some(SessionEnd::Banned(_)) => (CloseCode::Revoked, "the user is banned"),
                         Some(SessionEnd::Revoked) => (CloseCode::Revoked, "the session was revoked"),
                         Some(SessionEnd::Expired | SessionEnd::Resumed) | None => (CloseCode::Deadline, "no login in time"),
                     },

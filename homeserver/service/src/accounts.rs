@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use qpq_core::{AccountId, Address, DeviceId, ErrorCode, Timestamp};
-use qpq_storage::{Account, ReadTx, Stored, WriteTx};
+use qpq_storage::{
+    Account, Page, ReadTx, Stored, UserFilter, UserLine, UserSort, UsersQuery, Window, WriteTx,
+};
 
 use crate::{
     Answered, Effects, Ground, LiveSessions, Refusal, SessionEnd, SessionHandle, Sessions, UserKeys, Wakes,
     WriteJob,
 };
-
-/// How many accounts are read at once.
-const PAGE: usize = 1_000;
 
 /// An account as its owner and admins see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,17 +20,6 @@ pub struct AccountView {
     pub id: AccountId,
     /// Its address, identity key and active devices.
     pub keys: UserKeys,
-    /// When it was made.
-    pub created_at: Timestamp,
-}
-
-/// An account in a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountLine {
-    /// Its id.
-    pub id: AccountId,
-    /// Its address.
-    pub address: Address,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -63,23 +51,18 @@ impl Accounts {
         Ok(AccountView { id, created_at, keys: keys(address.clone(), &account, tx.as_mut()).await? })
     }
 
-    /// All accounts, by name.
-    pub async fn list(&self) -> Answered<Vec<AccountLine>> {
-        let mut tx = self.ground.read().await?;
-        let mut lines: Vec<AccountLine> = Vec::new();
-        loop {
-            let after = lines.last().map(|line| line.address.localpart().clone());
-            let page = tx.accounts(after.as_ref(), PAGE).await?;
-            let complete = page.len() < PAGE;
-            lines.extend(page.into_iter().map(|account| AccountLine {
-                id: account.id,
-                address: Address::new(account.localpart, self.ground.domain().clone()),
-                created_at: account.created_at,
-            }));
-            if complete {
-                return Ok(lines);
-            }
-        }
+    /// A page of the accounts of this domain.
+    pub async fn list(
+        &self,
+        search: &str,
+        filter: UserFilter,
+        sort: UserSort,
+        window: Window,
+    ) -> Answered<Page<UserLine>> {
+        let search = search.trim().to_lowercase();
+        let (domain, now) = (self.ground.domain(), self.ground.now());
+        let query = UsersQuery { domain, search: &search, filter, sort, now, window };
+        Ok(self.ground.read().await?.users(&query).await?)
     }
 
     /// Deletes an account with everything that is its own; its sessions end at once.
@@ -150,7 +133,7 @@ impl WriteJob for DeleteAccount {
 
     fn effects(&mut self) -> Effects {
         if let Some((account, devices)) = &self.gone {
-            self.live.end_account(account, SessionEnd::Revoked);
+            self.live.end_account(account, &SessionEnd::Revoked);
             for device in devices {
                 self.wakes.end(device);
             }

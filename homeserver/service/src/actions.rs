@@ -13,6 +13,7 @@ mod configuration;
 mod devices;
 mod info;
 mod jobs;
+mod pages;
 mod peers;
 mod sessions;
 mod status;
@@ -21,16 +22,17 @@ mod users;
 
 use std::{fmt, sync::Arc};
 
+use async_trait::async_trait;
 use futures::future::BoxFuture;
 use qpq_core::{ErrorCode, RequestId};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use qpq_storage::AdminRole;
+use qpq_storage::{AdminRole, Stored, WriteTx};
 
 use crate::{
-    Accounts, Answered, Appliance, Caller, Devices, Ground, Peering, Refusal, Sessions, Tokens, UseCases,
-    WriteJob, audit::Audited,
+    Accounts, Answered, Appliance, Bans, Caller, Devices, Ground, Peering, Refusal, Sessions, Tokens,
+    UseCases, WriteJob, audit::Audited,
 };
 
 pub use info::DomainFacts;
@@ -89,7 +91,7 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A JSON list of strings; on the command line and in forms it is repeated.
     Texts,
-    /// A JSON number without sign and fraction.
+    /// A whole JSON number from 1 on.
     Number,
     /// A JSON number of milliseconds; people write `90s`, `30m`, `12h`, `7d`. Its name ends in `_ms`, which people don't
     /// write.
@@ -107,8 +109,12 @@ pub enum Need {
     Required,
     /// It must be there; on the command line it is written with its flag all the same (`--reason`).
     RequiredFlag,
+    /// It must be there unless this other one is; both are too much. On the command line it is positional.
+    Unless(&'static str),
     /// It may be left out, or be null.
     Optional,
+    /// The same; on the command line it is positional.
+    OptionalPositional,
 }
 
 type Run = for<'a> fn(&'a Actions, Call<'a>) -> BoxFuture<'a, Answered<Value>>;
@@ -118,6 +124,8 @@ type Run = for<'a> fn(&'a Actions, Call<'a>) -> BoxFuture<'a, Answered<Value>>;
 struct Call<'a> {
     action: &'static Action,
     caller: &'a Caller,
+    /// What the admin gave as `reason`; empty if nothing.
+    reason: String,
     arguments: Value,
 }
 
@@ -128,6 +136,7 @@ pub struct Actions {
     facts: DomainFacts,
     tokens: Tokens,
     accounts: Accounts,
+    bans: Bans,
     sessions: Sessions,
     devices: Devices,
     peering: Peering,
@@ -151,6 +160,20 @@ const AREAS: &[&[Action]] = &[
     admins::ACTIONS,
 ];
 
+/// What each area is about; the command line shows it.
+const ABOUT: &[(&str, &str)] = &[
+    ("admin", "Admins of the console."),
+    ("audit", "What admins did."),
+    ("ban", "Who is kept out."),
+    ("config", "The configuration."),
+    ("device", "Devices of accounts."),
+    ("job", "What the homeserver does by itself."),
+    ("peer", "Other domains."),
+    ("session", "Sessions of devices."),
+    ("token", "Registration tokens."),
+    ("user", "Accounts."),
+];
+
 impl Actions {
     /// The actions on these use cases.
     pub fn new(use_cases: &UseCases, peering: Peering, facts: DomainFacts, appliance: Appliance) -> Self {
@@ -159,6 +182,7 @@ impl Actions {
             facts,
             tokens: use_cases.tokens.clone(),
             accounts: use_cases.accounts.clone(),
+            bans: use_cases.bans.clone(),
             sessions: use_cases.sessions.clone(),
             devices: use_cases.devices.clone(),
             peering,
@@ -176,6 +200,11 @@ impl Actions {
         AREAS.iter().copied().flatten()
     }
 
+    /// What an area is about: `user` of `user.ban`.
+    pub fn about(area: &str) -> Option<&'static str> {
+        ABOUT.iter().find(|(name, _)| *name == area).map(|(_, about)| *about)
+    }
+
     /// Performs an action: `arguments` is the text of a JSON object, or empty for none; so is the result.
     pub async fn perform(&self, caller: &Caller, verb: &str, arguments: &str) -> Answered<String> {
         let text = if arguments.trim().is_empty() { "{}" } else { arguments };
@@ -188,7 +217,9 @@ impl Actions {
     pub async fn perform_value(&self, caller: &Caller, verb: &str, arguments: Value) -> Answered<Value> {
         let action = find(verb)?;
         caller.may(action, self.ground.now())?;
-        let call = Call { action, caller, arguments: object(action, arguments)? };
+        let arguments = object(action, arguments)?;
+        let reason = arguments.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let call = Call { action, caller, reason, arguments };
         (action.run)(self, call).await
     }
 
@@ -200,8 +231,26 @@ impl Actions {
         job: J,
         changed: fn(&J::Output) -> bool,
     ) -> Answered<J::Output> {
-        let entry = call.caller.entry(&self.ground, call.action.verb, target.to_string(), call.reason());
+        let entry =
+            call.caller.entry(&self.ground, call.action.verb, target.to_string(), call.reason.clone());
         self.ground.write(Audited { job, entry, changed }).await
+    }
+
+    /// Writes the audit row of a change that was made elsewhere than in the store.
+    async fn record(&self, call: &Call<'_>, target: impl fmt::Display) -> Answered<()> {
+        self.audited(call, target, Nothing, |()| true).await
+    }
+}
+
+/// A job that changes nothing itself.
+struct Nothing;
+
+#[async_trait]
+impl WriteJob for Nothing {
+    type Output = ();
+
+    async fn run(&mut self, _tx: &mut dyn WriteTx) -> Stored<()> {
+        Ok(())
     }
 }
 
@@ -262,6 +311,20 @@ impl Argument {
     const fn with_flag(self) -> Self {
         Self { need: Need::RequiredFlag, ..self }
     }
+
+    const fn positional(self) -> Self {
+        Self { need: Need::OptionalPositional, ..self }
+    }
+
+    const fn unless(self, other: &'static str) -> Self {
+        Self { need: Need::Unless(other), ..self }
+    }
+
+    /// Its flag on the command line, without dashes: people write `--expires 7d` for `expires_ms`.
+    pub fn flag(&self) -> String {
+        let name = if self.kind == Kind::Span { self.name.trim_end_matches("_ms") } else { self.name };
+        name.replace('_', "-")
+    }
 }
 
 impl Call<'_> {
@@ -269,11 +332,6 @@ impl Call<'_> {
     fn arguments<T: DeserializeOwned>(&mut self) -> Answered<T> {
         serde_json::from_value(self.arguments.take())
             .map_err(|error| Refusal::malformed(format!("`{}`: {error}", self.action.verb)))
-    }
-
-    /// The reason that the admin gave; empty if none. To be asked before the arguments are taken.
-    fn reason(&self) -> String {
-        self.arguments.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 }
 
@@ -297,8 +355,18 @@ fn object(action: &'static Action, arguments: Value) -> Answered<Value> {
             return Err(Refusal::malformed(format!("`{}` has no argument `{name}`{near}", action.verb)));
         }
     }
-    for argument in action.arguments.iter().filter(|argument| argument.need != Need::Optional) {
-        if fields.get(argument.name).is_none_or(Value::is_null) {
+    let given = |name: &str| fields.get(name).is_some_and(|value| !value.is_null() && *value != json!(false));
+    for argument in action.arguments {
+        let missing = match argument.need {
+            Need::Required | Need::RequiredFlag => !given(argument.name),
+            Need::Unless(other) if given(argument.name) && given(other) => {
+                let text = format!("`{}` takes `{}` or `{other}`, and not both", action.verb, argument.name);
+                return Err(Refusal::malformed(text));
+            }
+            Need::Unless(other) => !given(argument.name) && !given(other),
+            Need::Optional | Need::OptionalPositional => false,
+        };
+        if missing {
             let text = format!("`{}` needs `{}`: {}", action.verb, argument.name, argument.doc);
             return Err(Refusal::malformed(text));
         }

@@ -135,7 +135,7 @@ impl WriteJob for RevokeDevice {
 
     fn effects(&mut self) -> Effects {
         if self.done {
-            self.live.end_device(&self.device, SessionEnd::Revoked);
+            self.live.end_device(&self.device, &SessionEnd::Revoked);
             self.wakes.end(&self.device);
         }
         Effects::default()

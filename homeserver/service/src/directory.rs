@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use qpq_core::{AccountId, Address, Domain, ErrorCode};
-use qpq_storage::{PeerState, ReadTx};
+use qpq_storage::ReadTx;
 
 use crate::{
-    Answered, Ground, Groups, Refusal, SessionHandle, UserAnswer, UserKeys, accounts,
+    Answered, Ground, Groups, Refusal, SessionHandle, UserAnswer, UserKeys, accounts, bans,
     by_domain::{ask_all, bounded, shares},
+    peering,
     rates::Throttle,
 };
 
@@ -61,7 +62,7 @@ impl Directory {
     ) -> Answered<Vec<UserAnswer>> {
         bounded(addresses)?;
         // For whom is not judged: a hub asks for whoever commits, who may be a user of any member's domain.
-        admit_domain(self.ground.read().await?.as_mut(), origin).await?;
+        admit_domain(self.ground.read().await?.as_mut(), &self.ground, origin).await?;
         self.peers.admit(origin, count(addresses), self.ground.now(), "lookups by your domain")?;
         self.here(addresses).await
     }
@@ -81,21 +82,25 @@ impl Directory {
     }
 }
 
-/// Whether a peer may ask about our users: it must be on the allow-list and speak for a user of its own.
-pub(crate) async fn admit_peer(tx: &mut dyn ReadTx, origin: &Domain, requester: &Address) -> Answered<()> {
+/// Whether a peer may take something for one of its users: it must be on the allow-list, and the user not banned here.
+pub(crate) async fn admit_peer(
+    tx: &mut dyn ReadTx,
+    ground: &Ground,
+    origin: &Domain,
+    requester: &Address,
+) -> Answered<()> {
     let refused = |text: String| Err(Refusal::new(ErrorCode::PolicyRefused, text));
     if requester.domain() != origin {
         return refused(format!("`{requester}` is not a user of `{origin}`"));
     }
-    admit_domain(tx, origin).await
+    admit_domain(tx, ground, origin).await?;
+    bans::admit_sender(tx, ground.domain(), requester, ground.now()).await?
 }
 
-/// Whether a peer may ask at all: it must be on the allow-list.
-async fn admit_domain(tx: &mut dyn ReadTx, origin: &Domain) -> Answered<()> {
-    match tx.peer(origin).await? {
-        Some(peer) if peer.state == PeerState::Allowed => Ok(()),
-        _ => Err(Refusal::new(ErrorCode::PolicyRefused, format!("`{origin}` is not a peer of this domain"))),
-    }
+/// Whether a peer may ask at all: it must be on the allow-list and not blocked.
+async fn admit_domain(tx: &mut dyn ReadTx, ground: &Ground, origin: &Domain) -> Answered<()> {
+    let why = peering::why_not(tx, ground.domain(), origin, ground.now()).await?;
+    why.map_or(Ok(()), |text| Err(Refusal::new(ErrorCode::PolicyRefused, text)))
 }
 
 /// A peer can say what it likes about its users, but not that another's key signed their devices.

@@ -107,9 +107,11 @@ impl Home {
     /// How many audit rows there are.
     pub(crate) async fn audited(&self) -> Vec<String> {
         let mut tx = self.ground.read().await.unwrap();
-        let rows = tx.audit_after(qpq_core::Seq::ZERO, 100).await.unwrap();
+        let rows =
+            tx.audit_after(&qpq_storage::AuditFilter::default(), qpq_core::Seq::ZERO, 100).await.unwrap();
         rows.into_iter()
-            .map(|(_, entry)| format!("{} {} {}", entry.actor, entry.action, entry.target))
+            .map(|record| record.entry)
+            .map(|entry| format!("{} {} {}", entry.actor, entry.action, entry.target))
             .collect()
     }
 }

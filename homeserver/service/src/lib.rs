@@ -12,6 +12,7 @@ mod actions;
 mod admins;
 mod appliance;
 mod audit;
+mod audit_export;
 mod bans;
 mod by_domain;
 mod caller;
@@ -47,9 +48,10 @@ mod wakes;
 pub mod wire;
 mod writer;
 
-pub use accounts::{AccountLine, AccountView, Accounts};
+pub use accounts::{AccountView, Accounts};
 pub use actions::{Action, Actions, Argument, DomainFacts, Guard, Kind, Need};
 pub use appliance::Appliance;
+pub use bans::{BanTerms, Banned, Bans, Effect, Preview};
 pub use caller::{Actor, Caller, Proof, REAUTHENTICATION};
 pub use claim::{Challenge, DeviceClaim};
 pub use configuration::{Configuration, NoConfiguration, SettingView};
@@ -65,17 +67,17 @@ pub use key_packages::{KeyPackageUpload, KeyPackages};
 pub use login::{EnrolmentOffer, EnrolmentUnderWay, LoginUnderWay, Logins};
 pub use mailbox::{Feeder, Mailboxes, Page};
 pub use opaque_server::{OpaqueSetup, OpaqueSetupError};
-pub use peer_calls::{NoPeers, PeerCallError, PeerCalls, PeerHealth};
+pub use peer_calls::{NoPeers, PeerCallError, PeerCalls, PeerHealth, Standing};
 pub use peering::{
-    AcceptedPeer, Confirmed, IssuedInvite, LinkCertificate, PeerView, Peering, PeeringIdentity, allowed_peer,
-    protocol_state,
+    AcceptedPeer, Blocked, Confirmed, IssuedInvite, Known, LinkCertificate, PeerStanding, PeerView, Peering,
+    PeeringIdentity, WouldAllow, allowed_peer,
 };
 pub use rates::{DoorRates, SourceNetwork, SubmitRates};
 pub use refusal::{Answered, Refusal};
 pub use registration::{NewAccount, RegistrationOffer, RegistrationUnderWay, Registrations};
 pub use sessions::{LiveSessions, Opened, SessionEnd, SessionGrant, SessionHandle, SessionView, Sessions};
 pub use settings::{RegistrationPolicy, Settings};
-pub use tokens::{NewToken, Tokens};
+pub use tokens::{NewToken, TokenLine, TokenOrder, Tokens};
 pub use upkeep::{Swept, UPKEEP_INTERVAL, Upkeep};
 pub use use_cases::UseCases;
 pub use wakes::{Subscription, Wakes};

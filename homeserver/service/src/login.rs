@@ -5,12 +5,12 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use qpq_core::{AccountId, Address, ErrorCode, IdentityKey, limits};
-use qpq_storage::{Account, Device, DeviceEnrolled, Stored, WriteTx};
+use qpq_storage::{Account, Ban, Device, DeviceEnrolled, Stored, WriteTx};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
     Answered, Challenge, DeviceClaim, DoorRates, Effects, Ground, OpaqueSetup, Opened, Refusal, Sessions,
-    SourceNetwork, WriteJob, opaque_server::OpaqueLogin, sessions::NewSession,
+    SourceNetwork, WriteJob, bans, opaque_server::OpaqueLogin, sessions::NewSession,
 };
 
 /// The use cases of logging in.
@@ -106,6 +106,11 @@ impl Logins {
         };
         let challenge = Challenge::draw(&self.ground);
         let address = Address::new(account.localpart, self.ground.domain().clone());
+        // Only who proved the password learns of a ban.
+        let ban = bans::of_user(self.ground.read().await?.as_mut(), &address, self.ground.now()).await?;
+        if let Some(ban) = ban {
+            return Err(bans::refusal(&ban, self.ground.domain()));
+        }
         let identity_key = account.identity_key;
         Ok((
             EnrolmentUnderWay { account: account.id, address, identity_key, challenge },
@@ -130,6 +135,7 @@ impl Logins {
         let job = Enrol { sessions: self.sessions.clone(), device, session, done: false };
         match self.ground.write(job).await? {
             Outcome::Enrolled => Ok(self.sessions.opened(handle, secret, until)),
+            Outcome::Banned(ban) => Err(bans::refusal(&ban, self.ground.domain())),
             Outcome::AccountGone => Err(Refusal::new(ErrorCode::LoginFailed, "wrong name or password")),
             Outcome::Refused(DeviceEnrolled::TooMany) => Err(Refusal::new(
                 ErrorCode::TooManyDevices,
@@ -177,10 +183,11 @@ impl fmt::Debug for EnrolmentOffer {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
     Enrolled,
     AccountGone,
+    Banned(Ban),
     Refused(DeviceEnrolled),
 }
 
@@ -200,6 +207,10 @@ impl WriteJob for Enrol {
         // It may have been deleted since the password was asked for.
         if tx.account(&self.device.account).await?.is_none() {
             return Ok(Outcome::AccountGone);
+        }
+        let user = &self.device.certificate.device.user;
+        if let Some(ban) = bans::of_user(tx, user, self.device.enrolled_at).await? {
+            return Ok(Outcome::Banned(ban));
         }
         match tx.device_enrol(&self.device, limits::DEVICES_PER_ACCOUNT).await? {
             DeviceEnrolled::New | DeviceEnrolled::Known => {}

@@ -50,6 +50,24 @@ pub struct PeerHealth {
     pub retry_at: Option<Timestamp>,
     /// The group that the link's key exchange used, for example `X25519MLKEM768`.
     pub key_exchange: Option<String>,
+    /// How it stands.
+    pub standing: Standing,
+    /// What is wrong, in words.
+    pub trouble: Option<String>,
+}
+
+/// How a link to a peer stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It is up, or nothing waits for it.
+    #[default]
+    Healthy,
+    /// The peer answers, but not as it should, or the last dial failed.
+    Degraded,
+    /// The peer can't be reached and is tried again later.
+    BackingOff,
+    /// Nothing is sent until somebody acts.
+    Refused,
 }
 
 /// Calls to other domains. Interactive ones end at `deadline`, which travels with them.
@@ -106,6 +124,11 @@ pub trait PeerCalls: Send + Sync + std::fmt::Debug {
 
     /// What we know of the link to a peer.
     async fn health(&self, peer: &Domain) -> PeerHealth;
+
+    /// The peers whose links are not healthy.
+    fn standings(&self) -> Vec<(Domain, Standing)> {
+        Vec::new()
+    }
 
     /// Rows were committed for these destinations: send them soon. Never blocks.
     fn outbox_filled(&self, destinations: &[Domain]);
@@ -175,7 +198,14 @@ impl PeerCalls for NoPeers {
     }
 
     async fn health(&self, _: &Domain) -> PeerHealth {
-        PeerHealth { reachable: false, state: "no federation".to_owned(), retry_at: None, key_exchange: None }
+        PeerHealth {
+            reachable: false,
+            state: "no federation".to_owned(),
+            retry_at: None,
+            key_exchange: None,
+            standing: Standing::Healthy,
+            trouble: None,
+        }
     }
 
     fn outbox_filled(&self, _: &[Domain]) {}

@@ -5,25 +5,28 @@
 
 mod accept;
 mod invite;
+mod known;
 mod view;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use ed25519_dalek::SigningKey;
 use qpq_core::{Domain, ErrorCode, Pin};
 use qpq_federation_proto::{FederationAddress, Policy};
-use qpq_storage::{Peer, PeerState, Stored, WriteTx};
+use qpq_storage::{Stored, WriteTx};
 
 pub use accept::{AcceptedPeer, Confirmed};
 pub use invite::{IssuedInvite, LinkCertificate};
-pub use view::PeerView;
+pub(crate) use known::why_not;
+pub use known::{Known, allowed_peer};
+pub use view::{Blocked, PeerStanding, PeerView, WouldAllow};
 
-use crate::{Answered, Caller, Ground, Refusal, WriteJob, audit::Audited};
+use crate::{Answered, Caller, Ground, Refusal, WriteJob, audit::Audited, bans};
 
 /// What other domains are told about us, and the key that signs it.
 pub struct PeeringIdentity {
-    /// Whom we let in.
+    /// Whom we let in at the beginning; [`Peering::set_policy`] changes it.
     pub policy: Policy,
     /// Where our federation listener is dialled.
     pub address: FederationAddress,
@@ -50,28 +53,34 @@ impl std::fmt::Debug for PeeringIdentity {
 pub struct Peering {
     ground: Arc<Ground>,
     identity: Arc<PeeringIdentity>,
+    policy: Arc<RwLock<Policy>>,
 }
 
 impl Peering {
     /// On this ground, as this domain presents itself.
     pub fn new(ground: Arc<Ground>, identity: PeeringIdentity) -> Self {
-        Self { ground, identity: Arc::new(identity) }
+        let policy = Arc::new(RwLock::new(identity.policy));
+        Self { ground, identity: Arc::new(identity), policy }
     }
 
     /// Whom we let in.
     pub fn policy(&self) -> Policy {
-        self.identity.policy
+        *self.policy.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes whom we let in; links that are up are judged again at once.
+    pub fn set_policy(&self, policy: Policy) {
+        let former =
+            std::mem::replace(&mut *self.policy.write().unwrap_or_else(PoisonError::into_inner), policy);
+        if former != policy {
+            tracing::info!(%former, %policy, "the federation policy has changed");
+            self.ground.peers().peers_changed();
+        }
     }
 
     /// The key that signs what we relay.
     pub fn federation_key(&self) -> &SigningKey {
         &self.identity.key
-    }
-
-    /// Why a domain would be let in or not, in words.
-    pub async fn would_allow(&self, domain: &Domain) -> Answered<String> {
-        let record = self.ground.read().await?.peer(domain).await?;
-        Ok(self.policy().would_allow(record.map(|peer| protocol_state(peer.state))).words(domain))
     }
 
     /// Ends a peering: rows that wait for the domain are dropped, and its links end at once.
@@ -86,6 +95,16 @@ impl Peering {
         Ok(())
     }
 
+    /// Nobody peers with a domain that is blocked here.
+    async fn not_blocked(&self, domain: &Domain) -> Answered<()> {
+        let ban = bans::of_domain(self.ground.read().await?.as_mut(), domain, self.ground.now()).await?;
+        ban.map_or(Ok(()), |ban| {
+            let text =
+                format!("{}; `peer unblock {domain}` lifts it", bans::words(&ban, self.ground.domain()));
+            Err(Refusal::new(ErrorCode::PolicyRefused, text))
+        })
+    }
+
     /// Nobody peers with a domain that lets nobody in.
     fn open_for_peers(&self) -> Answered<()> {
         match self.policy() {
@@ -96,24 +115,6 @@ impl Peering {
             )),
         }
     }
-}
-
-/// The record's state as the protocol's rules read it.
-pub const fn protocol_state(state: PeerState) -> qpq_federation_proto::PeerState {
-    match state {
-        PeerState::Allowed => qpq_federation_proto::PeerState::Allowed,
-        PeerState::AwaitingConfirmation => qpq_federation_proto::PeerState::AwaitingConfirmation,
-        PeerState::Blocked => qpq_federation_proto::PeerState::Blocked,
-    }
-}
-
-/// The record of a domain that may be spoken with now.
-pub async fn allowed_peer(ground: &Ground, policy: Policy, domain: &Domain) -> Answered<Peer> {
-    let record = ground.read().await?.peer(domain).await?;
-    let state = record.as_ref().map(|peer| protocol_state(peer.state));
-    record.filter(|_| policy.would_allow(state).allows()).ok_or_else(|| {
-        Refusal::new(ErrorCode::PolicyRefused, format!("`{domain}` is not a peer of `{}`", ground.domain()))
-    })
 }
 
 fn unknown(domain: &Domain) -> Refusal {

@@ -8,7 +8,9 @@ use qpq_storage::{Account, AccountCreated, Device, Stored, WriteTx};
 
 use crate::{
     Answered, Challenge, DeviceClaim, DoorRates, Effects, Ground, OpaqueSetup, Opened, Refusal,
-    RegistrationPolicy, Sessions, SourceNetwork, WriteJob, sessions::NewSession,
+    RegistrationPolicy, Sessions, SourceNetwork, WriteJob, bans,
+    sessions::NewSession,
+    tokens::{Pending, UnderWay},
 };
 
 /// The longest sealed identity key that is kept: 32 bytes of key, with room for newer seals.
@@ -21,6 +23,7 @@ pub struct Registrations {
     setup: Arc<OpaqueSetup>,
     sessions: Sessions,
     rates: Arc<DoorRates>,
+    under_way: Arc<UnderWay>,
 }
 
 /// An account being made; the connection holds it between begin and finish.
@@ -28,6 +31,7 @@ pub struct RegistrationUnderWay {
     address: Address,
     token: Option<TokenId>,
     challenge: Challenge,
+    _pending: Option<Pending>,
 }
 
 /// What the client needs to go on.
@@ -54,13 +58,14 @@ pub struct NewAccount {
 
 impl Registrations {
     /// On this ground, with the domain's OPAQUE keys.
-    pub const fn new(
+    pub(crate) const fn new(
         ground: Arc<Ground>,
         setup: Arc<OpaqueSetup>,
         sessions: Sessions,
         rates: Arc<DoorRates>,
+        under_way: Arc<UnderWay>,
     ) -> Self {
-        Self { ground, setup, sessions, rates }
+        Self { ground, setup, sessions, rates, under_way }
     }
 
     /// Begins: judges the token, then the name. Nothing is kept yet.
@@ -86,14 +91,20 @@ impl Registrations {
             return Err(name_taken(&name));
         }
         let address = Address::new(name, self.ground.domain().clone());
+        // The account of a banned user may be deleted; their name stays theirs until the ban ends.
+        if bans::of_user(tx.as_mut(), &address, self.ground.now()).await?.is_some() {
+            return Err(name_taken(address.localpart()));
+        }
         let response = self.setup.registration_response(&address, request)?;
         let challenge = Challenge::draw(&self.ground);
-        Ok((RegistrationUnderWay { address, token, challenge }, RegistrationOffer { response, challenge }))
+        let _pending = token.map(|token| UnderWay::begin(&self.under_way, token));
+        let under_way = RegistrationUnderWay { address, token, challenge, _pending };
+        Ok((under_way, RegistrationOffer { response, challenge }))
     }
 
     /// Makes account, device and session, and takes one use of the token, or does none of it.
     pub async fn finish(&self, begun: RegistrationUnderWay, new: NewAccount) -> Answered<Opened> {
-        let RegistrationUnderWay { address, token, challenge } = begun;
+        let RegistrationUnderWay { address, token, challenge, _pending } = begun;
         if new.sealed_identity.len() > SEALED_BYTES {
             return Err(Refusal::malformed(format!("`sealedIdentity` has more than {SEALED_BYTES} bytes")));
         }
@@ -173,6 +184,9 @@ impl WriteJob for Register {
 
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<Outcome> {
         self.done = false;
+        if bans::of_user(tx, &self.first.certificate.device.user, self.account.created_at).await?.is_some() {
+            return Ok(Outcome::NameTaken);
+        }
         if tx.device(&self.first.certificate.device.device).await?.is_some() {
             return Ok(Outcome::DeviceTaken);
         }

@@ -6,13 +6,14 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use qpq_core::{
-    AccountId, Address, DeviceAddress, DeviceId, Digest, ErrorCode, Incarnation, Secret, SessionId, Timestamp,
+    AccountId, Address, DeviceAddress, DeviceId, Digest, Domain, ErrorCode, Incarnation, Secret, SessionId,
+    Timestamp,
 };
-use qpq_storage::{Resumed, Session, Stored, WriteTx};
+use qpq_storage::{Ban, Resumed, Session, Stored, WriteTx};
 
 pub use live::{LiveSessions, SessionEnd, SessionHandle};
 
-use crate::{Answered, Effects, Ground, Refusal, WriteJob, accounts};
+use crate::{Answered, Effects, Ground, Refusal, WriteJob, accounts, bans};
 
 /// The most sessions that one listing shows.
 const LISTED: usize = 10_000;
@@ -83,6 +84,7 @@ impl Sessions {
         let resumable_until = now.after(self.ground.settings().resumption_lifetime);
         let job = Resume {
             live: Arc::clone(&self.live),
+            domain: self.ground.domain().clone(),
             token: Digest::of(&[token]),
             next: Digest::of(&[next.expose()]),
             now,
@@ -92,10 +94,11 @@ impl Sessions {
         };
         match self.ground.write(job).await? {
             Ok(handle) => Ok(self.opened(handle, next, resumable_until)),
-            Err(Resumed::Expired) => {
+            Err(NotResumed::Banned(ban)) => Err(bans::refusal(&ban, self.ground.domain())),
+            Err(NotResumed::Expired) => {
                 Err(Refusal::new(ErrorCode::SessionExpired, "the resumption token has expired: log in again"))
             }
-            Err(_) => Err(Refusal::new(
+            Err(NotResumed::Unknown) => Err(Refusal::new(
                 ErrorCode::Revoked,
                 "the resumption token was used before or revoked: log in again",
             )),
@@ -128,6 +131,12 @@ impl Sessions {
     /// The job behind [`Sessions::revoke`], for whoever adds something to its transaction.
     pub(crate) fn revocation(&self, id: SessionId) -> RevokeSession {
         RevokeSession { live: Arc::clone(&self.live), id, done: false }
+    }
+
+    /// The job that ends all sessions of an account.
+    pub(crate) async fn revocation_of_all(&self, of: &Address) -> Answered<RevokeAll> {
+        let account = accounts::find(&self.ground, self.ground.read().await?.as_mut(), of).await?.id;
+        Ok(RevokeAll { live: Arc::clone(&self.live), account, revoked: Vec::new() })
     }
 
     /// Draws what a new session needs; the rows are written by the job that opens it.
@@ -184,8 +193,16 @@ pub(crate) struct NewSession {
     pub(crate) handle: SessionHandle,
 }
 
+/// Why a session was not resumed.
+enum NotResumed {
+    Expired,
+    Unknown,
+    Banned(Ban),
+}
+
 struct Resume {
     live: Arc<LiveSessions>,
+    domain: Domain,
     token: Digest,
     next: Digest,
     now: Timestamp,
@@ -194,18 +211,32 @@ struct Resume {
     handle: Option<SessionHandle>,
 }
 
+impl Resume {
+    /// The ban of the token's user.
+    async fn ban(&self, tx: &mut dyn WriteTx) -> Stored<Option<Ban>> {
+        let Some(session) = tx.session_of_token(&self.token).await? else { return Ok(None) };
+        let Some(account) = tx.account(&session.account).await? else { return Ok(None) };
+        bans::of_user(tx, &Address::new(account.localpart, self.domain.clone()), self.now).await
+    }
+}
+
 #[async_trait]
 impl WriteJob for Resume {
-    type Output = Result<SessionHandle, Resumed>;
+    type Output = Result<SessionHandle, NotResumed>;
 
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<Self::Output> {
         self.handle = None;
+        // Looked at before the token is used up: it is as good as before when the ban ends.
+        if let Some(ban) = self.ban(tx).await? {
+            return Ok(Err(NotResumed::Banned(ban)));
+        }
         let session = match tx.session_resume(&self.token, &self.next, self.now, self.resumable_until).await?
         {
             Resumed::Resumed(session) => session,
-            refused => return Ok(Err(refused)),
+            Resumed::Expired => return Ok(Err(NotResumed::Expired)),
+            Resumed::Unknown => return Ok(Err(NotResumed::Unknown)),
         };
-        let Some(device) = tx.device(&session.device).await? else { return Ok(Err(Resumed::Unknown)) };
+        let Some(device) = tx.device(&session.device).await? else { return Ok(Err(NotResumed::Unknown)) };
         let device = device.certificate.device;
         let handle = self.live.prepare(session.id, session.account, device, self.expires_at);
         self.handle = Some(handle.clone());
@@ -238,7 +269,36 @@ impl WriteJob for RevokeSession {
 
     fn effects(&mut self) -> Effects {
         if self.done {
-            self.live.end(&self.id, SessionEnd::Revoked);
+            self.live.end(&self.id, &SessionEnd::Revoked);
+        }
+        Effects::default()
+    }
+}
+
+/// Ends all sessions of an account; how many there were.
+pub(crate) struct RevokeAll {
+    live: Arc<LiveSessions>,
+    account: AccountId,
+    revoked: Vec<SessionId>,
+}
+
+#[async_trait]
+impl WriteJob for RevokeAll {
+    type Output = usize;
+
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<usize> {
+        self.revoked.clear();
+        for session in tx.sessions(Some(&self.account), LISTED).await? {
+            if tx.session_revoke(&session.id).await? {
+                self.revoked.push(session.id);
+            }
+        }
+        Ok(self.revoked.len())
+    }
+
+    fn effects(&mut self) -> Effects {
+        for id in &self.revoked {
+            self.live.end(id, &SessionEnd::Revoked);
         }
         Effects::default()
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use qpq_hub::Engine;
 
 use crate::{
-    Accounts, Devices, Directory, DoorRates, Ground, Groups, KeyPackages, Logins, Mailboxes, OpaqueSetup,
-    Registrations, Sessions, SubmitRates, Tokens,
+    Accounts, Bans, Devices, Directory, DoorRates, Ground, Groups, KeyPackages, Logins, Mailboxes,
+    OpaqueSetup, Registrations, Sessions, SubmitRates, Tokens,
 };
 
 /// One of each; cheap to clone.
@@ -24,6 +24,8 @@ pub struct UseCases {
     pub accounts: Accounts,
     /// Devices.
     pub devices: Devices,
+    /// Bans.
+    pub bans: Bans,
     /// Registration tokens.
     pub tokens: Tokens,
     /// KeyPackages.
@@ -45,6 +47,7 @@ impl UseCases {
         let doors = Arc::new(DoorRates::new(settings.attempts_per_network, settings.logins_per_name));
         let sessions = Sessions::new(ground());
         let submits = Arc::new(SubmitRates::per_minute(settings.submits_per_minute));
+        let tokens = Tokens::new(ground());
         let groups = Groups::new(ground(), engine.clone(), submits);
         Self {
             registrations: Registrations::new(
@@ -52,11 +55,13 @@ impl UseCases {
                 Arc::clone(&setup),
                 sessions.clone(),
                 Arc::clone(&doors),
+                Arc::clone(tokens.under_way()),
             ),
             logins: Logins::new(ground(), setup, sessions.clone(), doors),
             accounts: Accounts::new(ground(), sessions.clone()),
             devices: Devices::new(ground(), sessions.clone()),
-            tokens: Tokens::new(ground()),
+            bans: Bans::new(ground(), sessions.clone()),
+            tokens,
             key_packages: KeyPackages::new(ground(), engine, groups.clone()),
             directory: Directory::new(ground(), groups.clone()),
             mailboxes: Mailboxes::new(ground()),

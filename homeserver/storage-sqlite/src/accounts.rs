@@ -2,11 +2,13 @@
 
 mod devices;
 mod sessions;
+mod users;
 
 use async_trait::async_trait;
 use qpq_core::{AccountId, DeviceId, Digest, IdentityKey, Localpart, SessionId, Timestamp, TokenId};
 use qpq_storage::{
-    Account, AccountCreated, AccountsRead, AccountsWrite, Device, DeviceEnrolled, Resumed, Session, Stored,
+    Account, AccountCreated, AccountsRead, AccountsWrite, Device, DeviceEnrolled, Page, Resumed, Session,
+    Stored, UserLine, UsersQuery,
 };
 
 use crate::{
@@ -64,6 +66,14 @@ impl AccountsRead for Transaction {
         self.devices_after(after, limit).await
     }
 
+    async fn users(&mut self, query: &UsersQuery<'_>) -> Stored<Page<UserLine>> {
+        self.users_page(query).await
+    }
+
+    async fn session_of_token(&mut self, token: &Digest) -> Stored<Option<Session>> {
+        self.session_of_hash("session_of_token", token).await
+    }
+
     async fn session(&mut self, id: &SessionId) -> Stored<Option<Session>> {
         self.session_of_id(id).await
     }
@@ -88,12 +98,14 @@ impl AccountsWrite for Transaction {
             return Ok(AccountCreated::TokenRefused);
         }
         let insert = sql("INSERT INTO accounts
-                          (id, localpart, identity_key, created_at, opaque_record, sealed_identity)
-                          VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (localpart) DO NOTHING")
+                          (id, localpart, identity_key, created_at, last_seen_at, opaque_record,
+                           sealed_identity)
+                          VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (localpart) DO NOTHING")
         .bind(account.id.as_bytes().to_vec())
         .bind(account.localpart.to_string())
         .bind(account.identity_key.as_bytes().to_vec())
         .bind(time(account.created_at))
+        .bind(time(first.last_seen_at))
         .bind(account.opaque_record.clone())
         .bind(account.sealed_identity.clone());
         if self.run(what, insert).await? == 0 {

@@ -1,19 +1,48 @@
 //! The schema's versions: forward only; `PRAGMA user_version` says which one a file has.
 
+mod audit_chain;
+
 use sqlx::{Connection as _, SqliteConnection};
 
 /// Each brings the schema from the version before it to its own number, counted from 1. A released one never changes.
 const MIGRATIONS: [Migration; 5] = [
-    Migration { sql: include_str!("../migrations/0001_first.sql"), mark: "PRAGMA user_version = 1" },
-    Migration { sql: include_str!("../migrations/0002_audit_chain.sql"), mark: "PRAGMA user_version = 2" },
-    Migration { sql: include_str!("../migrations/0003_moderation.sql"), mark: "PRAGMA user_version = 3" },
-    Migration { sql: include_str!("../migrations/0004_admins.sql"), mark: "PRAGMA user_version = 4" },
-    Migration { sql: include_str!("../migrations/0005_jobs.sql"), mark: "PRAGMA user_version = 5" },
+    Migration {
+        sql: include_str!("../migrations/0001_first.sql"),
+        then: Step::Nothing,
+        mark: "PRAGMA user_version = 1",
+    },
+    Migration {
+        sql: include_str!("../migrations/0002_audit_chain.sql"),
+        then: Step::ChainAudit,
+        mark: "PRAGMA user_version = 2",
+    },
+    Migration {
+        sql: include_str!("../migrations/0003_moderation.sql"),
+        then: Step::Nothing,
+        mark: "PRAGMA user_version = 3",
+    },
+    Migration {
+        sql: include_str!("../migrations/0004_admins.sql"),
+        then: Step::Nothing,
+        mark: "PRAGMA user_version = 4",
+    },
+    Migration {
+        sql: include_str!("../migrations/0005_jobs.sql"),
+        then: Step::Nothing,
+        mark: "PRAGMA user_version = 5",
+    },
 ];
 
 struct Migration {
     sql: &'static str,
+    then: Step,
     mark: &'static str,
+}
+
+/// What SQL alone can't do.
+enum Step {
+    Nothing,
+    ChainAudit,
 }
 
 /// The version that this program writes.
@@ -29,6 +58,9 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection, from: usize) -> s
     for migration in MIGRATIONS.iter().skip(from) {
         let mut transaction = connection.begin().await?;
         sqlx::raw_sql(migration.sql).execute(&mut *transaction).await?;
+        if let Step::ChainAudit = migration.then {
+            audit_chain::apply(&mut transaction).await?;
+        }
         sqlx::raw_sql(migration.mark).execute(&mut *transaction).await?;
         transaction.commit().await?;
     }

@@ -1,8 +1,12 @@
 //! Peers and invites.
 
+mod page;
+
 use async_trait::async_trait;
 use qpq_core::{Digest, Domain, Incarnation, InviteId, Pin, Timestamp};
-use qpq_storage::{Invite, InviteUsed, Peer, PeerState, PeersRead, PeersWrite, Stored};
+use qpq_storage::{
+    Invite, InviteUsed, Page, Peer, PeerLine, PeerState, PeersQuery, PeersRead, PeersWrite, Stored,
+};
 
 use crate::{
     fields::{Fields, each, one},
@@ -15,7 +19,6 @@ fn peer(row: Fields<'_>) -> Stored<Peer> {
         state: match row.int("state")? {
             0 => PeerState::Allowed,
             1 => PeerState::AwaitingConfirmation,
-            2 => PeerState::Blocked,
             other => return Err(row.corrupt("state", &other)),
         },
         address: row.text("address")?,
@@ -60,6 +63,10 @@ impl PeersRead for Transaction {
         each("peers", &self.rows("peers", query).await?, peer)
     }
 
+    async fn peers_page(&mut self, query: &PeersQuery<'_>) -> Stored<Page<PeerLine>> {
+        self.page_of_peers(query).await
+    }
+
     async fn invite(&mut self, secret: &Digest) -> Stored<Option<Invite>> {
         self.invite_of_secret("invite", secret).await
     }
@@ -77,7 +84,6 @@ impl PeersWrite for Transaction {
         let state = match peer.state {
             PeerState::Allowed => 0,
             PeerState::AwaitingConfirmation => 1,
-            PeerState::Blocked => 2,
         };
         let replace = sql("REPLACE INTO peers (domain, state, address, pin, federation_key, incarnation,
                                                refused, since, note, ca_certificate)

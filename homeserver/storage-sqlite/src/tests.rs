@@ -4,3 +4,4 @@ mod conformance;
 mod deadline;
 mod differential;
 mod file;
+mod migration;

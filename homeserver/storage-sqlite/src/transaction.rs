@@ -28,6 +28,11 @@ pub(crate) fn generated_sql(text: String) -> Statement {
     sqlx::query(AssertSqlSafe(text))
 }
 
+/// A statement put together from parts that stand in the source.
+pub(crate) fn composed_sql(parts: &[&'static str]) -> Statement {
+    sqlx::query(AssertSqlSafe(parts.concat()))
+}
+
 /// A count or position as SQLite stores it; what exceeds 63 bits stops there.
 pub(crate) fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use qpq_core::{
-    AccountId, DeviceCertificate, DeviceId, Digest, IdentityKey, Localpart, SessionId, Timestamp, TokenId,
+    AccountId, DeviceCertificate, DeviceId, Digest, Domain, IdentityKey, Localpart, SessionId, Timestamp,
+    TokenId,
 };
 
-use crate::Stored;
+use crate::{Ban, Page, Stored, Window};
 
 /// An account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +94,64 @@ pub enum Resumed {
     Unknown,
 }
 
+/// Which users a list shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UserFilter {
+    /// All.
+    #[default]
+    All,
+    /// Those that are not banned.
+    Active,
+    /// Those that are.
+    Banned,
+}
+
+/// In which order a list shows users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UserSort {
+    /// By name.
+    #[default]
+    Name,
+    /// The newest account first.
+    Created,
+    /// Who was seen last comes first.
+    Seen,
+}
+
+/// A part of the list of users.
+#[derive(Clone, Copy, Debug)]
+pub struct UsersQuery<'a> {
+    /// This domain, which completes the names to addresses.
+    pub domain: &'a Domain,
+    /// Only addresses with this text in them; empty: all.
+    pub search: &'a str,
+    /// Which users.
+    pub filter: UserFilter,
+    /// In which order.
+    pub sort: UserSort,
+    /// The time by which bans are judged.
+    pub now: Timestamp,
+    /// Which part.
+    pub window: Window,
+}
+
+/// A user in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserLine {
+    /// The account.
+    pub id: AccountId,
+    /// Its name.
+    pub localpart: Localpart,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When one of its devices last opened a session.
+    pub last_seen_at: Timestamp,
+    /// How many active devices it has.
+    pub devices: u64,
+    /// The ban that counts now.
+    pub ban: Option<Ban>,
+}
+
 /// Reads accounts, devices and sessions.
 #[async_trait]
 pub trait AccountsRead: Send {
@@ -108,6 +167,10 @@ pub trait AccountsRead: Send {
     async fn device(&mut self, id: &DeviceId) -> Stored<Option<Device>>;
     /// All devices of the domain, oldest first, `limit` at most, after `after`.
     async fn all_devices(&mut self, after: Option<&DeviceId>, limit: usize) -> Stored<Vec<Device>>;
+    /// A page of the users.
+    async fn users(&mut self, query: &UsersQuery<'_>) -> Stored<Page<UserLine>>;
+    /// The session whose resumption token has this SHA-256; looking uses nothing up.
+    async fn session_of_token(&mut self, token: &Digest) -> Stored<Option<Session>>;
     /// One session; `None` once revoked.
     async fn session(&mut self, id: &SessionId) -> Stored<Option<Session>>;
     /// Sessions of an account, or of all, newest first, `limit` at most.

@@ -101,9 +101,9 @@ macro_rules! conformance_suite {
             transactions: dropping_undoes, a_view_stays_as_it_was, a_write_sees_itself,
                 writers_take_turns, a_failed_transaction_cannot_commit, a_crash_before_the_commit_leaves_nothing,
                 a_crash_after_the_commit_keeps_all, a_repeat_after_a_lost_answer_finds_the_first;
-            small: the_vault_is_written_once, audit_entries_are_numbered, the_inbox_head_never_goes_back,
+            small: the_vault_is_written_once, audit_entries_are_numbered_and_chained, the_inbox_head_never_goes_back,
                 heads_are_listed_per_origin, parking_is_accepted, tokens_are_found_by_their_secret,
-                a_token_is_revoked_once;
+                a_token_is_revoked_once, tokens_are_listed_by_how_they_stand;
             accounts: an_account_reads_back, a_name_is_taken_once, a_token_makes_as_many_accounts_as_it_says,
                 a_token_is_judged_before_the_name, accounts_are_paged_by_name, devices_are_found_again,
                 devices_are_limited, revoked_devices_stay_revoked, devices_are_paged_by_age,
@@ -127,6 +127,9 @@ macro_rules! conformance_suite {
             outbox: rows_are_numbered_per_stream, pages_are_cut, acknowledging_moves_forward_only,
                 kept_rows_are_purged_by_age, kept_rows_are_purged_by_size, expired_rows_become_tombstones,
                 depth_counts_what_waits, backoff_is_stored, removing_a_peer_drops_what_waits;
+            bans: a_ban_reads_back, a_ban_takes_the_place_of_another, bans_are_listed_and_searched,
+                bans_end_in_order, users_are_paged_sorted_and_searched, banned_users_are_told_apart,
+                peers_are_listed_by_where_they_stand;
             peers: a_peer_reads_back, incarnations_only_grow, a_refusal_is_set_and_cleared,
                 an_invite_is_used_once, bound_and_late_invites_are_refused;
         }

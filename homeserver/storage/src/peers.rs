@@ -3,17 +3,15 @@
 use async_trait::async_trait;
 use qpq_core::{Digest, Domain, Incarnation, InviteId, Pin, Timestamp};
 
-use crate::Stored;
+use crate::{Ban, Page, Stored, Window};
 
-/// What the admin decided about a domain.
+/// What the admin decided about a peer. Whether it is blocked is not here: its ban says so ([`crate::BanSubject`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerState {
     /// Trusted under its pins.
     Allowed,
     /// It accepted an unbound invite; our admin has not confirmed its fingerprint.
     AwaitingConfirmation,
-    /// Nothing from it, nothing to it.
-    Blocked,
 }
 
 /// Another domain.
@@ -67,6 +65,51 @@ pub enum InviteUsed {
     Refused,
 }
 
+/// Which peers a list shows. A peer stands in one place only: blocked, else awaiting confirmation, else refused, else
+/// among those that are spoken with, whose links only the process knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum PeerFilter<'a> {
+    /// All.
+    #[default]
+    All,
+    /// Those that a ban keeps out.
+    Blocked,
+    /// Those whose fingerprint no admin here has confirmed.
+    AwaitingConfirmation,
+    /// Those whose links are refused at present.
+    Refused,
+    /// Of the rest, these.
+    Among(&'a [Domain]),
+    /// Of the rest, all but these.
+    Besides(&'a [Domain]),
+}
+
+/// A part of the list of peers, by name.
+#[derive(Clone, Copy, Debug)]
+pub struct PeersQuery<'a> {
+    /// Only names with this text in them; empty: all.
+    pub search: &'a str,
+    /// Which peers.
+    pub filter: PeerFilter<'a>,
+    /// The time by which bans are judged.
+    pub now: Timestamp,
+    /// Which part.
+    pub window: Window,
+}
+
+/// A peer in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerLine {
+    /// Its record.
+    pub peer: Peer,
+    /// The ban that counts now.
+    pub ban: Option<Ban>,
+    /// How many rows wait for it.
+    pub waiting: u64,
+    /// When the oldest of them was accepted.
+    pub oldest_at: Option<Timestamp>,
+}
+
 /// Reads peers and invites.
 #[async_trait]
 pub trait PeersRead: Send {
@@ -74,6 +117,8 @@ pub trait PeersRead: Send {
     async fn peer(&mut self, domain: &Domain) -> Stored<Option<Peer>>;
     /// All peers, by name.
     async fn peers(&mut self) -> Stored<Vec<Peer>>;
+    /// A page of the peers, with what waits for each.
+    async fn peers_page(&mut self, query: &PeersQuery<'_>) -> Stored<Page<PeerLine>>;
     /// The invite whose secret has this SHA-256.
     async fn invite(&mut self, secret: &Digest) -> Stored<Option<Invite>>;
     /// All invites, newest first.

@@ -11,16 +11,18 @@ pub(super) const ACTIONS: &[Action] = &[
     Action::new(
         "device.list",
         "Lists the devices of an account, or of all, oldest first.",
-        &[Argument::optional("address", "only this account's: user@domain")],
+        &[Argument::optional("address", "only this account's: user@domain").positional()],
         |actions, call| Box::pin(list(actions, call)),
-    ),
+    )
+    .at("/devices"),
     Action::new(
         "device.revoke",
         "Revokes a device for good: its sessions end, its KeyPackages go.",
         &[Argument::required("id", "the device's id: dev_…")],
         |actions, call| Box::pin(revoke(actions, call)),
     )
-    .audited("revoked a device"),
+    .audited("revoked a device")
+    .at("/devices/revoke"),
 ];
 
 #[derive(Deserialize)]

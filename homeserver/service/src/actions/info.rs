@@ -23,7 +23,8 @@ pub struct DomainFacts {
 pub(super) const ACTIONS: &[Action] =
     &[Action::new("info", "Says what this homeserver is and where it is dialled.", &[], |actions, _| {
         Box::pin(async move { json(&actions.facts) })
-    })];
+    })
+    .at("/settings/info")];
 
 /// A value that is text, numbers and lists can't fail to become JSON; if it does, it is said.
 pub(super) fn json(value: &impl Serialize) -> Answered<serde_json::Value> {

@@ -5,8 +5,12 @@ use qpq_core::{Domain, Millis};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Action, Actions, Argument, Call, info::json};
-use crate::{Answered, Refusal};
+use super::{
+    Action, Actions, Argument, Call, Kind,
+    info::json,
+    pages::{self, PAGE, SEARCH},
+};
+use crate::{Answered, PeerStanding, PeerView, Refusal};
 
 /// How long an invite is valid if the admin says nothing.
 const LIFETIME: Millis = Millis::from_secs(3_600);
@@ -18,44 +22,74 @@ pub(super) const ACTIONS: &[Action] = &[
         "peer.invite",
         "Makes a peering token for another domain's admin and shows it once.",
         &[
-            Argument::optional("domain", "the only domain that may use it"),
-            Argument::optional("any", "true: any domain may use it, and you confirm which one did"),
-            Argument::optional("expires_ms", "how long it is valid, in milliseconds; 1 hour if left out"),
+            Argument::optional("domain", "the only domain that may use it").unless("any"),
+            Argument::optional("any", "any domain may use it, and you confirm which one did").of(Kind::Flag),
+            Argument::optional("expires_ms", "how long it is valid; 1 hour if left out").of(Kind::Span),
         ],
         |actions, call| Box::pin(invite(actions, call)),
     )
-    .audited("made a peering token"),
+    .audited("made a peering token")
+    .at("/federation/invite"),
     Action::new(
         "peer.accept",
         "Finishes a peering with the other admin's token, both ways.",
         &[Argument::required("token", "the peering token: qpqinvite1.…")],
         |actions, call| Box::pin(accept(actions, call)),
     )
-    .audited("accepted a peering token"),
+    .audited("accepted a peering token")
+    .at("/federation/accept"),
     Action::new(
         "peer.confirm",
         "Lets a domain in that used a token made for any domain, after its fingerprint was compared.",
         &[DOMAIN],
         |actions, call| Box::pin(confirm(actions, call)),
     )
-    .audited("confirmed a peer"),
-    Action::new("peer.list", "Lists the peers, by name, with their links and queues.", &[], |actions, _| {
-        Box::pin(list(actions))
-    }),
-    Action::new("peer.show", "Shows one peer.", &[DOMAIN], |actions, call| Box::pin(show(actions, call))),
+    .audited("confirmed a peer")
+    .at("/federation/confirm"),
+    Action::new(
+        "peer.list",
+        "Lists the peers, by name, with their links and queues.",
+        &[
+            SEARCH,
+            Argument::optional("state", "only those that stand so").of(Kind::Choice(&[
+                "healthy",
+                "degraded",
+                "backing-off",
+                "blocked",
+                "refused",
+                "awaiting-confirmation",
+            ])),
+            PAGE,
+        ],
+        |actions, call| Box::pin(list(actions, call)),
+    )
+    .at("/federation"),
+    Action::new("peer.show", "Shows one peer.", &[DOMAIN], |actions, call| Box::pin(show(actions, call)))
+        .at("/federation/show"),
     Action::new(
         "peer.remove",
         "Ends a peering: its links end at once, and what waits for it is dropped.",
         &[DOMAIN],
         |actions, call| Box::pin(remove(actions, call)),
     )
-    .audited("removed a peer"),
+    .audited("removed a peer")
+    .typed("domain")
+    .at("/federation/remove"),
+    Action::new(
+        "peer.policy",
+        "Changes whom this domain lets in: peers only, or nobody.",
+        &[Argument::required("policy", "the policy").of(Kind::Choice(&["allow-listed", "closed"]))],
+        |actions, call| Box::pin(policy(actions, call)),
+    )
+    .audited("changed the federation policy")
+    .at("/federation/policy"),
     Action::new(
         "peer.would-allow",
         "Says whether a domain would be let in, and why.",
         &[DOMAIN],
         |actions, call| Box::pin(would_allow(actions, call)),
-    ),
+    )
+    .at("/federation/would-allow"),
 ];
 
 #[derive(Deserialize)]
@@ -104,8 +138,31 @@ async fn confirm(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
     json(&actions.peering.confirm(&domain, call.caller).await?)
 }
 
-async fn list(actions: &Actions) -> Answered<Value> {
-    Ok(json!({ "peers": json(&actions.peering.list().await?)? }))
+#[derive(Deserialize)]
+struct List {
+    search: Option<String>,
+    state: Option<String>,
+    page: Option<u32>,
+}
+
+async fn list(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
+    let List { search, state, page } = call.arguments()?;
+    let state = match state {
+        None => None,
+        Some(name) => Some(standing(&name)?),
+    };
+    let window = pages::window(page)?;
+    let found = actions.peering.list(&search.unwrap_or_default(), state, window).await?;
+    let mut answer = pages::answer("peers", page, &found, |peer: &PeerView| json!(peer));
+    if let Some(fields) = answer.as_object_mut() {
+        fields.insert("policy".to_owned(), json!(actions.peering.policy().to_string()));
+    }
+    Ok(answer)
+}
+
+fn standing(name: &str) -> Answered<PeerStanding> {
+    let found = PeerStanding::ALL.into_iter().find(|standing| standing.name() == name);
+    found.ok_or_else(|| Refusal::malformed(format!("`state` can't be `{name}`")))
 }
 
 async fn show(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
@@ -121,5 +178,17 @@ async fn remove(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
 
 async fn would_allow(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
     let domain = target(&mut call)?;
-    Ok(json!({ "answer": actions.peering.would_allow(&domain).await? }))
+    json(&actions.peering.would_allow(&domain).await?)
+}
+
+#[derive(Deserialize)]
+struct NewPolicy {
+    policy: String,
+}
+
+async fn policy(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
+    let NewPolicy { policy } = call.arguments()?;
+    actions.appliance.configuration.set("federation.policy", &policy).await?;
+    actions.record(&call, &policy).await?;
+    Ok(json!({ "policy": policy }))
 }

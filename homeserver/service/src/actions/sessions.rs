@@ -11,16 +11,26 @@ pub(super) const ACTIONS: &[Action] = &[
     Action::new(
         "session.list",
         "Lists the sessions of an account, or of all, newest first.",
-        &[Argument::optional("address", "only this account's: user@domain")],
+        &[Argument::optional("address", "only this account's: user@domain").positional()],
         |actions, call| Box::pin(list(actions, call)),
-    ),
+    )
+    .at("/sessions"),
     Action::new(
         "session.revoke",
         "Ends a session at once; its device must log in again.",
         &[Argument::required("id", "the session's id: ses_…")],
         |actions, call| Box::pin(revoke(actions, call)),
     )
-    .audited("revoked a session"),
+    .audited("revoked a session")
+    .at("/sessions/revoke"),
+    Action::new(
+        "session.revoke-all",
+        "Ends all sessions of an account at once; its devices must log in again.",
+        &[Argument::required("address", "the account: user@domain")],
+        |actions, call| Box::pin(revoke_all(actions, call)),
+    )
+    .audited("revoked all sessions of an account")
+    .at("/sessions/revoke-all"),
 ];
 
 #[derive(Deserialize)]
@@ -55,4 +65,16 @@ async fn revoke(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
     let Revoke { id } = call.arguments()?;
     let done = actions.audited(&call, id, actions.sessions.revocation(id), |done| *done).await?;
     if done { Ok(json!({ "revoked": id })) } else { Err(sessions::unknown(&id)) }
+}
+
+#[derive(Deserialize)]
+struct Everywhere {
+    address: Address,
+}
+
+async fn revoke_all(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
+    let Everywhere { address } = call.arguments()?;
+    let job = actions.sessions.revocation_of_all(&address).await?;
+    let revoked = actions.audited(&call, &address, job, |revoked| *revoked > 0).await?;
+    Ok(json!({ "address": address, "revoked": revoked }))
 }

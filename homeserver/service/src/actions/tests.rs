@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use qpq_core::ErrorCode;
+use qpq_core::{ErrorCode, Millis};
+use qpq_storage::AdminRole;
 use serde_json::{Value, json};
 
-use super::{Actions, Need};
+use super::{Action, Actions, Argument, Guard, Kind, Need};
 use crate::{
-    Answered, Caller, Settings,
+    Answered, Caller, Proof, Settings,
     fixture::{Home, Person},
 };
 
@@ -20,38 +21,102 @@ async fn perform(home: &Home, verb: &str, arguments: &Value) -> Answered<Value> 
     Ok(serde_json::from_str(&result).unwrap())
 }
 
+/// What an action lacks, in words.
+fn missing_faces(action: &Action) -> Vec<String> {
+    let mut missing = Vec::new();
+    let mut wants = |holds: bool, what: &str| {
+        if !holds {
+            missing.push(format!("{}: {what}", action.verb));
+        }
+    };
+    let area = action.verb.split_once('.').map(|(area, _)| area);
+    wants(action.verb.split('.').all(|word| !word.is_empty()), "its verb is `area.name`");
+    wants(area.is_none_or(|area| Actions::about(area).is_some()), "nobody says what its area is about");
+    wants(action.doc.ends_with('.') && action.doc.len() > 10, "it lacks its line of documentation");
+    wants(
+        action.route.starts_with('/') && action.route.len() > 1 || action.verb == "status",
+        "it has no route",
+    );
+    let changes = action.audit.is_some();
+    wants(
+        changes == (action.guard != Guard::Session),
+        "what changes something wants a proof, what reads doesn't",
+    );
+    wants(!changes || action.role >= AdminRole::Operator, "an auditor changes nothing");
+    wants(
+        action.audit.is_none_or(|text| text.len() > 5 && !text.ends_with('.')),
+        "its audit text is no fragment",
+    );
+    let typed = match action.guard {
+        Guard::Typed(name) => action.arguments.iter().any(|argument| argument.name == name),
+        Guard::Session | Guard::Reauthentication => true,
+    };
+    wants(typed, "what is typed once more is none of its arguments");
+    for argument in action.arguments {
+        wants(argument.doc.len() > 5, "an argument lacks its line");
+        wants(
+            (argument.kind == Kind::Span) == argument.name.ends_with("_ms"),
+            "spans, and only they, end in _ms",
+        );
+    }
+    missing
+}
+
 #[test]
 fn every_action_has_all_its_faces() {
     let mut verbs = BTreeSet::new();
+    let mut changes = BTreeSet::new();
     for action in Actions::all() {
         assert!(verbs.insert(action.verb), "{} is there twice", action.verb);
-        assert!(action.verb == "info" || action.verb.split('.').count() == 2, "{}", action.verb);
-        assert!(action.doc.ends_with('.') && action.doc.len() > 10, "{} lacks its line", action.verb);
-        let reads = ["list", "show", "info", "would-allow"].iter().any(|end| action.verb.ends_with(end));
-        assert_eq!(action.audit.is_none(), reads, "{}: what changes something is audited", action.verb);
-        for argument in action.arguments {
-            assert!(!argument.doc.is_empty(), "{} of {} lacks its line", argument.name, action.verb);
-        }
+        assert_eq!(missing_faces(action), Vec::<String>::new());
+        assert!(action.audit.is_none() || changes.insert(action.route), "{} shares its route", action.verb);
     }
-    for verb in [
-        "info",
-        "token.create",
-        "token.list",
-        "token.revoke",
-        "user.list",
-        "user.show",
-        "user.delete",
-        "session.list",
-        "session.revoke",
-        "device.list",
-        "device.revoke",
-        "peer.invite",
-        "peer.accept",
-        "peer.list",
-        "peer.show",
-        "peer.remove",
+}
+
+#[test]
+fn an_action_without_a_face_is_noticed() {
+    let whole =
+        Action::new("user.dance", "Lets a user dance.", &[], |_, _| Box::pin(async { Ok(json!({})) }))
+            .audited("let a user dance")
+            .at("/users/dance");
+    assert_eq!(missing_faces(&whole), Vec::<String>::new());
+    for broken in [
+        Action { verb: "dance.user", ..whole },
+        Action { doc: "", ..whole },
+        Action { route: "", ..whole },
+        Action { audit: None, ..whole },
+        Action { audit: Some(""), ..whole },
+        Action { role: AdminRole::Auditor, ..whole },
+        Action { guard: Guard::Session, ..whole },
+        Action { guard: Guard::Typed("nothing"), ..whole },
+        Action {
+            arguments: &[Argument { name: "speed", doc: "", need: Need::Optional, kind: Kind::Text }],
+            ..whole
+        },
+        Action {
+            arguments: &[Argument { name: "speed", doc: "how fast", need: Need::Optional, kind: Kind::Span }],
+            ..whole
+        },
     ] {
-        assert!(verbs.contains(verb), "{verb} is missing");
+        assert_eq!(missing_faces(&broken).len(), 1, "{broken:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_may_do_what_it_may_and_only_with_a_fresh_proof() {
+    let home = Home::open();
+    let admin = |role, proof| Caller { role, proof, ..owner() };
+    let (now, fresh) = (home.now(), Proof::At(home.now()));
+    for action in Actions::all() {
+        for role in [AdminRole::Auditor, AdminRole::Operator, AdminRole::Owner] {
+            let refused = admin(role, fresh).may(action, now).err().map(|refusal| refusal.code);
+            let expected = (role < action.role).then_some(ErrorCode::RoleRefused);
+            assert_eq!(refused, expected, "{} as {role}", action.verb);
+        }
+        let stale = admin(AdminRole::Owner, Proof::At(now.before(Millis::from_secs(601))));
+        let refused = stale.may(action, now).err().map(|refusal| refusal.code);
+        let expected = action.audit.map(|_| ErrorCode::ReauthenticationNeeded);
+        assert_eq!(refused, expected, "{} long after the proof", action.verb);
     }
 }
 
@@ -143,7 +208,9 @@ async fn an_invite_names_a_domain_or_says_any() {
     assert!(made["token"].as_str().unwrap().starts_with("qpqinvite1."));
     assert!(made["expires"].is_string());
     assert_eq!(home.audited().await, ["uid:0 peer.invite beta.test"]);
-    assert_eq!(perform(&home, "peer.list", &json!({})).await.unwrap(), json!({ "peers": [] }));
+    let listed = perform(&home, "peer.list", &json!({})).await.unwrap();
+    assert_eq!((&listed["peers"], &listed["total"]), (&json!([]), &json!(0)));
+    assert_eq!(listed["policy"], "allow-listed");
     let unknown = perform(&home, "peer.show", &json!({ "domain": "beta.test" })).await.unwrap_err();
     assert_eq!(unknown.code, ErrorCode::NotFound);
 }

@@ -7,8 +7,8 @@ use qpq_core::{Address, DeviceAddress, Domain, ErrorCode, GroupId, IdentityKey, 
 use qpq_storage::{Peer, PeerState};
 
 use crate::{
-    ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, PeerCallError, PeerCalls, PeerHealth, UserAnswer,
-    UserKeys,
+    ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, NoPeers, PeerCallError, PeerCalls, PeerHealth,
+    UserAnswer, UserKeys,
     fixture::{Home, Person},
 };
 
@@ -92,7 +92,7 @@ impl PeerCalls for Peers {
     }
 
     async fn health(&self, _: &Domain) -> PeerHealth {
-        PeerHealth { reachable: false, state: String::new(), retry_at: None, key_exchange: None }
+        NoPeers.health(&"alpha.test".parse().unwrap()).await
     }
 
     fn outbox_filled(&self, _: &[Domain]) {}

@@ -18,8 +18,8 @@ use qpq_storage::{
     WriteTx, payload_digest,
 };
 
-use super::{Place, certificates::is_peer, check_member, no_group, records::GroupEntry};
-use crate::{Answered, Effects, Refusal};
+use super::{Place, check_member, no_group, records::GroupEntry};
+use crate::{Answered, Effects, Refusal, peering};
 
 /// A message for a group's log, its framing already read.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ pub(super) async fn accept(
 ) -> Stored<Vec<Answered<Placed>>> {
     let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
     let seen = tx.submits_seen(sender, &ids).await?;
-    let mut batch = Batch::open(tx, place, sender, group).await?;
+    let mut batch = Batch::open(tx, place, sender, group, now).await?;
     let mut answers = Vec::with_capacity(messages.len());
     for (message, seen) in messages.iter().zip(seen) {
         answers.push(match repeated(seen, message) {
@@ -133,14 +133,14 @@ impl<'a> Batch<'a> {
         place: &'a Place,
         sender: &DeviceAddress,
         group: &'a GroupId,
+        now: Timestamp,
     ) -> Stored<Self> {
         let record = tx.group(group).await?;
         let members = tx.members(group).await?;
         let own = members.iter().find(|member| member.device == *sender);
         let mut sender_may = check_member(own, sender);
-        if let Some(domain) = unreachable_reader(tx, &place.domain, record.as_ref(), &members).await? {
-            let text =
-                format!("`{domain}` is not a peer of `{}` any more: nobody would read this", place.domain);
+        if let Some(why) = unreachable_reader(tx, &place.domain, record.as_ref(), &members, now).await? {
+            let text = format!("nobody would read this: {why}");
             sender_may = sender_may.and_then(|()| Err(Refusal::new(ErrorCode::PolicyRefused, text)));
         }
         let except = (sender.user.domain() == &place.domain).then_some(&sender.device);
@@ -292,21 +292,22 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// The domain of a two-member group's other account, if the admin ended the peering: better refused than queued for
-/// somebody who may never come back. In a larger group the others read on.
+/// Why nobody reads in a two-member group: the admin ended the peering with the other account's domain, or blocked it.
+/// Better refused than queued for somebody who may never come back. In a larger group the others read on.
 async fn unreachable_reader(
     tx: &mut dyn WriteTx,
     us: &Domain,
     record: Option<&Group>,
     members: &[Member],
-) -> Stored<Option<Domain>> {
+    now: Timestamp,
+) -> Stored<Option<String>> {
     if record.is_none_or(|record| record.accounts > 2) {
         return Ok(None);
     }
     let present = members.iter().filter(|member| member.left_seq.is_none());
     for domain in present.map(|member| member.device.user.domain()).filter(|domain| *domain != us) {
-        if !is_peer(tx, domain).await? {
-            return Ok(Some(domain.clone()));
+        if let Some(why) = peering::why_not(tx, us, domain, now).await? {
+            return Ok(Some(why));
         }
     }
     Ok(None)

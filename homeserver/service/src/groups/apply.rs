@@ -18,7 +18,7 @@ use super::{
     refuse::{refuse_entry, refuse_submit, refused},
     submit::framing,
 };
-use crate::{Answered, Effects, Ground, Refusal, relay::RowOutcome};
+use crate::{Answered, Effects, Ground, Refusal, bans, relay::RowOutcome};
 
 /// Applies one row of `origin`'s stream in the transaction that moves the stream's mark.
 pub(crate) async fn apply_row(
@@ -66,7 +66,11 @@ impl Rows<'_> {
             // Who should hear of it can't be read, or isn't the origin's.
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let accepted = self.accept(row, &submit).await?;
+        let (us, sender) = (&self.place.domain, &submit.sender.user);
+        let accepted = match bans::admit_sender(self.tx, us, sender, self.now).await? {
+            Ok(()) => self.accept(row, &submit).await?,
+            Err(banned) => Err(banned),
+        };
         if let Err(refusal) = &accepted {
             refuse_submit(self.tx, &self.place, &submit, row.id, refusal, self.now, self.effects).await?;
         }
@@ -200,6 +204,12 @@ impl Rows<'_> {
         };
         if welcome.group.hub() != self.origin {
             return Ok(Err(not_the_hub(self.origin)));
+        }
+        // Whom a banned user adds to a group never hears of it. What they do in groups that exist is another matter: see
+        // docs/decisions/0019-what-a-ban-does.md.
+        let (us, sender) = (&self.place.domain, &welcome.sender.user);
+        if let Err(banned) = bans::admit_sender(self.tx, us, sender, self.now).await? {
+            return Ok(Err(banned));
         }
         let mut known = Vec::new();
         for device in &welcome.devices {

@@ -14,7 +14,7 @@ use qpq_core::{Address, Domain, ErrorCode, Millis, Timestamp};
 use qpq_delivery::policy::Certified;
 use qpq_storage::{ReadTx, Stored};
 
-use crate::{Answered, Ground, Refusal, UserKeys};
+use crate::{Answered, Ground, Refusal, UserKeys, peering};
 
 /// The most accounts of other domains that are remembered.
 const MOST: usize = 4_096;
@@ -118,20 +118,14 @@ pub(crate) async fn check_peers(
     tx: &mut dyn ReadTx,
     us: &Domain,
     accounts: &BTreeSet<Address>,
+    now: Timestamp,
 ) -> Answered<()> {
     let domains: BTreeSet<&Domain> =
         accounts.iter().map(Address::domain).filter(|domain| *domain != us).collect();
     for domain in domains {
-        if !is_peer(tx, domain).await? {
-            let text = format!("`{domain}` is not a peer of `{us}`, which orders this group");
-            return Err(Refusal::new(ErrorCode::PolicyRefused, text));
+        if let Some(why) = peering::why_not(tx, us, domain, now).await? {
+            return Err(Refusal::new(ErrorCode::PolicyRefused, format!("{why}, which orders this group")));
         }
     }
     Ok(())
-}
-
-/// Whether a domain is trusted now.
-pub(crate) async fn is_peer(tx: &mut dyn ReadTx, domain: &Domain) -> Stored<bool> {
-    let peer = tx.peer(domain).await?;
-    Ok(peer.is_some_and(|peer| peer.state == qpq_storage::PeerState::Allowed))
 }

@@ -26,7 +26,7 @@ use super::{
     member_at, no_group,
     store_commit::{StoreCommit, StoreOutcome, StoredCommit},
 };
-use crate::{Answered, CommitAnswer, CommitSubmit, Refusal, SessionHandle};
+use crate::{Answered, CommitAnswer, CommitSubmit, Refusal, SessionHandle, bans};
 
 /// A commit that may be stored.
 struct Judged {
@@ -88,6 +88,8 @@ impl Groups {
         if !self.is_hub_of(&submit.group) {
             return Err(no_group(&submit.group));
         }
+        let (us, now) = (self.ground().domain(), self.ground().now());
+        bans::admit_sender(self.ground().read().await?.as_mut(), us, &sender.user, now).await??;
         self.order(sender, submit).await
     }
 
@@ -208,7 +210,7 @@ impl Groups {
         let (us, now) = (self.ground().domain(), self.ground().now());
         let certified = {
             let mut tx = self.ground().read().await?;
-            check_peers(tx.as_mut(), us, &owners).await?;
+            check_peers(tx.as_mut(), us, &owners, now).await?;
             self.0.certificates.of(tx.as_mut(), us, &owners, now).await?
         };
         let missing = certified.missing(&facts);

@@ -12,11 +12,10 @@ use qpq_storage::{NewOutboxRow, SeenSubmit, Stored, SubmitOutcome, WriteTx, payl
 use super::{
     Groups, Place,
     accept::{Incoming, accept},
-    certificates::is_peer,
     check_member,
     records::{GroupSubmit, expires_at},
 };
-use crate::{Answered, Effects, Refusal, SessionHandle, WriteJob};
+use crate::{Answered, Effects, Refusal, SessionHandle, WriteJob, peering};
 
 /// One message for a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,7 +169,7 @@ async fn forward(
     now: Timestamp,
     effects: &mut Effects,
 ) -> Stored<Vec<SubmitAnswer>> {
-    let may = may_forward(tx, sender, group).await?;
+    let may = may_forward(tx, place, sender, group, now).await?;
     let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
     let seen = tx.submits_seen(sender, &ids).await?;
     let stream = StreamId::of(&place.domain, group.hub(), &StreamName::Submissions(group.clone()));
@@ -211,16 +210,22 @@ async fn forward(
     Ok(answers)
 }
 
-async fn may_forward(tx: &mut dyn WriteTx, sender: &DeviceAddress, group: &GroupId) -> Stored<Answered<()>> {
+async fn may_forward(
+    tx: &mut dyn WriteTx,
+    place: &Place,
+    sender: &DeviceAddress,
+    group: &GroupId,
+    now: Timestamp,
+) -> Stored<Answered<()>> {
     let member = tx.member(group, &sender.device).await?;
     if let Err(refusal) = check_member(member.as_ref(), sender) {
         return Ok(Err(refusal));
     }
-    if is_peer(tx, group.hub()).await? {
-        return Ok(Ok(()));
-    }
-    let text = format!("`{}`, which orders the group, is not a peer of this domain", group.hub());
-    Ok(Err(Refusal::new(ErrorCode::PolicyRefused, text)))
+    let why = peering::why_not(tx, &place.domain, group.hub(), now).await?;
+    Ok(why.map_or(Ok(()), |why| {
+        let text = format!("the domain that orders the group can't be reached: {why}");
+        Err(Refusal::new(ErrorCode::PolicyRefused, text))
+    }))
 }
 
 fn repeated(seen: &SeenSubmit, payload: qpq_core::Digest) -> SubmitAnswer {

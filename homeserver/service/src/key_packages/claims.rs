@@ -75,7 +75,7 @@ impl KeyPackages {
         targets: &[Address],
     ) -> Answered<Vec<ClaimedUser>> {
         bounded(targets)?;
-        admit_peer(self.ground.read().await?.as_mut(), origin, requester).await?;
+        admit_peer(self.ground.read().await?.as_mut(), &self.ground, origin, requester).await?;
         self.rates.peers.admit(
             origin,
             count(targets),

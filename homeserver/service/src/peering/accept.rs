@@ -39,6 +39,7 @@ impl Peering {
             |error: qpq_federation_proto::InviteError| Refusal::new(ErrorCode::Invite, error.to_string());
         let invite: Invite = token.parse().map_err(wrong)?;
         invite.check(self.ground.domain(), self.ground.now()).map_err(wrong)?;
+        self.not_blocked(&invite.terms().inviter).await?;
         let statement = AcceptStatement::sign(
             &invite,
             self.ground.domain().clone(),

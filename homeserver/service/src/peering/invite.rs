@@ -6,8 +6,8 @@ use qpq_federation_proto::{AcceptReceipt, AcceptStatement, Acceptance, Invite, I
 use qpq_storage::{InviteUsed, Peer, PeerState, Stored, WriteTx};
 use serde::Serialize;
 
-use super::Peering;
-use crate::{Answered, Caller, Refusal, WriteJob, audit::Audited};
+use super::{Known, Peering};
+use crate::{Answered, Caller, Refusal, WriteJob, audit::Audited, bans};
 
 /// No token lives longer.
 const LONGEST: Millis = Millis::from_days(30);
@@ -55,6 +55,9 @@ impl Peering {
         if bound_to.as_ref() == Some(self.ground.domain()) {
             return Err(Refusal::malformed(format!("`{}` is this domain itself", self.ground.domain())));
         }
+        if let Some(domain) = &bound_to {
+            self.not_blocked(domain).await?;
+        }
         if lifetime > LONGEST {
             return Err(Refusal::malformed("an invite lives for at most 30 days"));
         }
@@ -95,6 +98,10 @@ impl Peering {
             ));
         }
         let now = self.ground.now();
+        let known = Known::read(self.ground.read().await?.as_mut(), &statement.accepter, now).await?;
+        if let Some(ban) = known.ban {
+            return Err(Refusal::new(ErrorCode::PolicyRefused, bans::words(&ban, self.ground.domain())));
+        }
         let peer = Peer {
             domain: statement.accepter.clone(),
             state: PeerState::Allowed,
@@ -177,6 +184,6 @@ impl WriteJob for Use {
 const fn acceptance(state: PeerState) -> Acceptance {
     match state {
         PeerState::Allowed => Acceptance::Peered,
-        PeerState::AwaitingConfirmation | PeerState::Blocked => Acceptance::AwaitingConfirmation,
+        PeerState::AwaitingConfirmation => Acceptance::AwaitingConfirmation,
     }
 }

@@ -1,20 +1,82 @@
-//! What an admin sees of a peer: its record, its link and its queue.
+//! What an admin sees of peers: their records, their links and what waits for them.
+//!
+//! A list is paged and filtered by the store. How a link stands only the process knows; it names the few domains whose
+//! links are not well, and the store filters by those names.
+
+use std::collections::BTreeMap;
 
 use qpq_core::{Domain, Pin, Timestamp};
 use qpq_federation_proto::StopReason;
-use qpq_storage::{Peer, PeerState};
+use qpq_storage::{Ban, Page, PeerFilter, PeerLine, PeerState, PeersQuery, Window};
 use serde::Serialize;
 
-use super::{Peering, unknown};
-use crate::Answered;
+use super::{Known, Peering, unknown};
+use crate::{Answered, PeerHealth, Standing};
+
+/// Where a peer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerStanding {
+    /// It is reached, or nothing waits for it.
+    Healthy,
+    /// It answers, but something is wrong.
+    Degraded,
+    /// It can't be reached and is tried again later.
+    BackingOff,
+    /// An admin blocked it.
+    Blocked,
+    /// Nothing is sent until somebody acts.
+    Refused,
+    /// No admin here has confirmed its fingerprint.
+    AwaitingConfirmation,
+}
+
+impl PeerStanding {
+    /// All, in the order in which people look for them.
+    pub const ALL: [Self; 6] = [
+        Self::Healthy,
+        Self::Degraded,
+        Self::BackingOff,
+        Self::Blocked,
+        Self::Refused,
+        Self::AwaitingConfirmation,
+    ];
+
+    /// Its name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::BackingOff => "backing-off",
+            Self::Blocked => "blocked",
+            Self::Refused => "refused",
+            Self::AwaitingConfirmation => "awaiting-confirmation",
+        }
+    }
+}
+
+/// Why and until when a domain is blocked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Blocked {
+    /// Why.
+    pub reason: String,
+    /// Until when; `None`: until an admin lifts it.
+    pub until: Option<Timestamp>,
+}
+
+impl From<Ban> for Blocked {
+    fn from(ban: Ban) -> Self {
+        Self { reason: ban.reason, until: ban.until }
+    }
+}
 
 /// One peer, for people and programs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PeerView {
     /// Its name.
     pub domain: Domain,
-    /// `allowed`, `awaiting-confirmation` or `blocked`.
-    pub state: &'static str,
+    /// Where it stands.
+    pub state: PeerStanding,
     /// Where it is dialled.
     pub address: String,
     /// The pin of its federation CA.
@@ -27,52 +89,141 @@ pub struct PeerView {
     pub queued: u64,
     /// How long the oldest of them has waited.
     pub oldest_queued_ms: Option<u64>,
+    /// What is wrong, in words.
+    pub last_error: Option<String>,
     /// When it is tried again, if it can't be reached.
     pub retry_at: Option<Timestamp>,
-    /// Why nothing is sent to it until somebody acts.
-    pub refused: Option<String>,
     /// When it became a peer.
     pub since: Timestamp,
+    /// Why it is blocked, if it is.
+    pub blocked: Option<Blocked>,
+}
+
+/// Whether a domain would be let in, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WouldAllow {
+    /// Which domain.
+    pub domain: Domain,
+    /// Whether it would.
+    pub allowed: bool,
+    /// Why, in words.
+    pub why: String,
 }
 
 impl Peering {
-    /// All peers, by name.
-    pub async fn list(&self) -> Answered<Vec<PeerView>> {
-        let peers = self.ground.read().await?.peers().await?;
-        let mut views = Vec::with_capacity(peers.len());
-        for peer in peers {
-            views.push(self.view(peer).await?);
+    /// A page of the peers, by name.
+    pub async fn list(
+        &self,
+        search: &str,
+        state: Option<PeerStanding>,
+        window: Window,
+    ) -> Answered<Page<PeerView>> {
+        let search = search.trim().to_lowercase();
+        let unwell = self.ground.peers().standings();
+        let of = |wanted: Standing| -> Vec<Domain> {
+            let found = unwell.iter().filter(|(_, standing)| *standing == wanted);
+            found.map(|(domain, _)| domain.clone()).collect()
+        };
+        let named = match state {
+            Some(PeerStanding::Healthy) => unwell.iter().map(|(domain, _)| domain.clone()).collect(),
+            Some(PeerStanding::Degraded) => of(Standing::Degraded),
+            Some(PeerStanding::BackingOff) => of(Standing::BackingOff),
+            Some(PeerStanding::Blocked | PeerStanding::Refused | PeerStanding::AwaitingConfirmation)
+            | None => Vec::new(),
+        };
+        let filter = match state {
+            None => PeerFilter::All,
+            Some(PeerStanding::Healthy) => PeerFilter::Besides(&named),
+            Some(PeerStanding::Degraded | PeerStanding::BackingOff) => PeerFilter::Among(&named),
+            Some(PeerStanding::Blocked) => PeerFilter::Blocked,
+            Some(PeerStanding::Refused) => PeerFilter::Refused,
+            Some(PeerStanding::AwaitingConfirmation) => PeerFilter::AwaitingConfirmation,
+        };
+        let query = PeersQuery { search: &search, filter, now: self.ground.now(), window };
+        let page = self.ground.read().await?.peers_page(&query).await?;
+        let mut rows = Vec::with_capacity(page.rows.len());
+        for line in page.rows {
+            rows.push(self.view(line).await);
         }
-        Ok(views)
+        Ok(Page { rows, total: page.total })
+    }
+
+    /// How many peers stand where.
+    pub async fn counts(&self) -> Answered<BTreeMap<PeerStanding, u64>> {
+        let mut counts = BTreeMap::new();
+        for standing in PeerStanding::ALL {
+            let page = self.list("", Some(standing), Window { offset: 0, limit: 0 }).await?;
+            counts.insert(standing, page.total);
+        }
+        Ok(counts)
     }
 
     /// One peer.
     pub async fn show(&self, domain: &Domain) -> Answered<PeerView> {
-        let peer = self.ground.read().await?.peer(domain).await?.ok_or_else(|| unknown(domain))?;
-        self.view(peer).await
+        let mut tx = self.ground.read().await?;
+        let Known { peer, ban } = Known::read(tx.as_mut(), domain, self.ground.now()).await?;
+        let peer = peer.ok_or_else(|| unknown(domain))?;
+        let depth = tx.outbox_depth(domain).await?;
+        drop(tx);
+        Ok(self.view(PeerLine { peer, ban, waiting: depth.rows, oldest_at: depth.oldest_at }).await)
     }
 
-    async fn view(&self, peer: Peer) -> Answered<PeerView> {
-        let depth = self.ground.read().await?.outbox_depth(&peer.domain).await?;
+    /// Whether a domain would be let in: what policy, ban, record and its links say.
+    pub async fn would_allow(&self, domain: &Domain) -> Answered<WouldAllow> {
+        let known = Known::read(self.ground.read().await?.as_mut(), domain, self.ground.now()).await?;
+        let verdict = self.policy().would_allow(known.state());
+        let refused = known.peer.as_ref().and_then(|peer| peer.refused.clone()).map(words);
+        let (allowed, why) = match (&known.ban, &known.peer, refused) {
+            (Some(ban), ..) => (false, crate::bans::words(ban, self.ground.domain())),
+            (None, Some(_), Some(refused)) if verdict.allows() => {
+                (false, format!("`{domain}` is a peer, but its links are refused at present: {refused}"))
+            }
+            (None, Some(peer), None) if verdict.allows() => {
+                (true, format!("{}, under the authority with the pin {}", verdict.words(domain), peer.pin))
+            }
+            (None, ..) => (verdict.allows(), verdict.words(domain)),
+        };
+        Ok(WouldAllow { domain: domain.clone(), allowed, why })
+    }
+
+    async fn view(&self, line: PeerLine) -> PeerView {
+        let PeerLine { peer, ban, waiting, oldest_at } = line;
         let health = self.ground.peers().health(&peer.domain).await;
         let now = self.ground.now();
-        Ok(PeerView {
-            state: match peer.state {
-                PeerState::Allowed => "allowed",
-                PeerState::AwaitingConfirmation => "awaiting-confirmation",
-                PeerState::Blocked => "blocked",
-            },
+        let state = match (&ban, peer.state, &peer.refused) {
+            (Some(_), ..) => PeerStanding::Blocked,
+            (None, PeerState::AwaitingConfirmation, _) => PeerStanding::AwaitingConfirmation,
+            (None, PeerState::Allowed, Some(_)) => PeerStanding::Refused,
+            (None, PeerState::Allowed, None) => live(&health),
+        };
+        let last_error = match state {
+            PeerStanding::Refused => peer.refused.map(words).or(health.trouble),
+            PeerStanding::Degraded | PeerStanding::BackingOff => health.trouble,
+            PeerStanding::Healthy | PeerStanding::Blocked | PeerStanding::AwaitingConfirmation => None,
+        };
+        PeerView {
+            state,
             link: health.state,
             key_exchange: health.key_exchange,
-            queued: depth.rows,
-            oldest_queued_ms: depth.oldest_at.map(|oldest| now.since(oldest).0),
+            queued: waiting,
+            oldest_queued_ms: oldest_at.map(|oldest| now.since(oldest).0),
+            last_error,
             retry_at: health.retry_at,
-            refused: peer.refused.map(words),
             since: peer.since,
+            blocked: ban.map(Blocked::from),
             address: peer.address,
             pin: peer.pin,
             domain: peer.domain,
-        })
+        }
+    }
+}
+
+const fn live(health: &PeerHealth) -> PeerStanding {
+    match health.standing {
+        Standing::Healthy => PeerStanding::Healthy,
+        Standing::Degraded => PeerStanding::Degraded,
+        Standing::BackingOff => PeerStanding::BackingOff,
+        Standing::Refused => PeerStanding::Refused,
     }
 }
 

@@ -11,7 +11,7 @@ use qpq_federation_proto::{
 use qpq_storage::{InboxHead, ParkedRow, PeerState, Stored, WriteTx};
 
 use super::RowOutcome;
-use crate::{Answered, Effects, Ground, Refusal, WriteJob, groups};
+use crate::{Answered, Effects, Ground, Known, Refusal, WriteJob, bans, groups, peering};
 
 /// How long a peer keeps rows for which there is no room here before it asks again.
 const PUT_OFF: Millis = Millis::from_secs(1_800);
@@ -39,8 +39,12 @@ pub async fn accept(
     call: RelayCall,
 ) -> Answered<Vec<(StreamId, StreamAnswer)>> {
     let RelayCall { origin: claimed, destination, incarnation, signature, batches } = call;
-    let record = ground.read().await?.peer(origin).await?;
-    let key = record.filter(|peer| peer.state == PeerState::Allowed).map(|peer| peer.federation_key);
+    let now = ground.now();
+    let Known { peer, ban } = Known::read(ground.read().await?.as_mut(), origin, now).await?;
+    if let Some(ban) = ban {
+        return Err(Refusal::new(ErrorCode::PolicyRefused, bans::words(&ban, ground.domain())));
+    }
+    let key = peer.filter(|peer| peer.state == PeerState::Allowed).map(|peer| peer.federation_key);
     let key = FederationKey::from_bytes(key.ok_or_else(|| no_peer(ground, origin))?);
     let digests: Vec<BatchDigest> = batches.iter().map(BatchDigest::of).collect();
     let header = SignedHeader::from_parts(claimed, destination, incarnation, digests.clone(), signature)
@@ -90,12 +94,13 @@ struct AcceptBatches {
 
 #[async_trait]
 impl WriteJob for AcceptBatches {
-    /// `None`: the peering ended meanwhile.
+    /// `None`: the peering ended meanwhile, or the origin was blocked.
     type Output = Option<Vec<(StreamId, StreamAnswer)>>;
 
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<Self::Output> {
         self.effects = Effects::default();
-        if tx.peer(&self.origin).await?.is_none_or(|peer| peer.state != PeerState::Allowed) {
+        let (us, now) = (self.ground.domain(), self.ground.now());
+        if peering::why_not(tx, us, &self.origin, now).await?.is_some() {
             return Ok(None);
         }
         let mut answers = Vec::with_capacity(self.batches.len());

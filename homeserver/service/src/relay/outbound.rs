@@ -5,16 +5,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use qpq_core::{Domain, Incarnation, Timestamp};
 use qpq_federation_proto::{Batch, CallBudget, Cut, Kept, Row, RowKind, SavedLink, StreamHead, StreamId};
-use qpq_storage::{Backoff, OutboxHead, OutboxRow, Peer, Stored, WriteTx};
+use qpq_storage::{Backoff, Ban, OutboxHead, OutboxRow, Peer, Stored, WriteTx};
 
 use super::expire;
-use crate::{Answered, Ground, Refusal, WriteJob};
+use crate::{Answered, Ground, Known, Refusal, WriteJob};
 
 /// A peer with its queue, as the store has it.
 #[derive(Clone, Debug)]
 pub struct Resumed {
     /// Its record.
     pub peer: Peer,
+    /// The ban that keeps it out, if there is one.
+    pub ban: Option<Ban>,
     /// The state of its link.
     pub link: SavedLink,
     /// The streams that have rows waiting.
@@ -24,7 +26,8 @@ pub struct Resumed {
 /// Takes a peer's queue up; `None` if it is no peer.
 pub async fn resume(ground: &Ground, peer: &Domain) -> Answered<Option<Resumed>> {
     let mut tx = ground.read().await?;
-    let Some(record) = tx.peer(peer).await? else { return Ok(None) };
+    let known = Known::read(tx.as_mut(), peer, ground.now()).await?;
+    let Some(record) = known.peer else { return Ok(None) };
     let backoff = tx.outbox_backoff(peer).await?;
     let heads = tx.outbox_heads(peer).await?.iter().map(head).collect();
     let link = SavedLink {
@@ -32,7 +35,7 @@ pub async fn resume(ground: &Ground, peer: &Domain) -> Answered<Option<Resumed>>
         retry_at: backoff.retry_at,
         stopped: record.refused.as_ref().and_then(|reason| reason.parse().ok()),
     };
-    Ok(Some(Resumed { peer: record, link, heads }))
+    Ok(Some(Resumed { peer: record, ban: known.ban, link, heads }))
 }
 
 /// The streams to a peer that have rows waiting.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{Answered, Refusal};
 
 /// Why a live session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionEnd {
     /// Its time is over: resume.
     Expired,
@@ -20,6 +20,8 @@ pub enum SessionEnd {
     Revoked,
     /// It was resumed on another connection.
     Resumed,
+    /// Its user was banned, with these words.
+    Banned(Arc<str>),
 }
 
 /// A device of an account, logged in on a connection. Cheap to clone; all clones end together.
@@ -64,13 +66,13 @@ impl SessionHandle {
 
     /// Why it ended, once it has.
     pub fn why(&self) -> Option<SessionEnd> {
-        self.0.why.get().copied()
+        self.0.why.get().cloned()
     }
 
     /// Whether it may still be used; asked at the start of each call.
     pub fn check(&self, now: Timestamp) -> Answered<()> {
         if now >= self.expires_at() {
-            self.0.end(SessionEnd::Expired);
+            self.0.end(&SessionEnd::Expired);
         }
         match self.why() {
             None => Ok(()),
@@ -81,6 +83,7 @@ impl SessionHandle {
             Some(SessionEnd::Revoked) => {
                 Err(Refusal::new(ErrorCode::Revoked, "the session or its device was revoked: log in again"))
             }
+            Some(SessionEnd::Banned(words)) => Err(Refusal::new(ErrorCode::Banned, &*words)),
             Some(SessionEnd::Resumed) => {
                 Err(Refusal::new(ErrorCode::Revoked, "the session was resumed on another connection"))
             }
@@ -98,9 +101,9 @@ impl fmt::Debug for SessionHandle {
 }
 
 impl Live {
-    fn end(&self, why: SessionEnd) {
+    fn end(&self, why: &SessionEnd) {
         // The first reason stays.
-        if self.why.set(why).is_ok() {
+        if self.why.set(why.clone()).is_ok() {
             self.ended.cancel();
         }
     }
@@ -149,7 +152,7 @@ impl LiveSessions {
         let former =
             self.lock().insert(handle.id(), Arc::downgrade(&handle.0)).and_then(|weak| weak.upgrade());
         if let Some(former) = former {
-            former.end(SessionEnd::Resumed);
+            former.end(&SessionEnd::Resumed);
         }
     }
 
@@ -158,32 +161,39 @@ impl LiveSessions {
         self.lock().len()
     }
 
+    /// How many of an account's there are.
+    pub(crate) fn count_of(&self, account: &AccountId) -> usize {
+        // As in `end_where`: what is upgraded under the lock is dropped after it.
+        let all: Vec<Arc<Live>> = self.lock().values().filter_map(Weak::upgrade).collect();
+        all.iter().filter(|live| live.account == *account && live.why.get().is_none()).count()
+    }
+
     /// Whether a connection holds this session now.
     pub fn is_live(&self, id: &SessionId) -> bool {
         self.lock().contains_key(id)
     }
 
     /// Ends one session.
-    pub(crate) fn end(&self, id: &SessionId, why: SessionEnd) {
+    pub(crate) fn end(&self, id: &SessionId, why: &SessionEnd) {
         self.end_where(why, |live| live.id == *id);
     }
 
     /// Ends the sessions of a device.
-    pub(crate) fn end_device(&self, device: &DeviceId, why: SessionEnd) {
+    pub(crate) fn end_device(&self, device: &DeviceId, why: &SessionEnd) {
         self.end_where(why, |live| live.device.device == *device);
     }
 
     /// Ends the sessions of an account.
-    pub(crate) fn end_account(&self, account: &AccountId, why: SessionEnd) {
+    pub(crate) fn end_account(&self, account: &AccountId, why: &SessionEnd) {
         self.end_where(why, |live| live.account == *account);
     }
 
     /// Ends those whose time is over.
     pub(crate) fn expire(&self, now: Timestamp) {
-        self.end_where(SessionEnd::Expired, |live| now >= live.expires_at);
+        self.end_where(&SessionEnd::Expired, |live| now >= live.expires_at);
     }
 
-    fn end_where(&self, why: SessionEnd, which: impl Fn(&Live) -> bool) {
+    fn end_where(&self, why: &SessionEnd, which: impl Fn(&Live) -> bool) {
         // Upgraded handles are dropped after the lock: dropping the last one takes the lock itself.
         let all: Vec<Arc<Live>> = self.lock().values().filter_map(Weak::upgrade).collect();
         for live in all.iter().filter(|live| which(live)) {

@@ -76,7 +76,11 @@ impl Transaction {
         .bind(time(device.enrolled_at))
         .bind(time(device.last_seen_at))
         .bind(device.revoked_at.map(time));
-        self.run(what, insert).await.map(drop)
+        self.run(what, insert).await?;
+        let seen = sql("UPDATE accounts SET last_seen_at = MAX(last_seen_at, ?) WHERE id = ?")
+            .bind(time(device.last_seen_at))
+            .bind(device.account.as_bytes().to_vec());
+        self.run(what, seen).await.map(drop)
     }
 
     pub(super) async fn enrol(&mut self, device: &Device, most: usize) -> Stored<DeviceEnrolled> {

@@ -28,6 +28,18 @@ impl Transaction {
         one("sessions", row.as_ref(), session)
     }
 
+    pub(super) async fn session_of_hash(
+        &mut self,
+        what: &'static str,
+        token: &Digest,
+    ) -> Stored<Option<Session>> {
+        let query = sql("SELECT id, account, device, opened_at, resumed_at, resumable_until
+                         FROM sessions WHERE token = ?")
+        .bind(token.as_bytes().to_vec());
+        let row = self.row(what, query).await?;
+        one("sessions", row.as_ref(), session)
+    }
+
     pub(super) async fn sessions_of(
         &mut self,
         account: Option<&AccountId>,
@@ -47,6 +59,11 @@ impl Transaction {
         let update = sql("UPDATE devices SET last_seen_at = MAX(last_seen_at, ?) WHERE id = ?")
             .bind(time(at))
             .bind(device.as_bytes().to_vec());
+        self.run(what, update).await?;
+        let update = sql("UPDATE accounts SET last_seen_at = MAX(last_seen_at, ?)
+                          WHERE id = (SELECT account FROM devices WHERE id = ?)")
+        .bind(time(at))
+        .bind(device.as_bytes().to_vec());
         self.run(what, update).await.map(drop)
     }
 
@@ -77,11 +94,7 @@ impl Transaction {
         resumable_until: Timestamp,
     ) -> Stored<Resumed> {
         let what = "session_resume";
-        let query = sql("SELECT id, account, device, opened_at, resumed_at, resumable_until
-                         FROM sessions WHERE token = ?")
-        .bind(token.as_bytes().to_vec());
-        let row = self.row(what, query).await?;
-        let Some(found) = one("sessions", row.as_ref(), session)? else { return Ok(Resumed::Unknown) };
+        let Some(found) = self.session_of_hash(what, token).await? else { return Ok(Resumed::Unknown) };
         if found.resumable_until <= now {
             return Ok(Resumed::Expired);
         }

@@ -38,7 +38,7 @@ pub async fn a_peer_reads_back(subject: &mut dyn Subject) -> Outcome {
     subject.reopen().await?;
     let mut tx = write(subject).await?;
     same("all", tx.peers().await?, vec![beta.clone(), gamma])?;
-    for state in [PeerState::Blocked, PeerState::AwaitingConfirmation] {
+    for state in [PeerState::AwaitingConfirmation, PeerState::Allowed] {
         let changed = Peer { state, ..beta.clone() };
         tx.peer_store(&changed).await?;
         same("one", tx.peer(&beta.domain).await?, Some(changed))?;

@@ -1,13 +1,16 @@
 //! The small areas: vault, audit log, inbox, registration tokens.
 
-use qpq_core::{Incarnation, RequestId, Seq, TokenId};
+use qpq_core::{Digest, Incarnation, RequestId, Seq, TokenId};
 
 use super::{
     Failure, Outcome, Subject, conflicts,
     fixtures::{at, digest, elsewhere, here},
     read, same, write,
 };
-use crate::{AuditEntry, InboxHead, ParkedRow, RegistrationToken, Vault};
+use crate::{
+    AuditEntry, AuditFilter, AuditRecord, InboxHead, ParkedRow, ReadTx, RegistrationToken, TokenState,
+    TokensQuery, Vault, Window,
+};
 
 /// An incarnation that began at a second.
 pub(super) fn incarnation(second: u8) -> Option<Incarnation> {
@@ -30,25 +33,67 @@ pub async fn the_vault_is_written_once(subject: &mut dyn Subject) -> Outcome {
     conflicts("a second one", write(subject).await?.vault_create(&vault).await)
 }
 
-/// Entries come back in order, from a position on.
-pub async fn audit_entries_are_numbered(subject: &mut dyn Subject) -> Outcome {
-    let entry = |action: &str| AuditEntry {
-        at: at(1),
-        actor: "uid:0".to_owned(),
+/// Entries come back in order in both directions, filtered, and each is chained to the one before.
+pub async fn audit_entries_are_numbered_and_chained(subject: &mut dyn Subject) -> Outcome {
+    let entry = |actor: &str, action: &str, target: &str, seconds| AuditEntry {
+        at: at(seconds),
+        actor: actor.to_owned(),
         action: action.to_owned(),
-        target: "beta.test".to_owned(),
+        target: target.to_owned(),
         reason: String::new(),
         request: RequestId::from_bytes([3; 16]),
     };
+    let entries = [
+        entry("uid:0", "peer.invite", "beta.test", 1),
+        entry("admin:olga", "peer.remove", "gamma.test", 2),
+        entry("admin:olga", "user.ban", "eve@beta.test", 3),
+        entry("uid:0", "peerless.act", "", 4),
+    ];
     let mut tx = write(subject).await?;
-    let first = tx.audit_append(&entry("peer.invite")).await?;
-    let second = tx.audit_append(&entry("peer.remove")).await?;
+    for entry in entries.iter().take(2) {
+        tx.audit_append(entry).await?;
+    }
     tx.commit().await?;
+    subject.reopen().await?;
+    let mut tx = write(subject).await?;
+    for entry in entries.iter().skip(2) {
+        tx.audit_append(entry).await?;
+    }
+    tx.commit().await?;
+    let mut expected = Vec::new();
+    let mut hash = Digest::ZERO;
+    for (entry, seq) in entries.iter().zip(1..) {
+        hash = entry.chained(Seq(seq), &hash);
+        expected.push(AuditRecord { seq: Seq(seq), entry: entry.clone(), hash });
+    }
     let mut tx = read(subject).await?;
-    let all = tx.audit_after(Seq::ZERO, 10).await?;
-    same("all", all, vec![(first, entry("peer.invite")), (second, entry("peer.remove"))])?;
-    same("after the first", tx.audit_after(first, 10).await?, vec![(second, entry("peer.remove"))])?;
-    same("one", tx.audit_after(Seq::ZERO, 1).await?.len(), 1)
+    let all = AuditFilter::default();
+    same("all", tx.audit_after(&all, Seq::ZERO, 10).await?, expected.clone())?;
+    let second: Vec<AuditRecord> = expected.iter().skip(1).take(1).cloned().collect();
+    same("one after the first", tx.audit_after(&all, Seq(1), 1).await?, second)?;
+    let backwards: Vec<AuditRecord> = expected.iter().rev().cloned().collect();
+    same("backwards", tx.audit_before(&all, None, 10).await?, backwards)?;
+    same("before the second", tx.audit_before(&all, Some(Seq(2)), 10).await?.len(), 1)?;
+    let filter = |change: fn(&mut AuditFilter)| {
+        let mut filter = AuditFilter::default();
+        change(&mut filter);
+        filter
+    };
+    for (what, filter, found) in [
+        ("by actor", filter(|filter| filter.actor = Some("admin:olga".to_owned())), vec![3, 2]),
+        ("by area", filter(|filter| filter.action = Some("peer.".to_owned())), vec![2, 1]),
+        ("by action", filter(|filter| filter.action = Some("user.ban".to_owned())), vec![3]),
+        ("by target", filter(|filter| filter.target = Some("beta".to_owned())), vec![3, 1]),
+        ("from", filter(|filter| filter.from = Some(at(3))), vec![4, 3]),
+        ("until", filter(|filter| filter.until = Some(at(2))), vec![1]),
+    ] {
+        let seqs: Vec<u64> =
+            tx.audit_before(&filter, None, 10).await?.iter().map(|record| record.seq.0).collect();
+        same(what, seqs, found.clone())?;
+        same(what, tx.audit_count(&filter).await?, found.len().try_into().unwrap_or(u64::MAX))?;
+        same(what, tx.audit_after(&filter, Seq::ZERO, 10).await?.len(), found.len())?;
+    }
+    Ok(())
 }
 
 fn head(life: u8, applied: u64) -> Result<InboxHead, Failure> {
@@ -107,6 +152,8 @@ pub(super) fn token(number: u8, uses: Option<u32>) -> RegistrationToken {
         expires_at: Some(at(100)),
         created_at: at(u64::from(number)),
         revoked_at: None,
+        creator: "admin:ann".to_owned(),
+        note: "for the fair".to_owned(),
     }
 }
 
@@ -119,7 +166,7 @@ pub async fn tokens_are_found_by_their_secret(subject: &mut dyn Subject) -> Outc
     let mut tx = read(subject).await?;
     same("by secret", tx.registration_token(&digest(1)).await?, Some(token(1, Some(2))))?;
     same("by another", tx.registration_token(&digest(3)).await?, None)?;
-    same("all", tx.registration_tokens().await?, vec![token(2, None), token(1, Some(2))])?;
+    same("all", listed(tx.as_mut(), None, 5).await?, vec![token(2, None), token(1, Some(2))])?;
     let mut tx = write(subject).await?;
     conflicts("the same secret", tx.registration_token_create(&token(3, None), &digest(1)).await)
 }
@@ -133,5 +180,40 @@ pub async fn a_token_is_revoked_once(subject: &mut dyn Subject) -> Outcome {
     same("second", tx.registration_token_revoke(&id, at(6)).await?, false)?;
     same("unknown", tx.registration_token_revoke(&TokenId::from_bytes([9; 16]), at(6)).await?, false)?;
     let found = tx.registration_token(&digest(1)).await?.and_then(|token| token.revoked_at);
-    same("when", found, Some(at(5)))
+    same("when", found, Some(at(5)))?;
+    same("taken back", tx.registration_token_unrevoke(&id).await?, true)?;
+    same("taken back twice", tx.registration_token_unrevoke(&id).await?, false)?;
+    same("as before", tx.registration_token(&digest(1)).await?, Some(token(1, None)))
+}
+
+/// Every token stands in one place; what was made last comes first, and pages say how many there are.
+pub async fn tokens_are_listed_by_how_they_stand(subject: &mut dyn Subject) -> Outcome {
+    let used_up = RegistrationToken { used: 1, ..token(2, Some(1)) };
+    let late = RegistrationToken { expires_at: Some(at(40)), ..token(3, None) };
+    let revoked = RegistrationToken { revoked_at: Some(at(4)), used: 1, ..token(4, Some(1)) };
+    let forever = RegistrationToken { expires_at: None, ..token(5, None) };
+    let mut tx = write(subject).await?;
+    for (number, made) in (1..).zip([&token(1, Some(2)), &used_up, &late, &revoked, &forever]) {
+        tx.registration_token_create(made, &digest(number)).await?;
+    }
+    tx.commit().await?;
+    let mut tx = read(subject).await?;
+    let tx = tx.as_mut();
+    same("open", listed(tx, Some(TokenState::Open), 50).await?, vec![forever, token(1, Some(2))])?;
+    same("used up", listed(tx, Some(TokenState::UsedUp), 50).await?, vec![used_up])?;
+    same("expired", listed(tx, Some(TokenState::Expired), 50).await?, vec![late])?;
+    same("revoked", listed(tx, Some(TokenState::Revoked), 50).await?, vec![revoked])?;
+    let window = Window { offset: 3, limit: 1 };
+    let page = tx.registration_tokens(&TokensQuery { state: None, now: at(50), window }).await?;
+    same("in all", page.total, 5)?;
+    same("one page", page.rows.iter().map(|token| token.id).collect(), vec![token(2, None).id])
+}
+
+async fn listed(
+    tx: &mut dyn ReadTx,
+    state: Option<TokenState>,
+    now: u64,
+) -> Result<Vec<RegistrationToken>, Failure> {
+    let window = Window { offset: 0, limit: 10 };
+    Ok(tx.registration_tokens(&TokensQuery { state, now: at(now), window }).await?.rows)
 }

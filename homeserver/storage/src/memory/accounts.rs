@@ -3,11 +3,14 @@
 use std::{cmp::Reverse, collections::BTreeMap, ops::Bound, sync::Arc};
 
 use async_trait::async_trait;
-use qpq_core::{AccountId, DeviceAddress, DeviceId, Digest, Localpart, SessionId, Timestamp, TokenId};
+use qpq_core::{
+    AccountId, Address, DeviceAddress, DeviceId, Digest, Localpart, SessionId, Timestamp, TokenId,
+};
 
 use super::MemoryTx;
 use crate::{
-    Account, AccountCreated, AccountsRead, AccountsWrite, Device, DeviceEnrolled, Resumed, Session, Stored,
+    Account, AccountCreated, AccountsRead, AccountsWrite, BanSubject, Device, DeviceEnrolled, Page, Resumed,
+    Session, Stored, UserFilter, UserLine, UserSort, UsersQuery,
 };
 
 /// Accounts and what hangs on them.
@@ -99,6 +102,45 @@ impl AccountsRead for MemoryTx {
             devices.values().filter(|device| from.is_none_or(|from| age(device) > from)).collect();
         all.sort_by_key(|device| age(device));
         Ok(all.into_iter().take(limit).map(|device| (**device).clone()).collect())
+    }
+
+    async fn users(&mut self, query: &UsersQuery<'_>) -> Stored<Page<UserLine>> {
+        let mut found = Vec::new();
+        for account in self.state.accounts.by_name.values() {
+            let address = Address::new(account.localpart.clone(), query.domain.clone());
+            let searched = address.to_string().contains(query.search);
+            let ban = self.state.bans.active(&BanSubject::User(address), query.now);
+            let wanted = match query.filter {
+                UserFilter::All => true,
+                UserFilter::Active => ban.is_none(),
+                UserFilter::Banned => ban.is_some(),
+            };
+            if !searched || !wanted {
+                continue;
+            }
+            let devices = self.state.accounts.devices_of(&account.id);
+            let active = devices.iter().filter(|device| device.revoked_at.is_none()).count();
+            let seen = devices.iter().map(|device| device.last_seen_at).max();
+            found.push(UserLine {
+                id: account.id,
+                localpart: account.localpart.clone(),
+                created_at: account.created_at,
+                last_seen_at: seen.unwrap_or(account.created_at),
+                devices: u64::try_from(active).unwrap_or(u64::MAX),
+                ban,
+            });
+        }
+        match query.sort {
+            UserSort::Name => {}
+            UserSort::Created => found.sort_by_key(|line| (Reverse(line.created_at), line.id)),
+            UserSort::Seen => found.sort_by_key(|line| (Reverse(line.last_seen_at), line.id)),
+        }
+        Ok(Page::of(found, query.window))
+    }
+
+    async fn session_of_token(&mut self, token: &Digest) -> Stored<Option<Session>> {
+        let mut sessions = self.state.accounts.sessions.values();
+        Ok(sessions.find(|(_, known)| known == token).map(|(session, _)| session.clone()))
     }
 
     async fn session(&mut self, id: &SessionId) -> Stored<Option<Session>> {

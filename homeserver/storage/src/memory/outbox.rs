@@ -47,6 +47,21 @@ impl Outbox {
             .map(|((_, name), stream)| (name, stream))
     }
 
+    /// What waits for a destination.
+    pub(super) fn depth(&self, destination: &Domain) -> OutboxDepth {
+        let mut depth = OutboxDepth::default();
+        for row in self.of(destination).flat_map(|(_, stream)| stream.rows.values()) {
+            if row.acknowledged_at.is_some() {
+                depth.kept += 1;
+            } else {
+                depth.rows += 1;
+                depth.bytes += row.bytes();
+                depth.oldest_at = Some(depth.oldest_at.map_or(row.row.at, |oldest| oldest.min(row.row.at)));
+            }
+        }
+        depth
+    }
+
     /// Drops what waits for a destination, and its backoff. Positions that were never stored there are free again:
     /// a hole would block the stream for ever if the domain came back.
     pub(super) fn drop_waiting(&mut self, destination: &Domain) {
@@ -107,17 +122,7 @@ impl OutboxRead for MemoryTx {
     }
 
     async fn outbox_depth(&mut self, destination: &Domain) -> Stored<OutboxDepth> {
-        let mut depth = OutboxDepth::default();
-        for row in self.state.outbox.of(destination).flat_map(|(_, stream)| stream.rows.values()) {
-            if row.acknowledged_at.is_some() {
-                depth.kept += 1;
-            } else {
-                depth.rows += 1;
-                depth.bytes += row.bytes();
-                depth.oldest_at = Some(depth.oldest_at.map_or(row.row.at, |oldest| oldest.min(row.row.at)));
-            }
-        }
-        Ok(depth)
+        Ok(self.state.outbox.depth(destination))
     }
 
     async fn outbox_backoff(&mut self, destination: &Domain) -> Stored<Backoff> {

@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use qpq_core::{Digest, Domain, Incarnation, Timestamp};
 
 use super::MemoryTx;
-use crate::{Invite, InviteUsed, Peer, PeersRead, PeersWrite, Stored};
+use crate::{
+    BanSubject, Invite, InviteUsed, Page, Peer, PeerFilter, PeerLine, PeerState, PeersQuery, PeersRead,
+    PeersWrite, Stored,
+};
 
 /// Peers by name, invites by the SHA-256 of their secrets.
 #[derive(Clone, Default)]
@@ -23,6 +26,31 @@ impl PeersRead for MemoryTx {
 
     async fn peers(&mut self) -> Stored<Vec<Peer>> {
         Ok(self.state.peers.peers.values().cloned().collect())
+    }
+
+    async fn peers_page(&mut self, query: &PeersQuery<'_>) -> Stored<Page<PeerLine>> {
+        let mut found = Vec::new();
+        for peer in self.state.peers.peers.values() {
+            let ban = self.state.bans.active(&BanSubject::Domain(peer.domain.clone()), query.now);
+            let blocked = ban.is_some();
+            let awaits = !blocked && peer.state == PeerState::AwaitingConfirmation;
+            let refused = !blocked && !awaits && peer.refused.is_some();
+            let rest = !blocked && !awaits && !refused;
+            let wanted = match query.filter {
+                PeerFilter::All => true,
+                PeerFilter::Blocked => blocked,
+                PeerFilter::AwaitingConfirmation => awaits,
+                PeerFilter::Refused => refused,
+                PeerFilter::Among(these) => rest && these.contains(&peer.domain),
+                PeerFilter::Besides(these) => rest && !these.contains(&peer.domain),
+            };
+            if wanted && peer.domain.as_str().contains(query.search) {
+                let depth = self.state.outbox.depth(&peer.domain);
+                let peer = peer.clone();
+                found.push(PeerLine { peer, ban, waiting: depth.rows, oldest_at: depth.oldest_at });
+            }
+        }
+        Ok(Page::of(found, query.window))
     }
 
     async fn invite(&mut self, secret: &Digest) -> Stored<Option<Invite>> {

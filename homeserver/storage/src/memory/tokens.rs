@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use qpq_core::{Digest, Timestamp, TokenId};
 
 use super::MemoryTx;
-use crate::{RegistrationToken, Stored, TokensRead, TokensWrite};
+use crate::{Page, RegistrationToken, Stored, TokensQuery, TokensRead, TokensWrite};
 
 /// The tokens, by the SHA-256 of their secrets.
 #[derive(Clone, Default)]
@@ -36,10 +36,12 @@ impl TokensRead for MemoryTx {
         Ok(self.state.tokens.0.get(secret).cloned())
     }
 
-    async fn registration_tokens(&mut self) -> Stored<Vec<RegistrationToken>> {
-        let mut all: Vec<_> = self.state.tokens.0.values().cloned().collect();
+    async fn registration_tokens(&mut self, query: &TokensQuery) -> Stored<Page<RegistrationToken>> {
+        let wanted =
+            |token: &&RegistrationToken| query.state.is_none_or(|state| token.state(query.now) == state);
+        let mut all: Vec<_> = self.state.tokens.0.values().filter(wanted).cloned().collect();
         all.sort_by_key(|token| (Reverse(token.created_at), token.id));
-        Ok(all)
+        Ok(Page::of(all, query.window))
     }
 }
 
@@ -58,5 +60,11 @@ impl TokensWrite for MemoryTx {
         let tokens = Arc::make_mut(&mut self.state.tokens);
         let open = tokens.0.values_mut().find(|token| token.id == *id && token.revoked_at.is_none());
         Ok(open.map(|token| token.revoked_at = Some(now)).is_some())
+    }
+
+    async fn registration_token_unrevoke(&mut self, id: &TokenId) -> Stored<bool> {
+        let tokens = Arc::make_mut(&mut self.state.tokens);
+        let revoked = tokens.0.values_mut().find(|token| token.id == *id && token.revoked_at.is_some());
+        Ok(revoked.map(|token| token.revoked_at = None).is_some())
     }
 }

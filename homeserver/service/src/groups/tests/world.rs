@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use super::member::{CLASSICAL, Change, Member};
 use crate::{
     ClaimedUser, CommitAnswer, CommitSubmit, Effects, Ground, GroupTree, Groups, LiveSessions, PeerCallError,
-    PeerCalls, PeerHealth, SessionHandle, Settings, SubmitRates, UserAnswer, WriteJob, Writer,
+    PeerCalls, PeerHealth, SessionHandle, Settings, Standing, SubmitRates, UserAnswer, WriteJob, Writer,
     relay::RowOutcome,
 };
 
@@ -385,7 +385,14 @@ impl PeerCalls for Mesh {
     }
 
     async fn health(&self, _: &Domain) -> PeerHealth {
-        PeerHealth { reachable: true, state: "in process".to_owned(), retry_at: None, key_exchange: None }
+        PeerHealth {
+            reachable: true,
+            state: "in process".to_owned(),
+            retry_at: None,
+            key_exchange: None,
+            standing: Standing::Healthy,
+            trouble: None,
+        }
     }
 
     fn outbox_filled(&self, _: &[Domain]) {}

@@ -1,0 +1,208 @@
+//! What a page has at hand: the actions with who asks, the language, what its forms must carry, the time.
+
+use std::{fmt, sync::Arc};
+
+use askama::Template;
+use axum::{
+    extract::FromRequestParts,
+    http::{StatusCode, request::Parts},
+    response::{Html, IntoResponse, Response},
+};
+use qpq_core::{ErrorCode, Timestamp};
+use qpq_service::{Action, Actions, Caller, Guard, Kind, Refusal};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{
+    Words, ask,
+    shown::{self, Count, NOTHING},
+};
+
+/// What a page has at hand; the frame puts it into each request of somebody who is signed in.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// The actions.
+    pub actions: Arc<Actions>,
+    /// Who asks.
+    pub caller: Caller,
+    /// The texts.
+    pub words: Words,
+    /// What every form carries, so that other sites can't post in the admin's name.
+    pub form_token: String,
+    /// The path and query of this page, to which a form's result leads back.
+    pub here: String,
+    /// The time of the request.
+    pub now: Timestamp,
+}
+
+/// What a page shows, without the frame around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Its title.
+    pub title: String,
+    /// Its content: HTML.
+    pub content: String,
+}
+
+/// Why there is no page; the frame makes one of it that says so.
+#[derive(Clone, Debug)]
+pub struct Refused(pub Refusal);
+
+/// HTML that a page made of escaped parts.
+pub type Markup = askama::filters::Safe<String>;
+
+impl Desk {
+    /// Performs a reading action and reads its answer.
+    pub(super) async fn read<T: DeserializeOwned>(&self, verb: &str, arguments: Value) -> Result<T, Refused> {
+        let answer = self.actions.perform_value(&self.caller, verb, arguments).await.map_err(Refused)?;
+        serde_json::from_value(answer).map_err(|error| {
+            Refused(Refusal::new(ErrorCode::Internal, format!("the answer of `{verb}` can't be shown: {error}")))
+        })
+    }
+
+    /// A page from its template.
+    pub(super) fn page(&self, title: &str, template: &impl Template) -> Result<Page, Refused> {
+        Ok(Page { title: self.t(title), content: self.part(template)? })
+    }
+
+    /// A part of a page from its template.
+    pub(super) fn part(&self, template: &impl Template) -> Result<String, Refused> {
+        template.render().map_err(|error| Refused(Refusal::new(ErrorCode::Internal, error.to_string())))
+    }
+
+    /// A text.
+    pub(super) fn t(&self, key: &str) -> String {
+        self.words.say(key, &[])
+    }
+
+    /// A text about a number.
+    pub(super) fn tn(&self, key: &str, n: &impl Count) -> String {
+        let n = n.count().unwrap_or_default();
+        self.words.say(key, &[("n", n.into()), ("shown", shown::number(n).into())])
+    }
+
+    /// A text about a name.
+    pub(super) fn ts(&self, key: &str, name: &str) -> String {
+        self.words.say(key, &[("name", name.into())])
+    }
+
+    /// The text of one of several values: `users-state-banned`; a value without text as it is.
+    pub(super) fn tv(&self, prefix: &str, value: &str) -> String {
+        let key = format!("{prefix}-{value}");
+        if self.words.knows(&key) { self.t(&key) } else { value.to_owned() }
+    }
+
+    /// A number.
+    pub(super) fn n(&self, number: &impl Count) -> String {
+        number.count().map_or_else(|| NOTHING.to_owned(), shown::number)
+    }
+
+    /// A size.
+    pub(super) fn bytes(&self, size: &impl Count) -> String {
+        size.count().map_or_else(|| NOTHING.to_owned(), shown::bytes)
+    }
+
+    /// A span of milliseconds.
+    pub(super) fn span(&self, millis: &impl Count) -> String {
+        millis.count().map_or_else(|| NOTHING.to_owned(), shown::span)
+    }
+
+    /// A time: in UTC here, which the frame's script turns into the browser's zone.
+    pub(super) fn time(&self, time: &impl shown::Words) -> Markup {
+        askama::filters::Safe(time.words().map_or_else(
+            || NOTHING.to_owned(),
+            |time| {
+                let exact = escaped(time);
+                format!(r#"<time datetime="{exact}" title="{exact}">{}</time>"#, escaped(&shown::minute(time)))
+            },
+        ))
+    }
+
+    /// A text from outside that may be long: its beginning.
+    pub(super) fn short(&self, text: &impl shown::Words) -> String {
+        let text = text.words().unwrap_or(NOTHING);
+        let mut chars = text.chars();
+        let mut short: String = chars.by_ref().take(200).collect();
+        if chars.next().is_some() {
+            short.push('…');
+        }
+        short
+    }
+
+    /// A text as it stands in an address.
+    pub(super) fn url(&self, text: &str) -> String {
+        ask::encoded(text)
+    }
+
+    /// Whether the caller's role may perform this action.
+    pub(super) fn may(&self, verb: &str) -> bool {
+        action(verb).is_some_and(|action| self.caller.role >= action.role)
+    }
+
+    /// Where the form of an action posts to, or where a page is.
+    pub(super) fn route(&self, verb: &str) -> &'static str {
+        action(verb).map_or("", |action| action.route)
+    }
+
+    /// Whether an action wants its target typed once more.
+    pub(super) fn typed(&self, verb: &str) -> bool {
+        action(verb).is_some_and(|action| matches!(action.guard, Guard::Typed(_)))
+    }
+
+    /// What an argument can be.
+    pub(super) fn choices(&self, verb: &str, name: &str) -> &'static [&'static str] {
+        let arguments = action(verb).map(|action| action.arguments).unwrap_or_default();
+        match arguments.iter().find(|argument| argument.name == name).map(|argument| argument.kind) {
+            Some(Kind::Choice(choices)) => choices,
+            _ => &[],
+        }
+    }
+}
+
+fn action(verb: &str) -> Option<&'static Action> {
+    Actions::all().find(|action| action.verb == verb)
+}
+
+/// Text as it stands between tags or quotes.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+impl<S: Sync> FromRequestParts<S> for Desk {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+        // Nobody is signed in: the frame has sent them to the door before.
+        parts.extensions.get::<Self>().cloned().ok_or(StatusCode::UNAUTHORIZED)
+    }
+}
+
+impl IntoResponse for Page {
+    /// The bare content, with the page itself beside it for the frame to put around.
+    fn into_response(self) -> Response {
+        let mut response = Html(self.content.clone()).into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = match self.0.code {
+            ErrorCode::NotFound => StatusCode::NOT_FOUND,
+            ErrorCode::Malformed => StatusCode::BAD_REQUEST,
+            ErrorCode::RoleRefused => StatusCode::FORBIDDEN,
+            ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let mut response = (status, self.0.text.clone()).into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.text)
+    }
+}

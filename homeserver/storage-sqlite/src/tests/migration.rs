@@ -1,0 +1,56 @@
+//! Files of every released schema are brought to today's, and nothing of them is lost.
+
+use qpq_core::{Digest, Seq};
+use qpq_storage::{AuditFilter, Storage as _};
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+
+use crate::{DatabaseKey, Options, SqliteStorage};
+
+/// The schema of the first release, as it was; never to be changed.
+const FIRST: &str = include_str!("../../migrations/0001_first.sql");
+
+async fn raw(path: &std::path::Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .pragma("key", format!("\"x'{}'\"", "01".repeat(32)));
+    SqliteConnection::connect_with(&options).await.unwrap()
+}
+
+#[tokio::test]
+async fn audit_rows_of_the_first_schema_are_chained_in_their_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("homeserver.db");
+    let mut connection = raw(&path).await;
+    sqlx::raw_sql(FIRST).execute(&mut connection).await.unwrap();
+    // Numbers 2 and 3 are missing, as after a transaction that was undone.
+    for (seq, action) in [(1, "token.create"), (4, "peer.invite"), (5, "peer.remove")] {
+        sqlx::query("INSERT INTO audit (seq, at, actor, action, target, reason, request) VALUES (?, 7, 'uid:0', ?, 'x', '', ?)")
+            .bind(seq)
+            .bind(action)
+            .bind(vec![9_u8; 16])
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+
+    let key = DatabaseKey::new([1; 32]);
+    let storage = SqliteStorage::open(&path, &key, &Options::default()).await.unwrap();
+    let all = AuditFilter::default();
+    let records = storage.read().await.unwrap().audit_after(&all, Seq::ZERO, 10).await.unwrap();
+    let actions: Vec<&str> = records.iter().map(|record| record.entry.action.as_str()).collect();
+    assert_eq!(actions, ["token.create", "peer.invite", "peer.remove"]);
+    let mut hash = Digest::ZERO;
+    for (record, seq) in records.iter().zip(1..) {
+        assert_eq!(record.seq, Seq(seq));
+        assert_eq!(record.hash, record.entry.chained(record.seq, &hash));
+        hash = record.hash;
+    }
+    storage.close().await.unwrap();
+    // Opened once more, nothing is migrated again.
+    let storage = SqliteStorage::open(&path, &key, &Options::default()).await.unwrap();
+    assert_eq!(storage.read().await.unwrap().audit_count(&all).await.unwrap(), 3);
+    storage.close().await.unwrap();
+}
