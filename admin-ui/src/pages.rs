@@ -19,33 +19,52 @@ mod tokens;
 mod users;
 mod words;
 
-use axum::{Router, routing::get};
+use std::collections::BTreeSet;
 
-pub use desk::{Desk, Page, Refused};
+use axum::{
+    Router,
+    routing::{MethodRouter, get},
+};
+use qpq_service::Actions;
+
+pub use desk::{Answers, Desk, Page, Refused};
 pub use words::{Language, Words};
 
-/// Every page that reads, where its action says it is. The frame adds signing in and the forms' targets.
+/// Every page that reads, where its action says that it is. The frame adds signing in and the forms' targets.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new()
-        .route("/", get(overview::show))
-        .route("/live", get(overview::live))
-        .route("/about", get(overview::about))
-        .route("/users", get(users::list))
-        .route("/users/show", get(users::show))
-        .route("/users/preview", get(users::preview))
-        .route("/bans", get(bans::list))
-        .route("/sessions", get(places::sessions))
-        .route("/devices", get(places::devices))
-        .route("/tokens", get(tokens::list))
-        .route("/federation", get(federation::list))
-        .route("/federation/show", get(federation::show))
-        .route("/federation/would-allow", get(federation::would_allow))
-        .route("/audit", get(audit::list))
-        .route("/audit/export", get(audit::export))
-        .route("/audit/verify", get(audit::verify))
-        .route("/settings", get(settings::show))
-        .route("/admins", get(admins::list))
-        .route("/admins/sessions", get(admins::sessions))
-        .route("/health", get(health::show))
-        .route("/jobs", get(health::jobs))
+    let mut router = Router::new().route("/live", get(overview::live));
+    let mut taken = BTreeSet::new();
+    for action in Actions::all().filter(|action| action.audit.is_none() && !action.route.is_empty()) {
+        if let (Some(page), true) = (page(action.verb), taken.insert(action.route)) {
+            router = router.route(action.route, page);
+        }
+    }
+    router
+}
+
+/// The page of a reading action.
+fn page<S: Clone + Send + Sync + 'static>(verb: &str) -> Option<MethodRouter<S>> {
+    Some(match verb {
+        "info" => get(overview::about),
+        "status" => get(overview::show),
+        "user.list" => get(users::list),
+        "user.show" => get(users::show),
+        "user.preview" => get(users::preview),
+        "ban.list" => get(bans::list),
+        "session.list" => get(places::sessions),
+        "device.list" => get(places::devices),
+        "token.list" => get(tokens::list),
+        "peer.list" => get(federation::list),
+        "peer.show" => get(federation::show),
+        "peer.would-allow" => get(federation::would_allow),
+        "audit.list" => get(audit::list),
+        "audit.export" => get(audit::export),
+        "audit.verify" => get(audit::verify),
+        "config.show" => get(settings::show),
+        "admin.list" => get(admins::list),
+        "admin.session-list" => get(admins::sessions),
+        "doctor" => get(health::show),
+        "job.list" => get(health::jobs),
+        _ => return None,
+    })
 }

@@ -9,11 +9,11 @@ use serde_json::{Map, Value};
 
 /// The fields of a page's address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ask(BTreeMap<String, String>);
+pub(super) struct Ask(BTreeMap<String, String>);
 
 impl Ask {
     /// From the part of an address behind the `?`; a field that is there twice counts once, the last.
-    pub fn of(query: &str) -> Self {
+    pub(super) fn of(query: &str) -> Self {
         let fields = query.split('&').filter_map(|field| {
             let (name, value) = field.split_once('=')?;
             let (name, value) = (decoded(name), decoded(value));
@@ -24,28 +24,30 @@ impl Ask {
     }
 
     /// A field; empty if it is not there.
-    pub fn get(&self, name: &str) -> &str {
+    pub(super) fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
 
     /// Whether a field has this value.
-    pub fn is(&self, name: &str, value: &str) -> bool {
+    pub(super) fn is(&self, name: &str, value: &str) -> bool {
         self.get(name) == value
     }
 
     /// Whether anything but the page's number is asked for.
-    pub fn filters(&self) -> bool {
+    pub(super) fn filters(&self) -> bool {
         self.0.keys().any(|name| name != "page" && name != "sort" && name != "before")
     }
 
     /// The arguments that a reading action takes from these fields.
-    pub fn arguments(&self, verb: &str) -> Value {
+    pub(super) fn arguments(&self, verb: &str) -> Value {
         let mut arguments = Map::new();
         let action = Actions::all().find(|action| action.verb == verb);
         for argument in action.map(|action| action.arguments).unwrap_or_default() {
             let Some(text) = self.0.get(argument.name) else { continue };
             let value = match argument.kind {
-                Kind::Number | Kind::Span => text.parse().map_or_else(|_| Value::from(text.as_str()), u64::into),
+                Kind::Number | Kind::Span => {
+                    text.parse().map_or_else(|_| Value::from(text.as_str()), u64::into)
+                }
                 Kind::Flag => Value::from(text == "true"),
                 Kind::Texts => Value::from(vec![text.as_str()]),
                 Kind::Text | Kind::Choice(_) | Kind::Time => Value::from(text.as_str()),
@@ -56,7 +58,7 @@ impl Ask {
     }
 
     /// The same fields with another value for one: `?search=a&page=2`.
-    pub fn with(&self, name: &str, value: &str) -> String {
+    pub(super) fn with(&self, name: &str, value: &str) -> String {
         let mut fields = self.0.clone();
         fields.insert(name.to_owned(), value.to_owned());
         let fields = fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
@@ -73,7 +75,7 @@ impl<S: Sync> FromRequestParts<S> for Ask {
 }
 
 /// Text as it stands in an address.
-pub fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut written = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

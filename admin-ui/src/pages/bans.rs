@@ -7,7 +7,8 @@ use super::{Desk, Page, Refused, ask::Ask};
 
 #[derive(Debug, Deserialize)]
 struct Bans {
-    bans: Vec<Ban>,
+    #[serde(rename = "bans")]
+    rows: Vec<Ban>,
     total: u64,
     page: u64,
     pages: u64,

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use super::shown;
 
 /// The drawing's width in its own units; it is stretched to its place.
-pub const WIDTH: u32 = SLOT * 96;
+pub(super) const WIDTH: u32 = SLOT * 96;
 /// Its height.
-pub const HEIGHT: u32 = 160;
+pub(super) const HEIGHT: u32 = 160;
 const SLOT: u32 = 10;
 /// Quarters of an hour of a day.
 const SLOTS: u64 = 96;
@@ -17,40 +17,40 @@ const DAY: u64 = 86_400;
 
 /// A figure over time, as `status` tells it.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct Series {
+pub(super) struct Series {
     /// Its name.
-    pub name: String,
+    pub(super) name: String,
     /// What it counts: `bytes`, `seconds`, `milliseconds` or things.
     #[serde(default)]
-    pub unit: String,
+    pub(super) unit: String,
     /// Unix seconds and values, oldest first.
-    pub points: Vec<(f64, Option<f64>)>,
+    pub(super) points: Vec<(f64, Option<f64>)>,
 }
 
 /// A figure as it is drawn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Drawing {
+pub(super) struct Drawing {
     /// The line, piece by piece.
-    pub lines: Vec<String>,
+    pub(super) lines: Vec<String>,
     /// The areas below.
-    pub areas: Vec<String>,
+    pub(super) areas: Vec<String>,
     /// The upper end of the axis.
-    pub top: String,
+    pub(super) top: String,
     /// Its middle.
-    pub middle: String,
+    pub(super) middle: String,
     /// The newest value.
-    pub latest: String,
+    pub(super) latest: String,
     /// The lowest.
-    pub lowest: String,
+    pub(super) lowest: String,
     /// The highest.
-    pub highest: String,
+    pub(super) highest: String,
     /// How often there are no samples in between.
-    pub gaps: u64,
+    pub(super) gaps: u64,
 }
 
 impl Series {
     /// Draws the day that ends at this unix second; `None`: there is no sample in it.
-    pub fn draw(&self, until: u64) -> Option<Drawing> {
+    pub(super) fn draw(&self, until: u64) -> Option<Drawing> {
         let slots = self.slots(until);
         let known: Vec<f64> = slots.iter().flatten().copied().collect();
         let highest = known.iter().copied().reduce(f64::max)?;
@@ -114,7 +114,12 @@ fn pieces(slots: &[Option<f64>]) -> Vec<Vec<(u32, f64)>> {
     let mut open = false;
     for (x, slot) in (0..).step_by(10).zip(slots) {
         match (slot, open) {
-            (Some(value), true) => pieces.last_mut().into_iter().for_each(|piece| piece.push((x + SLOT / 2, *value))),
+            (Some(value), true) => {
+                if let Some(piece) = pieces.last_mut() {
+                    piece.push((x + SLOT / 2, *value));
+                }
+            }
+
             (Some(value), false) => pieces.push(vec![(x + SLOT / 2, *value)]),
             (None, _) => {}
         }
@@ -132,9 +137,8 @@ fn height(value: f64, top: f64) -> f64 {
 fn ceiling(highest: f64, unit: &str) -> f64 {
     const ROUND: [f64; 3] = [2.0, 4.0, 10.0];
     const BINARY: [f64; 10] = [2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0];
-    const CLOCK: [f64; 12] = [
-        2.0, 10.0, 20.0, 60.0, 120.0, 600.0, 1_200.0, 3_600.0, 7_200.0, 21_600.0, 43_200.0, 86_400.0,
-    ];
+    const CLOCK: [f64; 12] =
+        [2.0, 10.0, 20.0, 60.0, 120.0, 600.0, 1_200.0, 3_600.0, 7_200.0, 21_600.0, 43_200.0, 86_400.0];
     let (steps, factor, mut scale): (&[f64], f64, f64) = match unit {
         "bytes" => (&BINARY, 1_024.0, 1.0),
         "seconds" | "s" => (&CLOCK, 60.0, 1.0),
@@ -160,7 +164,8 @@ mod tests {
     use super::*;
 
     fn series(unit: &str, points: &[(u64, Option<f64>)]) -> Series {
-        let points = points.iter().map(|(at, value)| (f64::from(u32::try_from(*at).unwrap()), *value)).collect();
+        let points =
+            points.iter().map(|(at, value)| (f64::from(u32::try_from(*at).unwrap()), *value)).collect();
         Series { name: "queue".into(), unit: unit.into(), points }
     }
 
@@ -172,14 +177,20 @@ mod tests {
         assert_eq!(drawing.lines, ["M5 120.0L15 40.0h1", "M955 80.0h1"]);
         assert_eq!(drawing.areas[0], "M5 120.0L15 40.0L15 160L5 160Z");
         assert_eq!((drawing.top.as_str(), drawing.middle.as_str()), ("4", "2"));
-        assert_eq!((drawing.latest.as_str(), drawing.lowest.as_str(), drawing.highest.as_str()), ("2", "1", "3"));
+        assert_eq!(
+            (drawing.latest.as_str(), drawing.lowest.as_str(), drawing.highest.as_str()),
+            ("2", "1", "3")
+        );
         assert_eq!(drawing.gaps, 1);
     }
 
     #[test]
     fn samples_outside_the_day_and_values_that_are_none_are_not_drawn() {
         let end = 10 * DAY;
-        assert_eq!(series("", &[(end - DAY - 1, Some(1.0)), (end - 9, None), (end + 900, Some(1.0))]).draw(end), None);
+        assert_eq!(
+            series("", &[(end - DAY - 1, Some(1.0)), (end - 9, None), (end + 900, Some(1.0))]).draw(end),
+            None
+        );
         assert_eq!(series("", &[]).draw(end), None);
         let now = series("bytes", &[(end, Some(1_536.0))]).draw(end).unwrap();
         assert_eq!(now.latest, "1.5\u{202f}KiB");
@@ -200,9 +211,13 @@ mod tests {
 
     #[test]
     fn the_axis_ends_at_a_round_number() {
-        for (highest, unit, top) in
-            [(0.0, "", 2.0), (3.0, "", 4.0), (41.0, "", 100.0), (5_000.0, "ms", 10_000.0), (61.0, "seconds", 120.0)]
-        {
+        for (highest, unit, top) in [
+            (0.0, "", 2.0),
+            (3.0, "", 4.0),
+            (41.0, "", 100.0),
+            (5_000.0, "ms", 10_000.0),
+            (61.0, "seconds", 120.0),
+        ] {
             assert!((ceiling(highest, unit) - top).abs() < 0.001, "{highest} {unit}");
         }
     }

@@ -3,13 +3,14 @@
 use std::{fmt, sync::Arc};
 
 use askama::Template;
+use async_trait::async_trait;
 use axum::{
     extract::FromRequestParts,
     http::{StatusCode, request::Parts},
     response::{Html, IntoResponse, Response},
 };
 use qpq_core::{ErrorCode, Timestamp};
-use qpq_service::{Action, Actions, Caller, Guard, Kind, Refusal};
+use qpq_service::{Action, Actions, Answered, Caller, Kind, Refusal};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -18,11 +19,25 @@ use super::{
     shown::{self, Count, NOTHING},
 };
 
+/// Who answers a page's questions: the actions, or a test's planted answers.
+#[async_trait]
+pub trait Answers: Send + Sync + fmt::Debug {
+    /// Performs an action.
+    async fn answer(&self, caller: &Caller, verb: &str, arguments: Value) -> Answered<Value>;
+}
+
+#[async_trait]
+impl Answers for Actions {
+    async fn answer(&self, caller: &Caller, verb: &str, arguments: Value) -> Answered<Value> {
+        self.perform_value(caller, verb, arguments).await
+    }
+}
+
 /// What a page has at hand; the frame puts it into each request of somebody who is signed in.
 #[derive(Clone, Debug)]
 pub struct Desk {
     /// The actions.
-    pub actions: Arc<Actions>,
+    pub actions: Arc<dyn Answers>,
     /// Who asks.
     pub caller: Caller,
     /// The texts.
@@ -49,25 +64,23 @@ pub struct Page {
 pub struct Refused(pub Refusal);
 
 /// HTML that a page made of escaped parts.
-pub type Markup = askama::filters::Safe<String>;
+pub(super) type Markup = askama::filters::Safe<String>;
 
 impl Desk {
     /// Performs a reading action and reads its answer.
     pub(super) async fn read<T: DeserializeOwned>(&self, verb: &str, arguments: Value) -> Result<T, Refused> {
-        let answer = self.actions.perform_value(&self.caller, verb, arguments).await.map_err(Refused)?;
+        let answer = self.actions.answer(&self.caller, verb, arguments).await.map_err(Refused)?;
         serde_json::from_value(answer).map_err(|error| {
-            Refused(Refusal::new(ErrorCode::Internal, format!("the answer of `{verb}` can't be shown: {error}")))
+            Refused(Refusal::new(
+                ErrorCode::Internal,
+                format!("the answer of `{verb}` can't be shown: {error}"),
+            ))
         })
     }
 
     /// A page from its template.
     pub(super) fn page(&self, title: &str, template: &impl Template) -> Result<Page, Refused> {
-        Ok(Page { title: self.t(title), content: self.part(template)? })
-    }
-
-    /// A part of a page from its template.
-    pub(super) fn part(&self, template: &impl Template) -> Result<String, Refused> {
-        template.render().map_err(|error| Refused(Refusal::new(ErrorCode::Internal, error.to_string())))
+        Ok(Page { title: self.t(title), content: rendered(template)? })
     }
 
     /// A text.
@@ -92,6 +105,28 @@ impl Desk {
         if self.words.knows(&key) { self.t(&key) } else { value.to_owned() }
     }
 
+    /// Whether the caller's role may perform this action.
+    pub(super) fn may(&self, verb: &str) -> bool {
+        action(verb).is_some_and(|action| self.caller.role >= action.role)
+    }
+
+    /// Where the form of an action posts to, or where a page is.
+    pub(super) fn route(&self, verb: &str) -> &'static str {
+        action(verb).map_or("", |action| action.route)
+    }
+
+    /// What an argument can be.
+    pub(super) fn choices(&self, verb: &str, name: &str) -> &'static [&'static str] {
+        let arguments = action(verb).map(|action| action.arguments).unwrap_or_default();
+        match arguments.iter().find(|argument| argument.name == name).map(|argument| argument.kind) {
+            Some(Kind::Choice(choices)) => choices,
+            _ => &[],
+        }
+    }
+}
+
+#[expect(clippy::unused_self, reason = "templates have nothing but the desk at hand")]
+impl Desk {
     /// A number.
     pub(super) fn n(&self, number: &impl Count) -> String {
         number.count().map_or_else(|| NOTHING.to_owned(), shown::number)
@@ -113,7 +148,10 @@ impl Desk {
             || NOTHING.to_owned(),
             |time| {
                 let exact = escaped(time);
-                format!(r#"<time datetime="{exact}" title="{exact}">{}</time>"#, escaped(&shown::minute(time)))
+                format!(
+                    r#"<time datetime="{exact}" title="{exact}">{}</time>"#,
+                    escaped(&shown::minute(time))
+                )
             },
         ))
     }
@@ -133,30 +171,11 @@ impl Desk {
     pub(super) fn url(&self, text: &str) -> String {
         ask::encoded(text)
     }
+}
 
-    /// Whether the caller's role may perform this action.
-    pub(super) fn may(&self, verb: &str) -> bool {
-        action(verb).is_some_and(|action| self.caller.role >= action.role)
-    }
-
-    /// Where the form of an action posts to, or where a page is.
-    pub(super) fn route(&self, verb: &str) -> &'static str {
-        action(verb).map_or("", |action| action.route)
-    }
-
-    /// Whether an action wants its target typed once more.
-    pub(super) fn typed(&self, verb: &str) -> bool {
-        action(verb).is_some_and(|action| matches!(action.guard, Guard::Typed(_)))
-    }
-
-    /// What an argument can be.
-    pub(super) fn choices(&self, verb: &str, name: &str) -> &'static [&'static str] {
-        let arguments = action(verb).map(|action| action.arguments).unwrap_or_default();
-        match arguments.iter().find(|argument| argument.name == name).map(|argument| argument.kind) {
-            Some(Kind::Choice(choices)) => choices,
-            _ => &[],
-        }
-    }
+/// A page or a part of one from its template.
+pub(super) fn rendered(template: &impl Template) -> Result<String, Refused> {
+    template.render().map_err(|error| Refused(Refusal::new(ErrorCode::Internal, error.to_string())))
 }
 
 fn action(verb: &str) -> Option<&'static Action> {

@@ -4,10 +4,10 @@
 use std::fmt::Write;
 
 /// What stands where nothing is known.
-pub const NOTHING: &str = "–";
+pub(super) const NOTHING: &str = "–";
 
 /// A number that may be missing.
-pub trait Count {
+pub(super) trait Count {
     /// The number.
     fn count(&self) -> Option<u64>;
 }
@@ -31,7 +31,7 @@ impl<T: Count> Count for &T {
 }
 
 /// A text that may be missing.
-pub trait Words {
+pub(super) trait Words {
     /// The text.
     fn words(&self) -> Option<&str>;
 }
@@ -55,7 +55,7 @@ impl<T: Words> Words for &T {
 }
 
 /// 12 345 with narrow spaces that don't break.
-pub fn number(number: u64) -> String {
+pub(super) fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -68,7 +68,7 @@ pub fn number(number: u64) -> String {
 }
 
 /// 1.5 MiB.
-pub fn bytes(bytes: u64) -> String {
+pub(super) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut tenths = u128::from(bytes) * 10;
     let mut unit = "B";
@@ -86,7 +86,7 @@ pub fn bytes(bytes: u64) -> String {
 }
 
 /// The two largest parts of a span: 3 d 4 h, 12 min, 850 ms. The units are the same in every language we speak.
-pub fn span(millis: u64) -> String {
+pub(super) fn span(millis: u64) -> String {
     if millis < 1_000 {
         return format!("{millis}\u{202f}ms");
     }
@@ -109,7 +109,7 @@ pub fn span(millis: u64) -> String {
 }
 
 /// `2026-11-23 01:11 UTC` from RFC 3339 in UTC; any other text as it is.
-pub fn minute(time: &str) -> String {
+pub(super) fn minute(time: &str) -> String {
     match (time.get(..10), time.get(11..16), time.ends_with('Z')) {
         (Some(date), Some(minute), true) => format!("{date} {minute} UTC"),
         _ => time.to_owned(),

@@ -4,10 +4,7 @@ use askama::Template;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{
-    Desk, Page, Refused,
-    ask::Ask,
-};
+use super::{Desk, Page, Refused, ask::Ask};
 
 #[derive(Debug, Deserialize)]
 struct Users {

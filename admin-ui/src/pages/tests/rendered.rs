@@ -1,0 +1,327 @@
+//! Whole pages from planted answers: for each role, empty, full, and with hostile text.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Request, StatusCode},
+};
+use qpq_core::{ErrorCode, RequestId, Timestamp};
+use qpq_service::{Answered, Caller, Refusal};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::super::{Answers, Desk, Language, Words, page, routes};
+
+const HOSTILE: &str = "<script>alert('x')</script>\"'><img src=x onerror=y>\u{202e}&amp;";
+const TIME: &str = "2026-11-23T01:11:42.000Z";
+
+#[derive(Debug)]
+struct Planted(BTreeMap<&'static str, Value>);
+
+#[async_trait]
+impl Answers for Planted {
+    async fn answer(&self, _: &Caller, verb: &str, _: Value) -> Answered<Value> {
+        let answer = self.0.get(verb).cloned();
+        answer.ok_or_else(|| Refusal::new(ErrorCode::Internal, format!("`{verb}` is not there")))
+    }
+}
+
+/// Answers with this many rows, whose texts are all `text`.
+fn answers(rows: usize, text: &str) -> Planted {
+    let many = |row: Value| Value::Array(vec![row; rows]);
+    let banned = json!({ "reason": text, "until": TIME });
+    let finding = json!({ "id": "disk", "severity": "critical", "subject": text, "cause": text, "remedy": text,
+        "runbook": text, "is_cause": true, "follows_from": text });
+    let device = json!({ "id": text, "address": text, "signature_key": text, "certified": TIME, "enrolled": TIME,
+        "last_seen": null, "key_packages": 3, "revoked": null });
+    let session = json!({ "id": text, "address": text, "device": text, "opened": TIME, "resumed": TIME,
+        "resumable_until": TIME, "live": true, "name": text });
+    let peer = json!({ "domain": text, "state": "awaiting-confirmation", "address": text, "pin": text,
+        "key_exchange": text, "queued": 7, "oldest_queued_ms": 90_000, "last_error": text, "retry_at": TIME,
+        "since": TIME, "blocked": banned });
+    let paged = |name: &str, row: Value| {
+        let mut page = json!({ "total": rows, "page": 1, "pages": 2, "policy": text });
+        page[name] = many(row);
+        page
+    };
+    let points: Vec<Value> =
+        (0..1_440).map(|minute| json!([1_795_396_000 + minute * 60, minute % 97])).collect();
+    let series: Vec<Value> =
+        (0..6).map(|_| json!({ "name": text, "unit": "bytes", "points": points })).collect();
+    Planted(BTreeMap::from([
+        (
+            "info",
+            json!({ "domain": text, "version": text, "client_address": text, "federation_address": text,
+            "client_pin": text, "admin_url": text, "since": TIME, "draining": false }),
+        ),
+        (
+            "status",
+            json!({ "health": { "ok": true, "worst": text, "findings": rows }, "queue": { "rows": 3, "oldest_ms": null },
+            "peers": { "healthy": 2 }, "sessions_live": 1, "users": 2, "certificate": { "not_after": TIME, "days": 30 },
+            "database_bytes": 123_456, "series": if rows == 0 { json!([]) } else { json!(series) } }),
+        ),
+        (
+            "doctor",
+            json!({ "ok": rows == 0, "worst": "critical", "findings": many(finding),
+            "checks": many(json!({ "id": text, "about": text, "ok": false })), "at": TIME }),
+        ),
+        (
+            "job.list",
+            json!({ "jobs": many(json!({ "id": text, "about": text, "schedule": text, "last_started": TIME,
+            "last_duration_ms": 12, "last_result": text, "last_ok": true, "next_run": TIME })) }),
+        ),
+        (
+            "user.list",
+            paged(
+                "users",
+                json!({ "address": text, "account": text, "created": TIME, "last_seen": null,
+            "devices": 2, "banned": banned }),
+            ),
+        ),
+        (
+            "user.show",
+            json!({ "address": text, "account": text, "identity_key": text, "created": TIME, "last_seen": TIME,
+            "banned": null, "devices": many(device.clone()), "sessions": many(session.clone()) }),
+        ),
+        (
+            "user.preview",
+            json!({ "address": text, "effect": text, "sessions": 1, "live_sessions": 1, "devices": 2,
+            "groups": 3, "waiting_messages": 4, "key_packages": 5, "text": [text] }),
+        ),
+        (
+            "ban.list",
+            paged(
+                "bans",
+                json!({ "subject": text, "kind": "user", "local": true, "reason": text, "by": text,
+            "since": TIME, "until": null }),
+            ),
+        ),
+        ("session.list", json!({ "sessions": many(session.clone()) })),
+        ("device.list", json!({ "devices": many(device) })),
+        (
+            "token.list",
+            paged(
+                "tokens",
+                json!({ "id": text, "state": "open", "uses": 3, "pending": 1, "completed": 1,
+            "expires": TIME, "created": TIME, "creator": text, "note": text, "revoked": null }),
+            ),
+        ),
+        ("peer.list", paged("peers", peer.clone())),
+        ("peer.show", peer),
+        ("peer.would-allow", json!({ "domain": text, "allowed": false, "why": text })),
+        (
+            "audit.list",
+            json!({ "entries": many(json!({ "seq": 3, "at": TIME, "actor": text, "action": text, "text": text,
+            "target": text, "reason": text, "request": text, "hash": text })), "total": rows, "next": 2 }),
+        ),
+        ("audit.export", json!({ "format": "csv", "text": "a,b\n", "next": null })),
+        (
+            "audit.verify",
+            json!({ "ok": false, "entries": 3, "head": text, "broken": { "seq": 2, "what": text } }),
+        ),
+        (
+            "config.show",
+            json!({ "settings": many(json!({ "key": text, "value": text, "origin": text, "variable": text,
+            "about": text, "reloadable": true, "pending": text })) }),
+        ),
+        (
+            "admin.list",
+            json!({ "admins": many(json!({ "id": text, "name": text, "role": "owner", "created": TIME,
+            "created_by": text, "passkeys": 1, "password": true, "totp": true, "recovery_codes_left": 3,
+            "last_sign_in": TIME, "sessions": 1 })) }),
+        ),
+        ("admin.session-list", json!({ "sessions": many(session) })),
+    ]))
+}
+
+const PAGES: &[&str] = &[
+    "/live",
+    "/info",
+    "/status",
+    "/user.list",
+    "/user.show?address=a%40b",
+    "/user.preview?address=a%40b&effect=ban",
+    "/ban.list",
+    "/session.list?address=a%40b",
+    "/device.list?address=a%40b",
+    "/token.list",
+    "/peer.list",
+    "/peer.show?domain=b",
+    "/peer.would-allow?domain=b",
+    "/audit.list",
+    "/audit.verify",
+    "/config.show",
+    "/admin.list",
+    "/admin.session-list",
+    "/doctor",
+    "/job.list",
+];
+
+fn caller(role: &str) -> Caller {
+    let mut caller = Caller::uid(0, RequestId::from_bytes([7; 16]));
+    let auditor = qpq_service::Actions::all().find(|action| action.audit.is_none()).unwrap().role;
+    let operator = qpq_service::Actions::all().find(|action| action.verb == "user.ban").unwrap().role;
+    caller.role = match role {
+        "auditor" => auditor,
+        "operator" => operator,
+        _ => caller.role,
+    };
+    caller
+}
+
+async fn get(path: &str, role: &str, language: Language, planted: Planted) -> (StatusCode, String) {
+    let desk = Desk {
+        actions: Arc::new(planted),
+        caller: caller(role),
+        words: Words(language),
+        form_token: "form-token".to_owned(),
+        here: path.to_owned(),
+        now: Timestamp::from_millis(1_795_482_400_000),
+    };
+    let mut request = Request::get(path).body(Body::empty()).unwrap();
+    request.extensions_mut().insert(desk);
+    let verb = path.trim_start_matches('/').split('?').next().unwrap();
+    let page = page(verb).map_or_else(routes, |page| Router::new().route(&format!("/{verb}"), page));
+    let response = page.oneshot(request).await.unwrap();
+    let status = response.status();
+    let bytes = to_bytes(response.into_body(), 1 << 22).await.unwrap();
+    (status, String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+/// The tags in order; a `>` between quotes does not end one.
+fn tags(page: &str) -> Vec<String> {
+    let mut tags = Vec::new();
+    let mut rest = page;
+    while let Some((_, after)) = rest.split_once('<') {
+        let mut quoted = false;
+        let mut length = 0;
+        for byte in after.bytes() {
+            match byte {
+                b'"' => quoted = !quoted,
+                b'>' if !quoted => break,
+                _ => {}
+            }
+            length += 1;
+        }
+        tags.push(after[..length].to_owned());
+        rest = &after[length..];
+    }
+    tags
+}
+
+fn value<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+    tag.split_once(&format!(" {name}=\"")).and_then(|(_, rest)| rest.split_once('"')).map(|(value, _)| value)
+}
+
+/// Every tag is closed in its order, ids are unique, every input has a name that can be read out, headings descend
+/// step by step.
+fn well_formed(path: &str, page: &str) {
+    let tags = tags(page);
+    let mut open = Vec::new();
+    let (mut ids, mut labelled, mut named, mut level) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for tag in &tags {
+        let name = tag.split([' ', '/']).next().unwrap();
+        if let Some(closed) = tag.strip_prefix('/') {
+            assert_eq!(open.pop().as_deref(), Some(closed), "{path}: </{closed}>");
+            continue;
+        }
+        if !["input", "br", "img", "path"].contains(&name) {
+            open.push(name.to_owned());
+        }
+        ids.extend(value(tag, "id").map(str::to_owned));
+        labelled.extend(value(tag, "for").map(str::to_owned));
+        if ["input", "select", "textarea"].contains(&name)
+            && value(tag, "type") != Some("hidden")
+            && value(tag, "aria-label").is_none()
+        {
+            named.push(value(tag, "id").unwrap_or_else(|| panic!("{path}: <{tag}> has no label")).to_owned());
+        }
+        if let Some(heading) = name.strip_prefix('h').and_then(|level| level.parse::<u8>().ok()) {
+            assert!(heading <= level + 1 || path == "/live", "{path}: h{heading} follows h{level}");
+            level = heading;
+        }
+    }
+    assert!(open.is_empty(), "{path}: {open:?} stay open");
+    for input in named {
+        assert!(labelled.contains(&input), "{path}: #{input} has no label");
+    }
+    let count = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "{path}: an id is there twice");
+}
+
+#[tokio::test]
+async fn every_page_is_well_formed_for_every_role_empty_and_full_in_both_languages() {
+    for path in PAGES {
+        for role in ["owner", "operator", "auditor"] {
+            for language in [Language::English, Language::German] {
+                let (status, page) = get(path, role, language, answers(0, "plain")).await;
+                assert_eq!(status, StatusCode::OK, "{path}: {page}");
+                well_formed(path, &page);
+                let (_, page) = get(path, role, language, answers(1, "plain")).await;
+                well_formed(path, &page);
+                assert!(
+                    role != "auditor" || !page.contains("method=\"post\""),
+                    "{path}: an auditor sees a form"
+                );
+                assert!(
+                    !page.contains("href=\"\"") || super::AWAITED.len() > 1,
+                    "{path}: a link leads nowhere"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn hostile_text_stays_text() {
+    for path in PAGES {
+        let (status, page) = get(path, "owner", Language::English, answers(1, HOSTILE)).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {page}");
+        for tag in tags(&page) {
+            assert!(!tag.starts_with("script") && !tag.starts_with("img"), "{path}: <{tag}>");
+            let stray = tag
+                .split('"')
+                .step_by(2)
+                .any(|outside| outside.contains("onerror") || outside.contains('\''));
+            assert!(!stray, "{path}: <{tag}>");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_page_with_fifty_rows_or_names_of_ten_kilobytes_is_too_heavy() {
+    for path in PAGES {
+        let (_, page) =
+            get(path, "owner", Language::German, answers(50, "alice.with-a-long-name@alpha.test")).await;
+        assert!(page.len() <= 100_000, "{path}: {} bytes", page.len());
+        let (_, page) = get(path, "owner", Language::English, answers(1, &"<".repeat(10_000))).await;
+        assert!(!page.contains("<<"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_action_refuses_becomes_an_answer_with_its_sentence() {
+    for path in PAGES {
+        let (status, page) = get(path, "owner", Language::English, Planted(BTreeMap::new())).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+        assert!(page.contains("is not there"), "{path}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn an_export_is_a_file() {
+    let (status, text) = get("/audit.export?format=csv", "auditor", Language::English, answers(0, "x")).await;
+    assert_eq!((status, text.as_str()), (StatusCode::OK, "a,b\n"));
+}
+
+#[test]
+fn every_reading_action_has_its_page() {
+    for action in qpq_service::Actions::all().filter(|action| action.audit.is_none()) {
+        assert!(page::<()>(action.verb).is_some(), "`{}` has no page", action.verb);
+    }
+}
