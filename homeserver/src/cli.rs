@@ -73,6 +73,8 @@ pub(crate) enum Verb {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Ask the running homeserver whether it is ready: exit 0 or 1, for containers and supervisors.
+    Healthcheck,
 }
 
 /// Flags of `init`; each is written into the configuration file.
@@ -93,6 +95,12 @@ pub(crate) struct Init {
     /// What peers dial, if it is not the listen address.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) federation_address: Option<String>,
+    /// TCP address of console, health and metrics.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin_listen: Option<String>,
+    /// TCP address of what everybody may read; off if left out.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) public_listen: Option<String>,
 }
 
 /// Flags of `serve`; they beat environment and file.
@@ -110,6 +118,12 @@ pub(crate) struct Serve {
     /// What peers dial, if it is not the listen address.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) federation_address: Option<String>,
+    /// TCP address of console, health and metrics.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin_listen: Option<String>,
+    /// TCP address of what everybody may read; off if left out.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) public_listen: Option<String>,
 }
 
 /// Flags of `demo`.

@@ -106,6 +106,11 @@ impl DataDir {
         self.root.join("run").join("admin.sock")
     }
 
+    /// Where the running homeserver's admin listener is: one line, `IP:PORT`.
+    pub(crate) fn admin_address(&self) -> PathBuf {
+        self.root.join("run").join("admin-address")
+    }
+
     /// Makes the directory tree for a new domain, or refuses if there is one.
     pub(crate) fn create(&self) -> Result<(), DataDirError> {
         if self.config().exists() || self.database().exists() {

@@ -30,6 +30,8 @@ pub(crate) async fn run(
     layers.add_flag("client.address", flags.client_address.clone());
     layers.add_flag("federation.listen", flags.federation_listen.clone());
     layers.add_flag("federation.address", flags.federation_address.clone());
+    layers.add_flag("admin.listen", flags.admin_listen.clone());
+    layers.add_flag("public.listen", flags.public_listen.clone());
     let config = Config::parse(&layers)?;
 
     let was_empty = directory.is_empty();
@@ -101,6 +103,8 @@ fn configuration(flags: &Init) -> String {
     for (section, settings) in [
         ("client", [("listen", &flags.client_listen), ("address", &flags.client_address)]),
         ("federation", [("listen", &flags.federation_listen), ("address", &flags.federation_address)]),
+        ("admin", [("listen", &flags.admin_listen), ("listen", &None)]),
+        ("public", [("listen", &flags.public_listen), ("listen", &None)]),
     ] {
         if settings.iter().all(|(_, value)| value.is_none()) {
             continue;

@@ -122,7 +122,12 @@ pub(crate) fn database_key_path(
 
 /// Reads the database key: 64 hexadecimal digits.
 pub(crate) fn database_key(path: &Path) -> Result<DatabaseKey, KeyError> {
-    Ok(DatabaseKey::new(*hex32(path, &HEXLOWER_PERMISSIVE)?.expose()))
+    Ok(DatabaseKey::new(database_key_bytes(path)?))
+}
+
+/// The same as bytes, for whoever judges them.
+pub(crate) fn database_key_bytes(path: &Path) -> Result<[u8; 32], KeyError> {
+    Ok(*hex32(path, &HEXLOWER_PERMISSIVE)?.expose())
 }
 
 /// Makes a random database key.

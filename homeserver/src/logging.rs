@@ -1,18 +1,38 @@
 //! Log lines on standard error, as text or JSON.
 
-use tracing_subscriber::EnvFilter;
+use std::sync::OnceLock;
+
+use tracing_subscriber::{
+    EnvFilter, Layer as _, Registry, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+};
 
 use crate::config::LogFormat;
 
+/// The filter that is in effect, so that a reload can change it.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
 /// Starts logging; a filter that can't be read is the error.
 pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
-        format!("`log.filter` can't be `{filter}`: {error}; try `info` or `info,qpq_federation=debug`")
-    })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match format {
-        LogFormat::Text => lines.with_ansi(false).try_init(),
-        LogFormat::Json => lines.json().try_init(),
+    let (filter, handle) = reload::Layer::new(parsed(filter)?);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().boxed(),
     };
-    started.map_err(|error| error.to_string())
+    tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(|error| error.to_string())?;
+    // Logging starts once.
+    FILTER.set(handle).ok();
+    Ok(())
+}
+
+/// Changes the filter of a process that logs already.
+pub(crate) fn refilter(filter: &str) -> Result<(), String> {
+    let filter = parsed(filter)?;
+    FILTER.get().map_or(Ok(()), |handle| handle.reload(filter).map_err(|error| error.to_string()))
+}
+
+fn parsed(filter: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(filter).map_err(|error| {
+        format!("`log.filter` can't be `{filter}`: {error}; try `info` or `info,qpq_federation=debug`")
+    })
 }

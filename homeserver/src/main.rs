@@ -11,10 +11,12 @@ mod config;
 mod data_dir;
 mod demo;
 mod environment;
+mod healthcheck;
 mod init;
 mod keys;
 mod logging;
 mod output;
+mod production;
 mod serve;
 mod show;
 mod verbs;
@@ -72,6 +74,7 @@ fn local(directory: &DataDir, verb: &Verb, format: Format) -> anyhow::Result<Ver
         Verb::Init(flags) => output::result(format, &alone(init::run(directory, flags, &environment))??),
         Verb::Serve(flags) => serve::run(directory, flags, &environment)?,
         Verb::Demo(flags) => alone(demo::run(flags.exit))??,
+        Verb::Healthcheck => output::line(&healthcheck::run(directory)?),
         Verb::Config(verb) => output::result(format, &show::run(directory, verb, &environment)?),
     }
     Ok(Verdict::Fine)
@@ -105,6 +108,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         return refused.exit_code();
     }
     let configuration = error.is::<ConfigError>()
+        || error.is::<production::Refused>()
+        || error.is::<qpq_web::BindError>()
         || error.is::<KeyError>()
         || error
             .downcast_ref::<DataDirError>()

@@ -1,30 +1,35 @@
 //! `qpq-server serve`: puts the rooms together, runs until SIGTERM or SIGINT, and stops in order.
 
+mod probe;
 mod start;
 mod stop;
+mod supervisor;
 
 use anyhow::Context as _;
+use qpq_core::{Clock as _, SystemClock};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::{
     cli::Serve,
-    config::{Config, Layers},
+    config::{Config, ConfigError, Layers},
     data_dir::DataDir,
     environment::Environment,
     logging,
+    production::{Facts, Refused},
 };
 
 /// Runs the homeserver; everything that can be refused is refused before anything binds.
 pub(crate) fn run(directory: &DataDir, flags: &Serve, environment: &Environment) -> anyhow::Result<()> {
     directory.check()?;
-    let mut layers = Layers::read(&directory.config(), environment.settings.iter().cloned())?;
-    layers.add_flag("client.listen", flags.client_listen.clone());
-    layers.add_flag("client.address", flags.client_address.clone());
-    layers.add_flag("federation.listen", flags.federation_listen.clone());
-    layers.add_flag("federation.address", flags.federation_address.clone());
-    let config = Config::parse(&layers)?;
+    let config = configuration(directory, flags, environment)?;
     logging::start(config.log_format, &config.log_filter).map_err(anyhow::Error::msg)?;
+    if config.production {
+        let found = Facts::gather(directory, &config, environment, SystemClock.now()).violations();
+        if !found.is_empty() {
+            return Err(Refused(found).into());
+        }
+    }
     let _lock = directory.lock()?;
 
     // Sessions and links live on worker threads of their own; this runtime carries what is shared below them.
@@ -42,20 +47,44 @@ pub(crate) fn run(directory: &DataDir, flags: &Serve, environment: &Environment)
             federation = %running.facts.federation_address,
             "serving"
         );
-        let signal = stopping.first().await;
+        let keeper = supervisor::ready(&running.tasks, running.stopping.clone());
+        let signal = stopping.first(|| supervisor::reload(directory, environment, flags, &running)).await;
         info!(signal, "stopping");
+        drop(keeper);
+        supervisor::stopping();
         tokio::select! {
             () = stop::stop(running) => {}
-            signal = stopping.first() => warn!(signal, "asked twice: stopping at once"),
+            signal = stopping.first(|| {}) => warn!(signal, "asked twice: stopping at once"),
         }
         Ok(())
     })
+}
+
+/// The configuration with this command line's flags on top.
+fn configuration(
+    directory: &DataDir,
+    flags: &Serve,
+    environment: &Environment,
+) -> Result<Config, ConfigError> {
+    let mut layers = Layers::read(&directory.config(), environment.settings.iter().cloned())?;
+    for (key, value) in [
+        ("client.listen", &flags.client_listen),
+        ("client.address", &flags.client_address),
+        ("federation.listen", &flags.federation_listen),
+        ("federation.address", &flags.federation_address),
+        ("admin.listen", &flags.admin_listen),
+        ("public.listen", &flags.public_listen),
+    ] {
+        layers.add_flag(key, value.clone());
+    }
+    Config::parse(&layers)
 }
 
 /// The signals that stop us.
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
 }
 
 impl Signals {
@@ -63,13 +92,18 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate()).context("can't listen for SIGTERM")?,
             interrupt: signal(SignalKind::interrupt()).context("can't listen for SIGINT")?,
+            hangup: signal(SignalKind::hangup()).context("can't listen for SIGHUP")?,
         })
     }
 
-    async fn first(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+    /// The first signal that stops us; each SIGHUP before it reloads.
+    async fn first(&mut self, reload: impl Fn()) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => reload(),
+            }
         }
     }
 }

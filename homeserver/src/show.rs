@@ -1,5 +1,6 @@
 //! `qpq-server config check|show`: the effective configuration, without starting anything.
 
+use qpq_core::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
 use crate::{
@@ -7,6 +8,7 @@ use crate::{
     config::{Config, Layers, SETTINGS},
     data_dir::DataDir,
     environment::Environment,
+    production::{Facts, Refused},
 };
 
 /// Reads and parses the configuration; `show` lists every setting with its value and its origin.
@@ -20,7 +22,15 @@ pub(crate) fn run(
         ConfigVerb::Check => {
             let config = Config::parse(&layers)?;
             directory.check()?;
-            Ok(json!({ "ok": true, "domain": config.domain, "file": directory.config() }))
+            if config.production {
+                let found = Facts::gather(directory, &config, environment, SystemClock.now()).violations();
+                if !found.is_empty() {
+                    return Err(Refused(found).into());
+                }
+            }
+            Ok(
+                json!({ "ok": true, "production": config.production, "domain": config.domain, "file": directory.config() }),
+            )
         }
         ConfigVerb::Show => Ok(SETTINGS
             .iter()

@@ -129,7 +129,7 @@ pub async fn serve_admin(
 
 async fn serve_connection(stream: UnixStream, actions: Arc<Actions>, stop: CancellationToken) {
     let Some(uid) = trusted_uid(&stream) else { return };
-    let calls = Calls::new(CALLS, stop);
+    let calls = Calls::new(CALLS, stop, actions.metrics().clone());
     let server = AdminServer { actions, uid, calls: calls.clone() };
     let client: admin::Client = new_client(server);
     let (reader, writer) = stream.into_split();

@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 use qpq_core::{ErrorCode, Millis};
+use qpq_metrics::{Metrics, Outcome};
 use qpq_service::{Answered, Refusal};
 use qpq_transport::{CallGate, CallPermit};
+use tokio::time::Instant;
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
@@ -25,6 +27,7 @@ pub(crate) struct Calls {
     gate: CallGate,
     in_flight: TaskTracker,
     stopping: CancellationToken,
+    metrics: Metrics,
 }
 
 /// One call in flight: room in its gate, and a reason for a stopping process to wait.
@@ -36,8 +39,8 @@ pub(crate) struct Call {
 
 impl Calls {
     /// So many at once; `stopping` keeps new ones out.
-    pub(crate) fn new(limit: usize, stopping: CancellationToken) -> Self {
-        Self { gate: CallGate::new(limit), in_flight: TaskTracker::new(), stopping }
+    pub(crate) fn new(limit: usize, stopping: CancellationToken, metrics: Metrics) -> Self {
+        Self { gate: CallGate::new(limit), in_flight: TaskTracker::new(), stopping, metrics }
     }
 
     /// Another gate of the same connection.
@@ -46,6 +49,7 @@ impl Calls {
             gate: CallGate::new(limit),
             in_flight: self.in_flight.clone(),
             stopping: self.stopping.clone(),
+            metrics: self.metrics.clone(),
         }
     }
 
@@ -67,6 +71,9 @@ impl Calls {
         if self.stopping.is_cancelled() {
             return Ok(Err(draining()));
         }
+        // Spans that nobody logs have no name here.
+        let method = span.metadata().map_or("unlogged", |metadata| metadata.name());
+        let started = Instant::now();
         let timed = async {
             let answered =
                 tokio::time::timeout(CALL_DEADLINE, work).await.unwrap_or_else(|_| Err(too_slow()));
@@ -76,7 +83,10 @@ impl Calls {
             }
             answered
         };
-        Ok(timed.instrument(span).await)
+        let answered = timed.instrument(span).await;
+        let code = answered.as_ref().err().map(|refusal| refusal.code);
+        self.metrics.call(method, Outcome::of(code), started.elapsed());
+        Ok(answered)
     }
 
     /// What a stopping process waits for.
@@ -137,7 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_call_beyond_the_cap_is_overloaded_before_any_work() {
-        let calls = Calls::new(1, CancellationToken::new());
+        let calls = Calls::new(1, CancellationToken::new(), Metrics::new("0"));
         let _first = calls.enter().unwrap();
         let mut worked = false;
         let refused = calls.answer(Span::none(), async {
@@ -150,7 +160,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_hangs_is_refused_at_its_deadline() {
-        let calls = Calls::new(1, CancellationToken::new());
+        let calls = Calls::new(1, CancellationToken::new(), Metrics::new("0"));
         let refusal =
             calls.answer(Span::none(), std::future::pending::<Answered<()>>()).await.unwrap().unwrap_err();
         assert!(refusal.retry_after.is_some());
@@ -160,7 +170,7 @@ mod tests {
     #[tokio::test]
     async fn a_stopping_process_refuses_new_calls_in_words() {
         let stopping = CancellationToken::new();
-        let calls = Calls::new(1, stopping.clone());
+        let calls = Calls::new(1, stopping.clone(), Metrics::new("0"));
         stopping.cancel();
         let refusal = calls.answer(Span::none(), async { Ok(()) }).await.unwrap().unwrap_err();
         assert_eq!(refusal.code, ErrorCode::Draining);

@@ -33,10 +33,12 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(cases: UseCases, source: SourceNetwork, context: WorkerContext) -> Rc<Self> {
+        let calls =
+            Calls::new(CALLS_BEFORE_LOGIN, context.stopping().clone(), cases.ground.metrics().clone());
         Rc::new(Self {
             cases,
             source,
-            calls: Calls::new(CALLS_BEFORE_LOGIN, context.stopping().clone()),
+            calls,
             context,
             ended: CancellationToken::new(),
             exported: CallGate::new(limits::EXPORTED_CAPABILITIES),

@@ -28,6 +28,7 @@ use qpq_core::{ErrorCode, RequestId};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use qpq_metrics::Metrics;
 use qpq_storage::{AdminRole, Stored, WriteTx};
 
 use crate::{
@@ -195,6 +196,11 @@ impl Actions {
         self.ground.draw(RequestId::random)
     }
 
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        self.ground.metrics()
+    }
+
     /// The list.
     pub fn all() -> impl Iterator<Item = &'static Action> {
         AREAS.iter().copied().flatten()
@@ -330,7 +336,7 @@ impl Argument {
 impl Call<'_> {
     /// The arguments as their type; a value of another kind is refused with the field's name.
     fn arguments<T: DeserializeOwned>(&mut self) -> Answered<T> {
-        serde_json::from_value(self.arguments.take())
+        serde_json::from_value(self.arguments.clone())
             .map_err(|error| Refusal::malformed(format!("`{}`: {error}", self.action.verb)))
     }
 }

@@ -21,7 +21,7 @@ use crate::{Answered, Caller, Ground, Refusal, Sessions};
 use change::{Impose, Lift};
 
 /// The most users that one action bans.
-pub const AT_ONCE: usize = 100;
+pub(crate) const AT_ONCE: usize = 100;
 /// The longest reason, in characters.
 const REASON: usize = 500;
 /// No ban with an end lasts longer.
@@ -175,7 +175,7 @@ pub(crate) async fn of_user(tx: &mut dyn ReadTx, address: &Address, now: Timesta
 }
 
 /// The ban of a domain that counts now.
-pub async fn of_domain(tx: &mut dyn ReadTx, domain: &Domain, now: Timestamp) -> Stored<Option<Ban>> {
+pub(crate) async fn of_domain(tx: &mut dyn ReadTx, domain: &Domain, now: Timestamp) -> Stored<Option<Ban>> {
     active(tx, &BanSubject::Domain(domain.clone()), now).await
 }
 
@@ -203,7 +203,7 @@ pub(crate) fn refusal(ban: &Ban, us: &Domain) -> Refusal {
 }
 
 /// A ban in one sentence, with its reason as the admin wrote it.
-pub fn words(ban: &Ban, us: &Domain) -> String {
+pub(crate) fn words(ban: &Ban, us: &Domain) -> String {
     let what = match ban.subject {
         BanSubject::User(_) => "banned",
         BanSubject::Domain(_) => "blocked",

@@ -60,6 +60,8 @@ impl Home {
             client_address: "127.0.0.1:7443".to_owned(),
             federation_address: "127.0.0.1:7444".to_owned(),
             client_pin: "pin".to_owned(),
+            admin_url: "http://localhost:7445".to_owned(),
+            since: qpq_core::Timestamp::from_millis(0),
         };
         let key = SigningKey::from_bytes(&entropy.bytes32());
         let identity = PeeringIdentity {

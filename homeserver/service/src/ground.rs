@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use qpq_core::{Clock, Domain, Entropy, Incarnation, Timestamp, limits};
+use qpq_metrics::Metrics;
 use qpq_storage::{ReadTx, Storage};
 
 use crate::{Answered, Effects, NoPeers, PeerCalls, Settings, Wakes, WriteJob, Writer};
@@ -19,6 +20,7 @@ pub struct Ground {
     writer: Writer,
     wakes: Arc<Wakes>,
     peers: OnceLock<Arc<dyn PeerCalls>>,
+    metrics: Metrics,
 }
 
 impl Ground {
@@ -42,6 +44,7 @@ impl Ground {
             writer,
             wakes: Arc::new(Wakes::default()),
             peers: OnceLock::new(),
+            metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
         }
     }
 
@@ -95,6 +98,11 @@ impl Ground {
             let destinations: Vec<_> = effects.destinations.into_iter().collect();
             self.peers().outbox_filled(&destinations);
         }
+    }
+
+    /// What is counted.
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The devices' subscriptions.

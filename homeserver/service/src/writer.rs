@@ -12,6 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use qpq_core::{DeviceId, Domain, ErrorCode, Millis};
+use qpq_metrics::Metrics;
 use qpq_storage::{Feed, Storage, StorageError, Stored, WriteTx};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -95,6 +96,7 @@ fn stopping() -> Refusal {
 trait Waiting: Send + std::fmt::Debug {
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<()>;
     fn committed(&mut self);
+    fn metrics(&self) -> &Metrics;
     fn failed(&mut self, refusal: Refusal);
 }
 
@@ -125,6 +127,10 @@ impl<J: WriteJob> Waiting for Queued<J> {
             // The caller may have gone (its connection broke); the write stands all the same.
             drop(answer.send(Ok(output)));
         }
+    }
+
+    fn metrics(&self) -> &Metrics {
+        self.ground.metrics()
     }
 
     fn failed(&mut self, refusal: Refusal) {
@@ -167,9 +173,14 @@ async fn write_batches(
 
 /// One transaction for all of them, or nothing of any.
 async fn write_together(storage: &dyn Storage, batch: &mut [Box<dyn Waiting>]) -> Result<(), StorageError> {
+    let started = tokio::time::Instant::now();
     let mut tx = storage.write().await?;
-    for job in batch {
+    for job in batch.iter_mut() {
         job.run(tx.as_mut()).await?;
     }
-    tx.commit().await
+    tx.commit().await?;
+    if let Some(job) = batch.first() {
+        job.metrics().storage("write-batch", started.elapsed());
+    }
+    Ok(())
 }

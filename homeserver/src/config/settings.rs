@@ -46,6 +46,31 @@ pub(crate) const SETTINGS: &[Setting] = &[
         default: Some("allow-listed"),
         about: "allow-listed: peers only; closed: no federation",
     },
+    Setting {
+        key: "admin.listen",
+        default: Some(""),
+        about: "TCP address of console, health and metrics; empty: 127.0.0.1:7445 and ::1, or a free port",
+    },
+    Setting {
+        key: "admin.name",
+        default: Some(""),
+        about: "host name by which the admin listener is also called, behind a proxy that ends TLS",
+    },
+    Setting {
+        key: "public.listen",
+        default: Some(""),
+        about: "TCP address of what everybody may read; empty: off",
+    },
+    Setting {
+        key: "production",
+        default: Some("false"),
+        about: "true: refuse to start with anything that production must not have",
+    },
+    Setting {
+        key: "drain.deadline",
+        default: Some("30s"),
+        about: "how long calls in flight may take when the homeserver stops",
+    },
     Setting { key: "registration.policy", default: Some("token"), about: "token or open" },
     Setting {
         key: "limits.mailbox-messages",
@@ -118,6 +143,16 @@ pub(crate) struct Config {
     pub(crate) federation_address: Option<String>,
     /// Who may federate.
     pub(crate) federation_policy: FederationPolicy,
+    /// Where the admin listener is; `None`: the default, or a free port.
+    pub(crate) admin_listen: Option<SocketAddr>,
+    /// Another host name of the admin listener.
+    pub(crate) admin_name: Option<Domain>,
+    /// Where the public listener is; `None`: nowhere.
+    pub(crate) public_listen: Option<SocketAddr>,
+    /// Whether the rules of production hold.
+    pub(crate) production: bool,
+    /// How long calls in flight may take when we stop.
+    pub(crate) drain: Millis,
     /// What the use cases obey.
     pub(crate) settings: Settings,
     /// Client connections at once.
@@ -144,6 +179,15 @@ impl Config {
                 "closed" => Ok(FederationPolicy::Closed),
                 _ => Err("give `allow-listed` or `closed`".to_owned()),
             })?,
+            admin_listen: read(layers, "admin.listen", optional(socket))?,
+            admin_name: read(
+                layers,
+                "admin.name",
+                optional(|text| text.parse::<Domain>().map_err(|error| error.to_string())),
+            )?,
+            public_listen: read(layers, "public.listen", optional(socket))?,
+            production: read(layers, "production", flag)?,
+            drain: read(layers, "drain.deadline", span)?,
             settings: Settings {
                 registration: read(layers, "registration.policy", |text| match text {
                     "token" => Ok(RegistrationPolicy::Token),
@@ -164,9 +208,7 @@ impl Config {
                 ..Settings::default()
             },
             connections: read(layers, "limits.connections", number)?,
-            gso: read(layers, "network.gso", |text| {
-                text.parse::<bool>().map_err(|_| "give `true` or `false`".to_owned())
-            })?,
+            gso: read(layers, "network.gso", flag)?,
             log_format: read(layers, "log.format", |text| match text {
                 "text" => Ok(LogFormat::Text),
                 "json" => Ok(LogFormat::Json),
@@ -175,6 +217,10 @@ impl Config {
             log_filter: read(layers, "log.filter", |text| Ok(text.to_owned()))?,
         };
         config.dialable(layers)?;
+        if config.public_listen.is_some() && config.public_listen == config.admin_listen {
+            let wanted = "the console is already expected there (`admin.listen`): give another port";
+            return Err(refused(layers, "public.listen", wanted.to_owned()));
+        }
         if config.client_listen == config.federation_listen && config.client_listen.port() != 0 {
             let wanted = "clients are already expected there (`client.listen`): give another port";
             return Err(refused(layers, "federation.listen", wanted.to_owned()));
@@ -220,6 +266,17 @@ fn read<T>(
     let setting = SETTINGS.iter().find(|setting| setting.key == key).ok_or_else(missing)?;
     let (value, _) = layers.value(setting).ok_or_else(missing)?;
     parse(value.trim()).map_err(|wanted| refused(layers, key, wanted))
+}
+
+/// An empty text is no value.
+fn optional<T>(
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> impl FnOnce(&str) -> Result<Option<T>, String> {
+    |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
+}
+
+fn flag(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "give `true` or `false`".to_owned())
 }
 
 fn socket(text: &str) -> Result<SocketAddr, String> {

@@ -1,25 +1,27 @@
 //! Starting: store, use cases, federation, listeners, admin socket, in this order. Each needs the one before.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use ed25519_dalek::SigningKey;
-use qpq_core::{Clock as _, OsEntropy, SystemClock};
+use qpq_core::{Clock as _, Domain, OsEntropy, RequestId, SystemClock, Timestamp};
 use qpq_federation::{Federation, FederationConfig};
 use qpq_federation_proto::{FederationAddress, Policy};
 use qpq_hub::Engine;
 use qpq_rpc::{AdminSocket, ClientListener};
 use qpq_service::{
-    Actions, Appliance, DomainFacts, Ground, OpaqueSetup, Peering, PeeringIdentity, UPKEEP_INTERVAL, Upkeep,
-    UseCases, Writer, expire_messages, relay,
+    Actions, Appliance, Bans, Caller, DomainFacts, Ground, OpaqueSetup, Peering, PeeringIdentity,
+    UPKEEP_INTERVAL, Upkeep, UseCases, Writer, expire_messages, relay,
 };
 use qpq_storage::{Storage, Vault};
 use qpq_storage_sqlite::{Options, SqliteStorage};
 use qpq_transport::{AcceptLimits, Endpoint, Leaf, ListenerTls, Offload, Profile, RpcLimits, Workers};
+use qpq_web::{Hosts, Probes, Readiness, Site, Sites, admin_router, bind_admin, bind_public, public_router};
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::warn;
+use tracing::{info, warn};
 
+use super::probe::{AddressFile, Probe};
 use crate::{
     config::{Config, FederationPolicy},
     data_dir::DataDir,
@@ -29,6 +31,8 @@ use crate::{
 
 /// A peer's handshake or a client's may take this long.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How often bans whose time is over are looked for.
+const LIFT_BANS: Duration = Duration::from_secs(1);
 /// Peers' links at once.
 const PEER_CONNECTIONS: usize = 1_000;
 
@@ -39,7 +43,11 @@ pub(super) struct Running {
     pub(super) storage: Arc<SqliteStorage>,
     pub(super) queue: Writer,
     pub(super) federation: Federation,
+    pub(super) peering: Peering,
     pub(super) workers: Workers,
+    pub(super) sites: Sites,
+    pub(super) admin_address: AddressFile,
+    pub(super) drain: Duration,
     pub(super) writer: JoinHandle<()>,
     pub(super) tasks: TaskTracker,
     pub(super) stopping: CancellationToken,
@@ -74,6 +82,11 @@ pub(super) async fn start(
     let setup = OpaqueSetup::from_bytes(keys.opaque.expose()).context("`keys/opaque` can't be used")?;
     let cases = UseCases::new(&ground, setup, engine);
 
+    let admin = bind_admin(config.admin_listen)?;
+    let public = config.public_listen.map(bind_public).transpose()?;
+    if admin.moved {
+        info!(address = %admin.address, "the default port of the console is taken, it listens on another one");
+    }
     let client_endpoint = listen(config, Listener::Client, &keys)?;
     let peer_endpoint = listen(config, Listener::Federation, &keys)?;
     let facts = DomainFacts {
@@ -82,6 +95,8 @@ pub(super) async fn start(
         client_address: told(config.client_address.as_ref(), &client_endpoint),
         federation_address: told(config.federation_address.as_ref(), &peer_endpoint),
         client_pin: keys.authority.pin().to_string(),
+        admin_url: url(admin.address),
+        since: clock.now(),
     };
     let federation_key = SigningKey::from_bytes(keys.federation.expose());
     let peering = Peering::new(
@@ -125,7 +140,9 @@ pub(super) async fn start(
         .await?;
 
     let socket = AdminSocket::bind(&directory.admin_socket())?;
-    let actions = Arc::new(Actions::new(&cases, peering, facts.clone(), Appliance::bare(&ground)));
+    ground.metrics().started(seconds(clock.now()));
+    ground.metrics().certificate("listeners", seconds(keys.leaf.certificate().not_after));
+    let actions = Arc::new(Actions::new(&cases, peering.clone(), facts.clone(), Appliance::bare(&ground)));
     let stop_admin = stopping.clone();
     workers
         .spawn(None, move |_| async move {
@@ -134,12 +151,47 @@ pub(super) async fn start(
             }
         })
         .await?;
+    let admin_address = AddressFile::write(directory, admin.address)?;
+    let probe = Probe::new(stopping.clone(), Arc::clone(&ground), cases.sessions.clone(), peering.clone());
+    let probes = Probes::new(Arc::new(probe) as Arc<dyn Readiness>);
+    let hosts = Hosts::new(config.admin_name.as_ref().map(Domain::as_str));
+    let mut sites = vec![Site { bound: admin, router: admin_router(probes, None, hosts) }];
+    sites.extend(public.map(|bound| Site { bound, router: public_router() }));
+    let sites = Sites::serve(sites).context("the TCP listeners could not start")?;
+    drop(tasks.spawn(lift_bans(cases.bans.clone(), Arc::clone(&ground), stopping.clone())));
     drop(tasks.spawn(tick(
         Upkeep::new(Arc::clone(&ground), cases.sessions.clone()),
         ground,
         stopping.clone(),
     )));
-    Ok(Running { facts, storage, queue, federation, workers, writer: writer_task, tasks, stopping })
+    Ok(Running {
+        facts,
+        storage,
+        queue,
+        federation,
+        peering,
+        workers,
+        sites,
+        admin_address,
+        drain: config.drain.to_duration(),
+        writer: writer_task,
+        tasks,
+        stopping,
+    })
+}
+
+/// A time as metrics tell it.
+#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are far below 2^52")]
+fn seconds(at: Timestamp) -> f64 {
+    at.as_millis() as f64 / 1_000.0
+}
+
+/// How people open what listens there.
+fn url(address: SocketAddr) -> String {
+    if address.ip().is_loopback() || address.ip().is_unspecified() {
+        return format!("http://localhost:{}", address.port());
+    }
+    format!("http://{address}")
 }
 
 async fn open_storage(
@@ -202,6 +254,17 @@ fn told(configured: Option<&String>, endpoint: &Endpoint) -> String {
     match configured {
         Some(address) => address.clone(),
         None => endpoint.local_addr().to_string(),
+    }
+}
+
+/// Lifts bans whose time is over. Nobody waits for it but blocked domains: what is over keeps nobody out.
+async fn lift_bans(bans: Bans, ground: Arc<Ground>, stopping: CancellationToken) {
+    let mut interval = tokio::time::interval(LIFT_BANS);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stopping.run_until_cancelled(interval.tick()).await.is_some() {
+        let caller = Caller::job("lift-bans", ground.draw(RequestId::random));
+        // A failure was logged where it was met; the next tick tries again.
+        drop(bans.lift_due(&caller).await);
     }
 }
 

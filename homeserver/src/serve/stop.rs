@@ -6,23 +6,40 @@ use tracing::{error, info, warn};
 
 use super::start::Running;
 
-/// What is in flight may take this long.
-const DRAIN: Duration = Duration::from_secs(30);
+/// After the drain the writer may take this long for what was queued.
+const FLUSH: Duration = Duration::from_secs(30);
+/// The TCP listeners go last, and nobody is waited for long.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// Stops everything; a second signal cuts it short.
 pub(super) async fn stop(running: Running) {
-    let Running { storage, queue, federation, workers, writer, tasks, stopping, .. } = running;
+    let Running {
+        storage,
+        queue,
+        federation,
+        workers,
+        sites,
+        admin_address,
+        drain,
+        writer,
+        tasks,
+        stopping,
+        ..
+    } = running;
+    // From here on `/readyz` and `info` say draining; whoever asks is told until the end.
     stopping.cancel();
     tasks.close();
-    federation.stop(DRAIN).await;
-    let report = workers.stop(DRAIN).await;
+    federation.stop(drain).await;
+    let report = workers.stop(drain).await;
     if report.abandoned > 0 {
-        warn!(abandoned = report.abandoned, "some tasks did not end within {} s", DRAIN.as_secs());
+        warn!(abandoned = report.abandoned, "some tasks did not end within {} s", drain.as_secs());
     }
     tasks.wait().await;
+    sites.stop(LAST_REQUESTS).await;
+    drop(admin_address);
     queue.stop();
-    if tokio::time::timeout(DRAIN, writer).await.is_err() {
-        warn!("the writer did not end within {} s", DRAIN.as_secs());
+    if tokio::time::timeout(FLUSH, writer).await.is_err() {
+        warn!("the writer did not end within {} s", FLUSH.as_secs());
     }
     match storage.close().await {
         Ok(()) => info!("stopped"),

@@ -12,6 +12,8 @@ use qpq_storage::{
     StreamName,
 };
 
+use sqlx::sqlite::SqliteRow;
+
 use crate::{
     fields::{Fields, each, one},
     transaction::{Transaction, position, size, sql, time},
@@ -108,16 +110,17 @@ impl OutboxRead for Transaction {
                          JOIN outbox o ON o.stream_pk = s.pk AND o.seq > s.acknowledged_seq
                          WHERE s.destination = ?1 AND s.acknowledged_seq < s.last_seq")
             .bind(destination.to_string());
-        let row = self.row("outbox_depth", query).await?;
-        let depth = one("outbox", row.as_ref(), |row| {
-            Ok(OutboxDepth {
-                rows: row.number("waiting")?,
-                bytes: row.number("bytes")?,
-                oldest_at: row.optional_time("oldest_at")?,
-                kept: row.number("kept")?,
-            })
-        })?;
-        Ok(depth.unwrap_or_default())
+        depth(self.row("outbox_depth", query).await?.as_ref())
+    }
+
+    async fn outbox_depth_of_all(&mut self) -> Stored<OutboxDepth> {
+        let query =
+            sql("SELECT COUNT(*) AS waiting, COALESCE(SUM(o.bytes), 0) AS bytes, MIN(o.at) AS oldest_at,
+                                (SELECT COALESCE(SUM(a.rows), 0) FROM outbox_acknowledgements a) AS kept
+                         FROM outbox_streams s
+                         JOIN outbox o ON o.stream_pk = s.pk AND o.seq > s.acknowledged_seq
+                         WHERE s.acknowledged_seq < s.last_seq");
+        depth(self.row("outbox_depth_of_all", query).await?.as_ref())
     }
 
     async fn outbox_backoff(&mut self, destination: &Domain) -> Stored<Backoff> {
@@ -129,6 +132,18 @@ impl OutboxRead for Transaction {
         })?;
         Ok(backoff.unwrap_or_default())
     }
+}
+
+fn depth(row: Option<&SqliteRow>) -> Stored<OutboxDepth> {
+    let depth = one("outbox", row, |row| {
+        Ok(OutboxDepth {
+            rows: row.number("waiting")?,
+            bytes: row.number("bytes")?,
+            oldest_at: row.optional_time("oldest_at")?,
+            kept: row.number("kept")?,
+        })
+    })?;
+    Ok(depth.unwrap_or_default())
 }
 
 #[async_trait]

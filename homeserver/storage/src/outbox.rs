@@ -90,6 +90,8 @@ pub trait OutboxRead: Send {
     ) -> Stored<Vec<OutboxRow>>;
     /// What waits for a destination.
     async fn outbox_depth(&mut self, destination: &Domain) -> Stored<OutboxDepth>;
+    /// What waits for all destinations together.
+    async fn outbox_depth_of_all(&mut self) -> Stored<OutboxDepth>;
     /// The stored backoff of a destination.
     async fn outbox_backoff(&mut self, destination: &Domain) -> Stored<Backoff>;
 }

@@ -1,4 +1,34 @@
-//! Both TCP listeners: `admin` (console, metrics, health) and `public` (log tiles, witness, ACME challenges).
+//! Both TCP listeners: `admin` (health, metrics, the console) and `public` (log tiles, witness, ACME, once they exist).
 //!
-//! Empty until the appliance issue. The console is never mounted on `public`, which has no cookies and is off by
-//! default; `admin` is on loopback by default. Today the program opens no TCP port at all.
+//! The routers are put together here, the listeners bound and served with bounds on everything that a stranger can make
+//! grow. What the console shows is handed in as a router; it is never mounted on `public`.
+
+mod bind;
+mod guard;
+mod probes;
+mod serve;
+
+pub use bind::{BindError, Bound, bind_admin, bind_public};
+pub use guard::Hosts;
+pub use probes::{Probes, Readiness, State};
+pub use serve::{Site, Sites};
+
+use axum::{Router, middleware};
+
+/// What the admin listener serves: probes and metrics, and the console if there is one.
+pub fn admin_router(probes: Probes, console: Option<Router>, hosts: Hosts) -> Router {
+    let probes = probes.router();
+    let router = match console {
+        Some(console) => probes.merge(console),
+        None => probes.fallback(guard::nothing_here),
+    };
+    guard::bounded(router.layer(middleware::from_fn_with_state(hosts, guard::known_host)))
+}
+
+/// What the public listener serves: that it is alive, and nothing else yet.
+pub fn public_router() -> Router {
+    guard::bounded(probes::alive_only().fallback(guard::nothing_here))
+}
+
+#[cfg(test)]
+mod tests;

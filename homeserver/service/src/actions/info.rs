@@ -1,5 +1,6 @@
 //! `info`: what this homeserver is and where it is dialled.
 
+use qpq_core::Timestamp;
 use serde::Serialize;
 
 use super::{Action, Actions};
@@ -18,6 +19,10 @@ pub struct DomainFacts {
     pub federation_address: String,
     /// The pin of the CA of the client listener.
     pub client_pin: String,
+    /// Where the admin listener is: health and metrics.
+    pub admin_url: String,
+    /// When the process started.
+    pub since: Timestamp,
 }
 
 pub(super) const ACTIONS: &[Action] =

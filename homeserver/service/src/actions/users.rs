@@ -192,11 +192,6 @@ async fn preview(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
     }))
 }
 
-#[derive(Deserialize)]
-struct Deletion {
-    address: Address,
-}
-
 async fn delete(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
     let Deletion { address } = call.arguments()?;
     let job = actions.accounts.deletion(address.clone());

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use qpq_core::{Domain, Pin, Timestamp};
 use qpq_federation_proto::StopReason;
-use qpq_storage::{Ban, Page, PeerFilter, PeerLine, PeerState, PeersQuery, Window};
+use qpq_storage::{Ban, OutboxDepth, Page, PeerFilter, PeerLine, PeerState, PeersQuery, Window};
 use serde::Serialize;
 
 use super::{Known, Peering, unknown};
@@ -156,6 +156,11 @@ impl Peering {
             counts.insert(standing, page.total);
         }
         Ok(counts)
+    }
+
+    /// What waits for all peers together.
+    pub async fn waiting(&self) -> Answered<OutboxDepth> {
+        Ok(self.ground.read().await?.outbox_depth_of_all().await?)
     }
 
     /// One peer.

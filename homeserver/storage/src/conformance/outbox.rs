@@ -151,6 +151,7 @@ pub async fn depth_counts_what_waits(subject: &mut dyn Subject) -> Outcome {
     let mut tx = read(subject).await?;
     let expected = OutboxDepth { rows: 3, bytes: 30, oldest_at: Some(at(3)), kept: 2 };
     same("depth", tx.outbox_depth(&elsewhere()?).await?, expected)?;
+    same("of all", tx.outbox_depth_of_all().await?, expected)?;
     same("of another", tx.outbox_depth(&"gamma.test".parse()?).await?, OutboxDepth::default())
 }
 

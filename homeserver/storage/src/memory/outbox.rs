@@ -49,8 +49,12 @@ impl Outbox {
 
     /// What waits for a destination.
     pub(super) fn depth(&self, destination: &Domain) -> OutboxDepth {
+        Self::sum(self.of(destination).map(|(_, stream)| stream))
+    }
+
+    fn sum<'a>(streams: impl Iterator<Item = &'a Arc<Stream>> + 'a) -> OutboxDepth {
         let mut depth = OutboxDepth::default();
-        for row in self.of(destination).flat_map(|(_, stream)| stream.rows.values()) {
+        for row in streams.flat_map(|stream| stream.rows.values()) {
             if row.acknowledged_at.is_some() {
                 depth.kept += 1;
             } else {
@@ -123,6 +127,10 @@ impl OutboxRead for MemoryTx {
 
     async fn outbox_depth(&mut self, destination: &Domain) -> Stored<OutboxDepth> {
         Ok(self.state.outbox.depth(destination))
+    }
+
+    async fn outbox_depth_of_all(&mut self) -> Stored<OutboxDepth> {
+        Ok(Outbox::sum(self.state.outbox.streams.values()))
     }
 
     async fn outbox_backoff(&mut self, destination: &Domain) -> Stored<Backoff> {
