@@ -61,7 +61,7 @@ pub(crate) enum Done {
     Stored(StoreId, Answered<()>),
     Heads(Answered<Vec<StreamHead>>, Option<usize>),
     Saved(SavedLink, Answered<()>),
-    Record(Answered<Known>),
+    Record(Box<Answered<Known>>),
     /// Whether an older link still answers, beside a newer one.
     Probed {
         older: usize,
@@ -206,7 +206,7 @@ impl Driver {
             Done::Stored(id, Err(_)) => self.outbox.handle_not_stored(id, now),
             Done::Heads(heads, limit) => self.heads(heads, limit),
             Done::Saved(link, saved) => self.saved(link, &saved),
-            Done::Record(record) => self.record_read(record),
+            Done::Record(record) => self.record_read(*record),
             Done::Probed { older, alive } => self.probed(older, alive),
         }
     }

@@ -17,6 +17,7 @@ mod keys;
 mod logging;
 mod output;
 mod production;
+mod running;
 mod serve;
 mod show;
 mod verbs;

@@ -39,7 +39,7 @@ impl fmt::Display for Violation {
 pub(crate) struct Refused(pub(crate) Vec<Violation>);
 
 fn list(violations: &[Violation]) -> String {
-    violations.iter().map(|violation| format!("\n  - {violation}")).collect()
+    violations.iter().fold(String::new(), |text, violation| text + "\n  - " + &violation.to_string())
 }
 
 /// What the rules look at.

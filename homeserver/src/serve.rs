@@ -40,15 +40,15 @@ pub(crate) fn run(directory: &DataDir, flags: &Serve, environment: &Environment)
         .context("could not start the runtime")?;
     runtime.block_on(async {
         let mut stopping = Signals::listen()?;
-        let running = start::start(directory, &config, environment).await?;
+        let running = start::start(directory, &config, environment, flag_values(flags)).await?;
         info!(
             domain = %config.domain,
             client = %running.facts.client_address,
             federation = %running.facts.federation_address,
             "serving"
         );
-        let keeper = supervisor::ready(&running.tasks, running.stopping.clone());
-        let signal = stopping.first(|| supervisor::reload(directory, environment, flags, &running)).await;
+        let keeper = supervisor::ready(&running.tasks, &running.stopping);
+        let signal = stopping.first(|| supervisor::reload(&running.configuration)).await;
         info!(signal, "stopping");
         drop(keeper);
         supervisor::stopping();
@@ -67,17 +67,23 @@ fn configuration(
     environment: &Environment,
 ) -> Result<Config, ConfigError> {
     let mut layers = Layers::read(&directory.config(), environment.settings.iter().cloned())?;
-    for (key, value) in [
+    for (key, value) in flag_values(flags) {
+        layers.add_flag(key, value);
+    }
+    Config::parse(&layers)
+}
+
+/// The settings that flags set.
+fn flag_values(flags: &Serve) -> Vec<(&'static str, Option<String>)> {
+    let values = [
         ("client.listen", &flags.client_listen),
         ("client.address", &flags.client_address),
         ("federation.listen", &flags.federation_listen),
         ("federation.address", &flags.federation_address),
         ("admin.listen", &flags.admin_listen),
         ("public.listen", &flags.public_listen),
-    ] {
-        layers.add_flag(key, value.clone());
-    }
-    Config::parse(&layers)
+    ];
+    values.into_iter().map(|(key, value)| (key, value.clone())).collect()
 }
 
 /// The signals that stop us.

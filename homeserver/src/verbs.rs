@@ -107,6 +107,6 @@ fn value(argument: &Argument, matches: &ArgMatches) -> Option<Value> {
         Kind::Text | Kind::Choice(_) | Kind::Time => matches.get_one::<String>(id).map(|text| json!(text)),
         Kind::Texts => matches.get_many::<String>(id).map(|texts| texts.cloned().collect()),
         Kind::Number | Kind::Span => matches.get_one::<u64>(id).map(|number| json!(number)),
-        Kind::Flag => matches.get_flag(id).then(|| json!(true)),
+        Kind::Flag => matches.get_flag(id).then_some(Value::Bool(true)),
     }
 }

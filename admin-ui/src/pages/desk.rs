@@ -111,11 +111,13 @@ impl Desk {
     }
 
     /// Where the form of an action posts to, or where a page is.
+    #[expect(clippy::unused_self, reason = "templates have nothing but the desk at hand")]
     pub(super) fn route(&self, verb: &str) -> &'static str {
         action(verb).map_or("", |action| action.route)
     }
 
     /// What an argument can be.
+    #[expect(clippy::unused_self, reason = "templates have nothing but the desk at hand")]
     pub(super) fn choices(&self, verb: &str, name: &str) -> &'static [&'static str] {
         let arguments = action(verb).map(|action| action.arguments).unwrap_or_default();
         match arguments.iter().find(|argument| argument.name == name).map(|argument| argument.kind) {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::{Desk, Page, Refused, ask::Ask};
 
 #[derive(Debug, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "they are called as in the action's answer")]
 struct Peers {
     policy: String,
     peers: Vec<Peer>,

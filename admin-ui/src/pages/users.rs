@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{Desk, Page, Refused, ask::Ask};
 
 #[derive(Debug, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "they are called as in the action's answer")]
 struct Users {
     users: Vec<Line>,
     total: u64,

@@ -46,7 +46,7 @@ impl Driver {
                 let mut tx = ground.read().await?;
                 Ok(Known::read(tx.as_mut(), &peer, ground.now()).await?)
             };
-            Done::Record(read.await)
+            Done::Record(Box::new(read.await))
         }));
     }
 

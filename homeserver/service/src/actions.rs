@@ -5,18 +5,13 @@
 //! An action that changes something writes an audit row in the transaction of the change; one that reads writes none.
 //! Arguments and results are JSON objects; an unknown verb or argument is answered with the nearest known one.
 
-mod admins;
 mod audit;
 mod bans;
-mod checks;
-mod configuration;
 mod devices;
 mod info;
-mod jobs;
 mod pages;
 mod peers;
 mod sessions;
-mod status;
 mod tokens;
 mod users;
 
@@ -147,7 +142,6 @@ pub struct Actions {
 /// Every action, area by area.
 const AREAS: &[&[Action]] = &[
     info::ACTIONS,
-    status::ACTIONS,
     users::ACTIONS,
     bans::ACTIONS,
     sessions::ACTIONS,
@@ -155,20 +149,13 @@ const AREAS: &[&[Action]] = &[
     tokens::ACTIONS,
     peers::ACTIONS,
     audit::ACTIONS,
-    checks::ACTIONS,
-    jobs::ACTIONS,
-    configuration::ACTIONS,
-    admins::ACTIONS,
 ];
 
 /// What each area is about; the command line shows it.
 const ABOUT: &[(&str, &str)] = &[
-    ("admin", "Admins of the console."),
     ("audit", "What admins did."),
     ("ban", "Who is kept out."),
-    ("config", "The configuration."),
     ("device", "Devices of accounts."),
-    ("job", "What the homeserver does by itself."),
     ("peer", "Other domains."),
     ("session", "Sessions of devices."),
     ("token", "Registration tokens."),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Configuration, Ground, NoConfiguration};
+use crate::{Configuration, NoConfiguration};
 
 /// The binary's part of the actions; cheap to clone.
 #[derive(Clone, Debug)]
@@ -12,8 +12,8 @@ pub struct Appliance {
 }
 
 impl Appliance {
-    /// Of a homeserver that was put together without a binary around it: no configuration file, no checks, no jobs.
-    pub fn bare(_ground: &Arc<Ground>) -> Self {
+    /// Of a homeserver that was put together without a binary around it: it has no configuration file.
+    pub fn bare() -> Self {
         Self { configuration: Arc::new(NoConfiguration) }
     }
 }

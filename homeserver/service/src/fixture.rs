@@ -61,7 +61,7 @@ impl Home {
             federation_address: "127.0.0.1:7444".to_owned(),
             client_pin: "pin".to_owned(),
             admin_url: "http://localhost:7445".to_owned(),
-            since: qpq_core::Timestamp::from_millis(0),
+            since: Timestamp::from_millis(0),
         };
         let key = SigningKey::from_bytes(&entropy.bytes32());
         let identity = PeeringIdentity {
@@ -71,12 +71,8 @@ impl Home {
             pin: Pin::from_digest(Digest::ZERO),
             key,
         };
-        let actions = Actions::new(
-            &use_cases,
-            Peering::new(Arc::clone(&ground), identity),
-            facts,
-            Appliance::bare(&ground),
-        );
+        let actions =
+            Actions::new(&use_cases, Peering::new(Arc::clone(&ground), identity), facts, Appliance::bare());
         Self { ground, clock, use_cases, actions, tasks }
     }
 

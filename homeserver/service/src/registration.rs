@@ -97,8 +97,8 @@ impl Registrations {
         }
         let response = self.setup.registration_response(&address, request)?;
         let challenge = Challenge::draw(&self.ground);
-        let _pending = token.map(|token| UnderWay::begin(&self.under_way, token));
-        let under_way = RegistrationUnderWay { address, token, challenge, _pending };
+        let pending = token.map(|token| UnderWay::begin(&self.under_way, token));
+        let under_way = RegistrationUnderWay { address, token, challenge, _pending: pending };
         Ok((under_way, RegistrationOffer { response, challenge }))
     }
 

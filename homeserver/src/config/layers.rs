@@ -17,14 +17,21 @@ pub(crate) enum Origin {
     Flag,
 }
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Origin {
+    /// Its name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
             Self::Default => "default",
             Self::File => "file",
             Self::Environment => "environment",
             Self::Flag => "flag",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

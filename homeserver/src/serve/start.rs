@@ -27,6 +27,7 @@ use crate::{
     data_dir::DataDir,
     environment::Environment,
     keys,
+    running::RunningConfiguration,
 };
 
 /// A peer's handshake or a client's may take this long.
@@ -43,7 +44,7 @@ pub(super) struct Running {
     pub(super) storage: Arc<SqliteStorage>,
     pub(super) queue: Writer,
     pub(super) federation: Federation,
-    pub(super) peering: Peering,
+    pub(super) configuration: RunningConfiguration,
     pub(super) workers: Workers,
     pub(super) sites: Sites,
     pub(super) admin_address: AddressFile,
@@ -58,6 +59,7 @@ pub(super) async fn start(
     directory: &DataDir,
     config: &Config,
     environment: &Environment,
+    flags: Vec<(&'static str, Option<String>)>,
 ) -> anyhow::Result<Running> {
     let clock = SystemClock;
     let entropy = OsEntropy::new()?;
@@ -142,7 +144,10 @@ pub(super) async fn start(
     let socket = AdminSocket::bind(&directory.admin_socket())?;
     ground.metrics().started(seconds(clock.now()));
     ground.metrics().certificate("listeners", seconds(keys.leaf.certificate().not_after));
-    let actions = Arc::new(Actions::new(&cases, peering.clone(), facts.clone(), Appliance::bare(&ground)));
+    let configuration =
+        RunningConfiguration::new(directory.config(), environment.settings.clone(), flags, peering.clone());
+    let appliance = Appliance { configuration: Arc::new(configuration.clone()) };
+    let actions = Arc::new(Actions::new(&cases, peering.clone(), facts.clone(), appliance));
     let stop_admin = stopping.clone();
     workers
         .spawn(None, move |_| async move {
@@ -169,7 +174,7 @@ pub(super) async fn start(
         storage,
         queue,
         federation,
-        peering,
+        configuration,
         workers,
         sites,
         admin_address,

@@ -1,8 +1,7 @@
-//! What a supervisor is told (sd_notify), and what it may ask for: a reload by SIGHUP.
+//! What a supervisor is told (`sd_notify`), and what it may ask for: a reload by SIGHUP.
 
 use std::time::Duration;
 
-use qpq_federation_proto::Policy;
 use sd_notify::NotifyState;
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -10,11 +9,10 @@ use tokio_util::{
 };
 use tracing::{debug, error, info};
 
-use super::{configuration, start::Running};
-use crate::{cli::Serve, config::FederationPolicy, data_dir::DataDir, environment::Environment, logging};
+use crate::running::RunningConfiguration;
 
 /// Says that we are ready, and keeps the watchdog fed until what is returned is dropped.
-pub(super) fn ready(tasks: &TaskTracker, stopping: CancellationToken) -> DropGuard {
+pub(super) fn ready(tasks: &TaskTracker, stopping: &CancellationToken) -> DropGuard {
     notify(&[NotifyState::Ready, NotifyState::Status("serving")]);
     let fed = stopping.child_token();
     if let Some(within) = sd_notify::watchdog_enabled() {
@@ -35,32 +33,15 @@ pub(super) fn stopping() {
     notify(&[NotifyState::Stopping, NotifyState::Status("draining")]);
 }
 
-/// Reads the configuration again and applies what can change in a running process: the log filter and the federation
-/// policy. A configuration that can't be used changes nothing.
-pub(super) fn reload(directory: &DataDir, environment: &Environment, flags: &Serve, running: &Running) {
+/// Reads the configuration again; one that can't be used changes nothing.
+pub(super) fn reload(configuration: &RunningConfiguration) {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(cause) => debug!(%cause, "no monotonic clock for the supervisor"),
     }
-    match configuration(directory, flags, environment) {
-        Ok(config) => {
-            running.peering.set_policy(match config.federation_policy {
-                FederationPolicy::AllowListed => Policy::AllowListed,
-                FederationPolicy::Closed => Policy::Closed,
-            });
-            match logging::refilter(&config.log_filter) {
-                Ok(()) => {
-                    info!("the configuration was read again: log filter and federation policy are in effect")
-                }
-                Err(why) => error!(why, "the log filter stays as it is"),
-            }
-        }
-        Err(cause) => {
-            error!(
-                error = &cause as &dyn std::error::Error,
-                "the configuration stays as it was: the file can't be used"
-            );
-        }
+    match configuration.reload() {
+        Ok(()) => info!("the configuration was read again: log filter and federation policy are in effect"),
+        Err(refusal) => error!(%refusal, "the configuration stays as it was"),
     }
     notify(&[NotifyState::Ready]);
 }

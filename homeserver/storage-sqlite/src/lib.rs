@@ -8,7 +8,6 @@
 //! The traits, and what each method means, are in `qpq-storage`; the areas have one file each, as there.
 
 mod accounts;
-mod admins;
 mod audit;
 mod bans;
 mod error;
@@ -18,7 +17,6 @@ mod groups;
 mod idempotency;
 mod inbox;
 mod insert;
-mod jobs;
 mod key_packages;
 mod lane;
 mod migrations;

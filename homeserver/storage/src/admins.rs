@@ -1,4 +1,4 @@
-//! Admins of the console: accounts, factors, sessions, one-time links.
+//! What admins may do.
 
 use std::{fmt, str::FromStr};
 
@@ -43,9 +43,3 @@ impl FromStr for AdminRole {
         roles.into_iter().find(|role| role.as_str() == text).ok_or(RoleError)
     }
 }
-
-/// Reads this area.
-pub trait AdminsRead: Send {}
-
-/// Writes this area.
-pub trait AdminsWrite: Send {}

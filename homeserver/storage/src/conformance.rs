@@ -5,12 +5,10 @@
 //! show that a store with a planted bug fails.
 
 pub mod accounts;
-pub mod admins;
 pub mod bans;
 pub mod feeds;
 pub mod fixtures;
 pub mod groups;
-pub mod jobs;
 pub mod key_packages;
 pub mod outbox;
 pub mod peers;

@@ -18,7 +18,6 @@ mod feeds;
 mod groups;
 mod idempotency;
 mod inbox;
-mod jobs;
 mod key_packages;
 mod outbox;
 mod page;
@@ -39,7 +38,6 @@ pub use feeds::*;
 pub use groups::*;
 pub use idempotency::*;
 pub use inbox::*;
-pub use jobs::*;
 pub use key_packages::*;
 pub use outbox::*;
 pub use page::*;
@@ -101,8 +99,6 @@ pub trait ReadTx:
     + PeersRead
     + AuditRead
     + BansRead
-    + AdminsRead
-    + JobsRead
 {
 }
 
@@ -122,8 +118,6 @@ pub trait WriteTx:
     + PeersWrite
     + AuditWrite
     + BansWrite
-    + AdminsWrite
-    + JobsWrite
 {
     /// Makes everything durable; consumes the transaction, so nothing can follow by accident.
     async fn commit(self: Box<Self>) -> Stored<()>;

@@ -4,14 +4,12 @@
 //! everything it has not touched, and `commit` swaps it in: isolation and undo need no code of their own.
 
 mod accounts;
-mod admins;
 mod audit;
 mod bans;
 mod feeds;
 mod groups;
 mod idempotency;
 mod inbox;
-mod jobs;
 mod key_packages;
 mod outbox;
 mod peers;
@@ -46,8 +44,6 @@ struct State {
     peers: Arc<peers::Peers>,
     audit: Arc<audit::Audit>,
     bans: Arc<bans::Bans>,
-    admins: Arc<admins::Admins>,
-    jobs: Arc<jobs::Jobs>,
 }
 
 #[derive(Default)]

@@ -206,8 +206,8 @@ fn tags(page: &str) -> Vec<String> {
             }
             length += 1;
         }
-        tags.push(after[..length].to_owned());
-        rest = &after[length..];
+        tags.push(after.get(..length).unwrap_or_default().to_owned());
+        rest = after.get(length..).unwrap_or_default();
     }
     tags
 }

@@ -58,8 +58,7 @@ async fn the_owner_performs_verbs_on_a_private_socket() {
             key: SigningKey::from_bytes(&[1; 32]),
         };
         let peering = Peering::new(Arc::clone(&world.cases.ground), peering);
-        let actions =
-            Arc::new(Actions::new(&world.cases, peering, facts, Appliance::bare(&world.cases.ground)));
+        let actions = Arc::new(Actions::new(&world.cases, peering, facts, Appliance::bare()));
         let stop = CancellationToken::new();
         let serving = spawn_local(socket.serve(actions, stop.clone()));
         let created = perform(&path, "token.create").await.unwrap();

@@ -130,7 +130,7 @@ async fn export(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
     let next = found.last().filter(|_| found.len() == PIECE).map(|record| record.seq.0);
     let format = wanted.format.unwrap_or_default();
     let text = match format.as_str() {
-        "jsonl" => found.iter().map(|record| audit_export::line(record)).collect::<String>(),
+        "jsonl" => found.iter().map(audit_export::line).collect::<String>(),
         "csv" => audit_export::csv(&found, after == 0),
         other => return Err(Refusal::malformed(format!("`format` can't be `{other}`: give jsonl or csv"))),
     };

@@ -193,7 +193,7 @@ async fn preview(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
 }
 
 async fn delete(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
-    let Deletion { address } = call.arguments()?;
+    let Target { address } = call.arguments()?;
     let job = actions.accounts.deletion(address.clone());
     let done = actions.audited(&call, &address, job, |done| *done).await?;
     if done { Ok(json!({ "deleted": address })) } else { Err(accounts::unknown(&address)) }

@@ -118,6 +118,7 @@ fn words_of_deletion(address: &Address, preview: &Preview) -> Vec<String> {
     ]
 }
 
-fn counted<N: std::fmt::Display + PartialEq + From<u8>>(number: N, one: &str, many: &str) -> String {
-    if number == N::from(1) { format!("1 {one}") } else { format!("{number} {many}") }
+fn counted(number: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
 }

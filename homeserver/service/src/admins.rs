@@ -1,1 +1,0 @@
-//! Admins of the console: signing in, factors, sessions, one-time links.

@@ -1,1 +1,0 @@
-//! The check engine: findings with cause and remedy.

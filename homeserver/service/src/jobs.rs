@@ -1,1 +1,0 @@
-//! What runs by itself, by schedule, with stored results.

@@ -1,1 +1,0 @@
-//! A day of samples for the charts: a ring that survives restarts.

@@ -1,1 +1,0 @@
--- Jobs, and the ring of samples.

@@ -1,1 +1,0 @@
-//! Jobs and their last results; samples of the last day for the charts.
