@@ -46,7 +46,7 @@ pub use link::Link;
 pub use live::Live;
 pub use login::LoggedIn;
 pub use mls::Suite;
-pub use received::Message;
+pub use received::{Message, Undelivered};
 pub use send::{SendState, Sent};
 pub use server::{Server, ServerAddress, Trust};
 pub use wire::DeviceRow;

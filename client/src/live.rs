@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use qpq_core::Millis;
+use qpq_core::{ErrorCode, Millis};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -35,9 +35,15 @@ impl Drop for Live {
 }
 
 impl Live {
-    /// Whether the task has ended by itself: the session is over and there is no password to make a new one.
+    /// Whether the task has ended by itself: the session is over and there is no password to make a new one, or the
+    /// account is banned.
     pub fn is_over(&self) -> bool {
         self.task.is_finished()
+    }
+
+    /// Returns when the task has ended by itself; [`Client::connect`] says why.
+    pub async fn over(&mut self) {
+        (&mut self.task).await.ok();
     }
 }
 
@@ -58,6 +64,11 @@ impl Client {
                 Ok(()) => tracing::debug!("the session ends: the next one begins"),
                 Err(error @ (ClientError::LoggedOut { .. } | ClientError::NoAccount)) => {
                     tracing::error!(%error, "the client can't go on");
+                    return;
+                }
+                // Only time or an admin changes that.
+                Err(ClientError::Refused(refusal)) if refusal.is(ErrorCode::Banned) => {
+                    tracing::error!(%refusal, "the client can't go on");
                     return;
                 }
                 Err(error) => tracing::info!(error = %error, "the connection ended, another follows"),

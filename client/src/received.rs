@@ -1,10 +1,13 @@
-//! Messages that have come, each handed out once.
+//! Messages that have come, each handed out once; and own ones that turned out to be undeliverable.
 
 use std::time::Duration;
 
 use qpq_core::{Address, GroupId, MessageId, Timestamp};
 
-use crate::{Client, ClientError, store::StoredMessage};
+use crate::{
+    Client, ClientError,
+    store::{OutgoingState, StoredMessage, Target},
+};
 
 /// A message for people.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -26,6 +29,20 @@ pub struct Message {
     pub place: i64,
 }
 
+/// A message that the homeserver took and a hub refused later.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Undelivered {
+    /// Its id.
+    pub message_id: MessageId,
+    /// Whom it was for: an address, else a group's id.
+    pub to: String,
+    /// Why it was refused, in the words of who did.
+    pub reason: String,
+}
+
+/// Refusals told at a time.
+const REFUSALS: u32 = 100;
+
 impl From<StoredMessage> for Message {
     fn from(stored: StoredMessage) -> Self {
         let message = stored.message;
@@ -46,6 +63,30 @@ impl Client {
     pub async fn unread(&self, max: u32) -> Result<Vec<Message>, ClientError> {
         let mut tx = self.inner.store.begin().await?;
         Ok(tx.unread(max).await?.into_iter().map(Message::from).collect())
+    }
+
+    /// Own messages that were taken and refused later, until [`Client::mark_told`].
+    pub async fn undelivered(&self) -> Result<Vec<Undelivered>, ClientError> {
+        let mut tx = self.inner.store.begin().await?;
+        let given_up = tx.failed_outgoing(REFUSALS).await?.into_iter().filter_map(|outgoing| {
+            let OutgoingState::Failed { reason } = outgoing.state else { return None };
+            let to = outgoing.to_user.map_or_else(
+                || match &outgoing.target {
+                    Target::User(user) => user.to_string(),
+                    Target::Group(group) => group.to_string(),
+                },
+                |user| user.to_string(),
+            );
+            Some(Undelivered { message_id: outgoing.id, to, reason })
+        });
+        Ok(given_up.collect())
+    }
+
+    /// The user knows that this one was not delivered.
+    pub async fn mark_told(&self, undelivered: &Undelivered) -> Result<(), ClientError> {
+        let mut tx = self.inner.store.begin().await?;
+        tx.forget_failed(&undelivered.message_id).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Waits until there is an unread message, at most for `wait`; needs [`Client::go_live`] to have any come.

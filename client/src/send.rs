@@ -72,6 +72,9 @@ impl Client {
             OutgoingState::Queued => SendState::Queued,
             OutgoingState::AtHome { .. } | OutgoingState::AtHub { .. } => SendState::Accepted,
             OutgoingState::Failed { reason } => {
+                // Told here and now, not once more later.
+                tx.forget_failed(id).await?;
+                tx.commit().await?;
                 return Err(ClientError::Undeliverable { message: *id, reason });
             }
         };

@@ -91,6 +91,8 @@ pub(crate) struct Driver {
     record: Peer,
     /// The ban that keeps it out.
     ban: Option<Ban>,
+    /// Whether ban, record and policy allowed it when they were last looked at.
+    allowed: bool,
     outbox: Outbox,
     links: Links,
     tasks: FuturesUnordered<Task>,
@@ -139,6 +141,7 @@ pub(crate) async fn drive(
         context,
         record: peer,
         ban,
+        allowed: false,
         outbox,
         tasks: FuturesUnordered::new(),
         pending: VecDeque::new(),

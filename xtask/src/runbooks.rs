@@ -60,6 +60,10 @@ fn read(text: &str) -> Runbook {
             continue;
         }
         match mark.split_once(" no-run") {
+            // scrut passes over what stands in a list.
+            _ if line.starts_with(' ') => {
+                runbook.wrong.push(format!("line {number}: a fence begins at the margin"));
+            }
             _ if mark == "scrut" || mark.starts_with("scrut {") => runbook.executed += 1,
             Some((language, reason))
                 if !language.is_empty() && reason.trim_start_matches(':').trim().len() > 10 =>
@@ -85,16 +89,20 @@ mod tests {
 
     #[test]
     fn executed_and_told_fences_are_counted() {
-        let text = "```scrut\n$ true\n```\n   ```scrut {detached: true}\n$ x\n```\n```sh no-run: it takes a person\nx\n```\n";
+        let text = "```scrut\n$ true\n```\n```scrut {detached: true}\n$ x\n```\n```sh no-run: it takes a person\nx\n```\n";
         let found = read(&with_parts(text));
         assert_eq!(found, Runbook { executed: 2, told: 1, wrong: Vec::new() });
     }
 
     #[test]
     fn other_fences_and_missing_parts_are_refused() {
-        for fence in
-            ["```\n```\n", "```sh\nx\n```\n", "```sh no-run\nx\n```\n", "```sh no-run: short\nx\n```\n"]
-        {
+        for fence in [
+            "```\n```\n",
+            "```sh\nx\n```\n",
+            "```sh no-run\nx\n```\n",
+            "```sh no-run: short\nx\n```\n",
+            "   ```scrut\n$ x\n   ```\n",
+        ] {
             assert_eq!(read(&with_parts(fence)).wrong.len(), 1, "{fence}");
         }
         assert_eq!(read("# A title\n## Trigger\n").wrong.len(), 1);

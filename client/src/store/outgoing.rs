@@ -128,6 +128,22 @@ impl Tx<'_> {
         rows.iter().map(read_outgoing).collect()
     }
 
+    /// What was given up, the oldest first, until [`Tx::forget_failed`].
+    pub async fn failed_outgoing(&mut self, limit: u32) -> Result<Vec<Outgoing>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM outgoing WHERE state = 3 ORDER BY place LIMIT ?")
+            .bind(limit)
+            .fetch_all(self.sql())
+            .await
+            .map_err(failed("read what was given up"))?;
+        rows.iter().map(read_outgoing).collect()
+    }
+
+    /// The user knows that it was given up.
+    pub async fn forget_failed(&mut self, id: &MessageId) -> Result<(), StoreError> {
+        let query = sqlx::query("DELETE FROM outgoing WHERE state = 3 AND id = ?");
+        self.change(query, id, "forget what was given up").await
+    }
+
     /// The user's group was found: the message goes there.
     pub async fn set_target_group(&mut self, id: &MessageId, group: &GroupId) -> Result<(), StoreError> {
         let query = sqlx::query("UPDATE outgoing SET to_group = ? WHERE id = ?").bind(group.to_bytes());

@@ -54,11 +54,11 @@ impl Driver {
         self.busy.remove(&Chore::ReadRecord);
         match read {
             Ok(Known { peer: Some(record), ban }) => {
-                let before = self.is_allowed();
+                let before = self.allowed;
                 self.record = record;
                 self.ban = ban;
                 self.judge_record();
-                if self.is_allowed() && !before {
+                if self.allowed && !before {
                     // It may have been refused until now.
                     self.greet();
                 }
@@ -72,7 +72,8 @@ impl Driver {
     /// Judges queue and links by the record as it is now.
     pub(super) fn judge_record(&mut self) {
         let now = self.core.ground.now();
-        if !self.is_allowed() {
+        self.allowed = self.is_allowed();
+        if !self.allowed {
             self.outbox.handle_stopped(StopReason::Policy, now);
             self.slot.distrust();
             self.links.close_all(CloseCode::Revoked, "this domain's policy has changed");

@@ -69,23 +69,33 @@ impl Link {
         self.changed.notify_one();
     }
 
-    /// Waits until the connection has had no live session for the time that a login may take; says what to close with.
-    pub(crate) async fn abandoned(&self) -> (CloseCode, &'static str) {
+    /// Waits until the connection has had no live session for the time that a login may take, or until its user was
+    /// banned; says what to close with.
+    pub(crate) async fn abandoned(&self) -> (CloseCode, String) {
         let mut last_end = None;
         loop {
             while let Some(session) = self.live() {
                 tokio::select! {
-                    () = session.ended().cancelled() => last_end = session.why(),
+                    () = session.ended().cancelled() => (),
                     () = self.changed.notified() => (),
                 }
+                last_end = session.why().or(last_end);
+            }
+            // Whoever waits for what is pushed makes no call that could tell them.
+            if let Some(SessionEnd::Banned(words)) = &last_end {
+                return (CloseCode::Revoked, words.as_ref().to_owned());
             }
             let mut deadline = pin!(tokio::time::sleep(limits::LOGIN_DEADLINE.to_duration()));
             while self.live().is_none() {
                 tokio::select! {
-                    () = &mut deadline => return match last_end {
-                        Some(SessionEnd::Banned(_)) => (CloseCode::Revoked, "the user is banned"),
-                        Some(SessionEnd::Revoked) => (CloseCode::Revoked, "the session was revoked"),
-                        Some(SessionEnd::Expired | SessionEnd::Resumed) | None => (CloseCode::Deadline, "no login in time"),
+                    () = &mut deadline => {
+                        let (code, words) = match last_end {
+                            Some(SessionEnd::Revoked) => (CloseCode::Revoked, "the session was revoked"),
+                            Some(SessionEnd::Banned(_) | SessionEnd::Expired | SessionEnd::Resumed) | None => {
+                                (CloseCode::Deadline, "no login in time")
+                            }
+                        };
+                        return (code, words.to_owned());
                     },
                     () = self.changed.notified() => (),
                 }

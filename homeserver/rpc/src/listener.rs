@@ -65,7 +65,7 @@ impl ClientListener {
                 Err(fault @ RpcFault::Stalled { .. }) => (CloseCode::Deadline, fault.to_string()),
                 Err(fault) => (CloseCode::BadFrame, fault.to_string()),
             },
-            (code, reason) = link.abandoned() => (code, reason.to_owned()),
+            ended = link.abandoned() => ended,
             () = leave => draining(),
         }
     }

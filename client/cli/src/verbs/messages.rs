@@ -41,6 +41,7 @@ pub(crate) async fn recv(
     } else {
         wait_and_print(client, format, Duration::from_secs(wait), max.is_some(), &mut left).await?
     };
+    tell_undelivered(client).await?;
     outcome.context("could not ask the homeserver for new messages")
 }
 
@@ -53,11 +54,17 @@ async fn wait_and_print(
     left: &mut usize,
 ) -> anyhow::Result<Result<(), qpq_client::ClientError>> {
     let deadline = tokio::time::Instant::now() + wait;
-    let live = client.go_live();
-    let mut printed_any = false;
+    let mut live = client.go_live();
+    let (mut printed_any, mut over) = (false, false);
     loop {
         let rest = deadline.saturating_duration_since(tokio::time::Instant::now());
-        let any = !client.wait_unread(1, rest).await?.is_empty();
+        let any = tokio::select! {
+            unread = client.wait_unread(1, rest) => !unread?.is_empty(),
+            () = live.over() => {
+                over = true;
+                false
+            }
+        };
         print(client, format, left).await?;
         printed_any |= any;
         if *left == 0 || !any || !limited {
@@ -65,13 +72,27 @@ async fn wait_and_print(
         }
     }
     // The connection may be lost at this very moment; that matters only if nothing came over it.
-    let reached = if printed_any { Ok(()) } else { client.session().map(drop) };
+    let reached = if printed_any && !over { Ok(()) } else { client.session().map(drop) };
     drop(live);
     let reached = match reached {
         Err(lost) => tokio::time::timeout(ASK_WHY, client.connect()).await.unwrap_or(Err(lost)),
         Ok(()) => Ok(()),
     };
     Ok(reached)
+}
+
+/// Tells which own messages were refused after the homeserver had taken them, with the reason of who refused.
+async fn tell_undelivered(client: &Client) -> anyhow::Result<()> {
+    for undelivered in client.undelivered().await? {
+        note(&format!(
+            "not delivered to {}: {} (message {})",
+            undelivered.to,
+            output::name(&undelivered.reason),
+            undelivered.message_id
+        ));
+        client.mark_told(&undelivered).await?;
+    }
+    Ok(())
 }
 
 async fn print(client: &Client, format: Format, left: &mut usize) -> anyhow::Result<()> {

@@ -193,7 +193,9 @@ async fn info_says_what_the_binary_said() {
     let info = home.actions.perform(&owner(), "info", "").await.unwrap();
     let info: Value = serde_json::from_str(&info).unwrap();
     let fields: Vec<&String> = info.as_object().unwrap().keys().collect();
-    assert_eq!(fields, ["client_address", "client_pin", "domain", "federation_address", "version"]);
+    let expected =
+        ["admin_url", "client_address", "client_pin", "domain", "federation_address", "since", "version"];
+    assert_eq!(fields, expected);
 }
 
 #[tokio::test(start_paused = true)]

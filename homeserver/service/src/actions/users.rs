@@ -38,7 +38,12 @@ pub(super) const ACTIONS: &[Action] = &[
     Action::new(
         "user.preview",
         "Says what banning or deleting a user would do.",
-        &[ADDRESS, Argument::required("effect", "what is thought of").of(Kind::Choice(&["ban", "delete"]))],
+        &[
+            ADDRESS,
+            Argument::required("effect", "what is thought of")
+                .of(Kind::Choice(&["ban", "delete"]))
+                .with_flag(),
+        ],
         |actions, call| Box::pin(preview(actions, call)),
     )
     .at("/users/preview"),

@@ -1,0 +1,88 @@
+//! Starting, being asked, reloading and stopping, as supervisors and admins see it.
+
+#![expect(clippy::future_not_send, reason = "a story is told on one thread")]
+
+use std::{fs, net::TcpListener, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use qpq_tests::{HomeDomain, eventually, story};
+use rustix::process::Signal;
+
+const SOON: Duration = Duration::from_secs(20);
+
+async fn admin_url(domain: &HomeDomain) -> anyhow::Result<String> {
+    let info = domain.admin(&["info"]).await?;
+    Ok(info["admin_url"].as_str().context("no admin_url")?.to_owned())
+}
+
+#[test]
+fn a_supervisor_learns_whether_it_is_ready() -> anyhow::Result<()> {
+    story(async |world| {
+        let alpha = world.domain("alpha").await?;
+        alpha.server(&["healthcheck"])?.succeed().await?;
+        alpha.stop().await?;
+        alpha.server(&["healthcheck"])?.refuse(1, &["no homeserver is running"]).await?;
+        Ok(())
+    })
+}
+
+#[test]
+fn the_default_port_moves_and_a_configured_one_does_not() -> anyhow::Result<()> {
+    story(async |world| {
+        // Other tests' homeservers have the port for a moment each; from here on it is ours.
+        let _taken =
+            eventually("the default port", SOON, async || Ok(TcpListener::bind("127.0.0.1:7445").ok()))
+                .await?;
+        let alpha = world.domain("alpha").await?;
+        let url = admin_url(&alpha).await?;
+        ensure!(url.starts_with("http://localhost:") && !url.ends_with(":7445"), "{url}");
+        alpha.server(&["healthcheck"])?.succeed().await?;
+
+        let held = TcpListener::bind("127.0.0.1:0")?;
+        let beta = world.dormant("beta", &[("QPQ_ADMIN_LISTEN", &held.local_addr()?.to_string())]).await?;
+        beta.server(&["serve"])?.refuse(2, &["admin.listen"]).await?;
+        Ok(())
+    })
+}
+
+#[test]
+fn production_lists_all_that_is_wrong_without_starting() -> anyhow::Result<()> {
+    story(async |world| {
+        let settings = [("QPQ_PRODUCTION", "true"), ("QPQ_ADMIN_LISTEN", "0.0.0.0:7445")];
+        let alpha = world.dormant("alpha", &settings).await?;
+        let words = ["database-key-inside", "console-without-tls"];
+        alpha.server(&["config", "check"])?.refuse(2, &words).await?;
+        alpha.server(&["serve"])?.refuse(2, &words).await?;
+        ensure!(!alpha.directory().join("run/admin-address").exists());
+        Ok(())
+    })
+}
+
+#[test]
+fn the_federation_policy_changes_in_the_running_process() -> anyhow::Result<()> {
+    story(async |world| {
+        let (alpha, beta) = world.two_domains().await?;
+        let name = beta.name().to_string();
+        alpha.admin(&["peer", "policy", "closed"]).await?;
+        let file = fs::read_to_string(alpha.directory().join("quicproquo.toml"))?;
+        ensure!(file.contains("policy = \"closed\"") && file.contains("# The configuration"), "{file}");
+        let allowed = alpha.admin(&["peer", "would-allow", &name]).await?;
+        ensure!(allowed["allowed"] == false, "{allowed}");
+
+        // By hand and SIGHUP, back again; a broken file in between changes nothing.
+        let path = alpha.directory().join("quicproquo.toml");
+        fs::write(&path, "domain = ")?;
+        alpha.signal(Signal::HUP)?;
+        eventually("the complaint", SOON, async || {
+            Ok(alpha.said().contains("the configuration stays as it was").then_some(()))
+        })
+        .await?;
+        fs::write(&path, file.replace("closed", "allow-listed"))?;
+        alpha.signal(Signal::HUP)?;
+        eventually("the policy of before", SOON, async || {
+            let allowed = alpha.admin(&["peer", "would-allow", &name]).await?;
+            Ok((allowed["allowed"] == true).then_some(()))
+        })
+        .await
+    })
+}
