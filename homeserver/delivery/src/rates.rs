@@ -55,6 +55,8 @@ struct Bucket {
 impl Bucket {
     fn take(&mut self, rate: Rate, count: u32, now: Timestamp) -> Result<(), TooMany> {
         let cost = Millis(rate.refill.0.saturating_mul(u64::from(count)));
+        // A clock that was ahead and was set back leaves no more than an empty bucket.
+        self.full_at = self.full_at.min(now.after(rate.full()));
         let full_at = self.full_at.max(now).after(cost);
         let debt = full_at.since(now);
         if debt > rate.full() {
@@ -119,6 +121,15 @@ mod tests {
         assert_eq!(rates.take(&"carol", 1, at(1)), Ok(()));
         assert_eq!(rates.take(&"bob", 1, at(600_001)), Ok(()));
         assert!(rates.take(&"bob", 1, at(600_001)).is_err());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_locks_nobody_out() {
+        let mut rates = Rates::new(Rate { burst: 2, refill: Millis(10) }, 4);
+        assert_eq!(rates.take(&"bob", 2, at(1_000_000)), Ok(()));
+        let TooMany { retry_after } = rates.take(&"bob", 1, at(5)).unwrap_err();
+        assert!(retry_after <= Millis(20), "{retry_after:?}");
+        assert_eq!(rates.take(&"bob", 1, at(5 + 20)), Ok(()));
     }
 
     #[test]

@@ -76,10 +76,13 @@ impl Caller {
             return Err(Refusal::new(ErrorCode::RoleRefused, text));
         }
         match self.proof {
-            Proof::At(at) if action.audit.is_some() && now.since(at) > REAUTHENTICATION => Err(Refusal::new(
-                ErrorCode::ReauthenticationNeeded,
-                "changes need a proof of who you are that is not older than ten minutes: confirm it and repeat",
-            )),
+            // A proof from the future was made before the clock was set back: nobody knows how old it is.
+            Proof::At(at) if action.audit.is_some() && (at > now || now.since(at) > REAUTHENTICATION) => {
+                Err(Refusal::new(
+                    ErrorCode::ReauthenticationNeeded,
+                    "changes need a proof of who you are that is not older than ten minutes: confirm it and repeat",
+                ))
+            }
             Proof::At(_) | Proof::NotNeeded => Ok(()),
         }
     }

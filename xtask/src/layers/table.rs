@@ -44,7 +44,6 @@ const OWNED: &[(&str, &[&str])] = &[
     ("sqlx", &["qpq-storage-sqlite", "qpq-client", "qpq-tests", "qpq-bench"]),
     ("axum", &["qpq-web", "qpq-admin-ui"]),
     ("axum-server", &["qpq-web"]),
-    ("webauthn-rs", &["qpq-service"]),
     ("askama", &["qpq-admin-ui"]),
 ];
 

@@ -117,6 +117,9 @@ async fn a_role_may_do_what_it_may_and_only_with_a_fresh_proof() {
         let refused = stale.may(action, now).err().map(|refusal| refusal.code);
         let expected = action.audit.map(|_| ErrorCode::ReauthenticationNeeded);
         assert_eq!(refused, expected, "{} long after the proof", action.verb);
+        let ahead = admin(AdminRole::Owner, Proof::At(now.after(Millis(1))));
+        let refused = ahead.may(action, now).err().map(|refusal| refusal.code);
+        assert_eq!(refused, expected, "{} with a proof from the future", action.verb);
     }
 }
 
