@@ -28,7 +28,7 @@ impl LinkHandle {
         header: SignedHeader,
         batches: Vec<Batch>,
     ) -> Called<Vec<(StreamId, StreamAnswer)>> {
-        self.call(deadline, move |link| async move {
+        self.call("relayEnqueue", deadline, move |link| async move {
             let mut request = link.relay_enqueue_request();
             let mut params = request.get();
             wire::write_header(&header, params.reborrow().init_header());
@@ -49,7 +49,7 @@ impl LinkHandle {
         requester: Address,
         addresses: Vec<Address>,
     ) -> Called<Vec<UserAnswer>> {
-        self.call(deadline, move |link| async move {
+        self.call("resolveUser", deadline, move |link| async move {
             let mut request = link.resolve_user_request();
             let mut params = request.get();
             params.set_requester(requester.to_string());
@@ -73,7 +73,7 @@ impl LinkHandle {
         nonce: [u8; 16],
         targets: Vec<Address>,
     ) -> Called<Vec<ClaimedUser>> {
-        self.call(deadline, move |link| async move {
+        self.call("proxyFetchKeyPackages", deadline, move |link| async move {
             let mut request = link.proxy_fetch_key_packages_request();
             let mut params = request.get();
             params.set_requester(requester.to_string());
@@ -95,7 +95,7 @@ impl LinkHandle {
         sender: DeviceAddress,
         submit: CommitSubmit,
     ) -> Called<CommitAnswer> {
-        self.call(deadline, move |link| async move {
+        self.call("groupCommit", deadline, move |link| async move {
             let mut request = link.group_commit_request();
             let mut params = request.get();
             params.set_sender(sender.to_string());
@@ -114,7 +114,7 @@ impl LinkHandle {
         group: GroupId,
         epoch: u64,
     ) -> Called<GroupTree> {
-        self.call(deadline, move |link| async move {
+        self.call("groupTree", deadline, move |link| async move {
             let mut request = link.group_tree_request();
             let mut params = request.get();
             params.set_requester(requester.to_string());
@@ -130,7 +130,7 @@ impl LinkHandle {
 
     /// Whether anybody is there.
     pub(crate) async fn answers(&self, deadline: Duration) -> bool {
-        let asked = self.call(deadline, |link: link::Client| async move {
+        let asked = self.call("federationHealth", deadline, |link: link::Client| async move {
             link.federation_health_request().send().promise.await?;
             Ok(())
         });

@@ -12,6 +12,7 @@ use qpq_delivery::rates::{Rate, Rates};
 use qpq_federation_proto::{
     FederationAddress, Hello, Presented, TrustedClaims, TrustedLink, Untrusted, VersionRange, judge_link,
 };
+use qpq_metrics::Limit;
 use qpq_service::{
     Answered, Directory, Ground, Groups, KeyPackages, Known, Peering, Refusal, Standing, relay,
 };
@@ -195,6 +196,7 @@ impl Core {
     pub(crate) fn admit_stranger(&self, address: IpAddr) -> Answered<()> {
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         strangers.take(&address, 1, self.ground.now()).map_err(|many| {
+            self.ground.metrics().limit_hit(Limit::Strangers);
             Refusal::retry(
                 ErrorCode::RateLimited,
                 "too many calls without trust from your address",

@@ -9,13 +9,17 @@ use std::{
 
 use qpq_core::{Domain, Pin};
 use qpq_federation_proto::{FederationAddress, Presented, StopReason};
+use qpq_metrics::{Direction, Outcome};
 use qpq_schemas::federation_capnp::peering;
 use qpq_service::{Answered, Known};
 use qpq_storage::Peer;
 use qpq_transport::{
     Anchors, CloseCode, Connection, DialError, DialTls, Profile, Rpc, RpcLimits, Verdict, WorkerContext,
 };
-use tokio::{net::lookup_host, time::timeout};
+use tokio::{
+    net::lookup_host,
+    time::{Instant, timeout},
+};
 use tracing::debug;
 
 use crate::{
@@ -63,7 +67,8 @@ pub(crate) async fn dial(core: Arc<Core>, peer: Peer, context: WorkerContext) ->
     context.spawn(core.tasks.track_future(run(rpc, facts)));
     match introduce(&core, &other, trusted, &peer).await {
         Ok(client) => {
-            let (link, calls) = LinkHandle::new(connection, client, Dialled::ByUs);
+            let (link, calls) =
+                LinkHandle::new(connection, client, Dialled::ByUs, core.ground.metrics().clone());
             context.spawn(calls);
             Ok(link)
         }
@@ -117,7 +122,13 @@ pub(crate) async fn present(
         rpc.run().await.ok();
         end.close(CloseCode::Done, "");
     });
+    let started = Instant::now();
     let answer = ask(&other, &statement).await;
+    let outcome = match &answer {
+        Ok(answer) => Outcome::of(answer.as_ref().err().map(|refusal| refusal.code)),
+        Err(_) => Outcome::Failed,
+    };
+    core.ground.metrics().peer_call(Direction::Sent, "acceptInvite", outcome, started.elapsed());
     connection.close(CloseCode::Done, "");
     answer
 }

@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use qpq_core::{ErrorCode, Millis};
 use qpq_federation_proto::{HelloVerdict, Peer as Introduced, StopReason, TrustedLink};
+use qpq_metrics::{Direction, Outcome};
 use qpq_schemas::federation_capnp::{link, peering};
 use qpq_service::{
     Refusal, relay,
     wire::{read_failure, unreadable},
 };
 use qpq_storage::Peer;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     core::{Core, VERSIONS},
@@ -25,6 +26,24 @@ const SOME_TIME: Millis = Millis::from_secs(5);
 
 /// Introduces us over a link whose certificate is trusted; returns what we may call.
 pub(crate) async fn introduce(
+    core: &Arc<Core>,
+    other: &peering::Client,
+    trusted: TrustedLink,
+    peer: &Peer,
+) -> Result<link::Client, Trouble> {
+    let started = Instant::now();
+    let answer = say_hello(core, other, trusted, peer).await;
+    let outcome = match &answer {
+        Ok(_) => Outcome::Ok,
+        Err(Trouble::Stopped(_)) => Outcome::Refused,
+        Err(Trouble::Overloaded { .. }) => Outcome::Later,
+        Err(Trouble::Unreachable(_)) => Outcome::Failed,
+    };
+    core.ground.metrics().peer_call(Direction::Sent, "hello", outcome, started.elapsed());
+    answer
+}
+
+async fn say_hello(
     core: &Arc<Core>,
     other: &peering::Client,
     trusted: TrustedLink,

@@ -22,6 +22,7 @@ mod link;
 mod link_server;
 mod peer_calls;
 mod peering_server;
+mod served;
 mod slot;
 mod wire;
 

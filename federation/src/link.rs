@@ -5,12 +5,13 @@ use std::{fmt, pin::pin, time::Duration};
 use futures::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
 use qpq_core::Millis;
 use qpq_federation_proto::Presented;
+use qpq_metrics::{Direction, Metrics, Outcome};
 use qpq_schemas::federation_capnp::link;
 use qpq_service::Refusal;
 use qpq_transport::{CloseCode, Connection};
 use tokio::{
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use crate::core::Core;
@@ -34,6 +35,7 @@ pub(crate) struct LinkHandle {
     connection: Connection,
     dialled: Dialled,
     jobs: mpsc::Sender<Job>,
+    metrics: Metrics,
 }
 
 /// Why a call brought no answer.
@@ -49,6 +51,17 @@ pub(crate) enum CallError {
     Refused(Refusal),
     /// The answer makes no sense.
     Nonsense(String),
+}
+
+impl CallError {
+    /// As it is counted.
+    const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Overloaded(_) => Outcome::Later,
+            Self::Refused(refusal) => Outcome::of(Some(refusal.code)),
+            Self::Lost | Self::Deadline | Self::Nonsense(_) => Outcome::Failed,
+        }
+    }
 }
 
 impl From<capnp::Error> for CallError {
@@ -84,10 +97,11 @@ impl LinkHandle {
         connection: Connection,
         client: link::Client,
         dialled: Dialled,
+        metrics: Metrics,
     ) -> (Self, impl Future<Output = ()> + 'static) {
         let (jobs, waiting) = mpsc::channel(CALLS);
         let task = perform(connection.clone(), client, waiting);
-        (Self { connection, dialled, jobs }, task)
+        (Self { connection, dialled, jobs, metrics }, task)
     }
 
     /// Its number in this process.
@@ -123,8 +137,26 @@ impl LinkHandle {
         })
     }
 
-    /// Makes a call and waits for its answer up to the deadline.
-    pub(crate) async fn call<T, F, Fut>(&self, deadline: Duration, make: F) -> Result<T, CallError>
+    /// Makes a call and waits for its answer up to the deadline. `method` is its name in the schema.
+    pub(crate) async fn call<T, F, Fut>(
+        &self,
+        method: &'static str,
+        deadline: Duration,
+        make: F,
+    ) -> Result<T, CallError>
+    where
+        T: Send + 'static,
+        F: FnOnce(link::Client) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, CallError>> + 'static,
+    {
+        let started = Instant::now();
+        let answer = self.exchange(deadline, make).await;
+        let outcome = answer.as_ref().map_or_else(CallError::outcome, |_| Outcome::Ok);
+        self.metrics.peer_call(Direction::Sent, method, outcome, started.elapsed());
+        answer
+    }
+
+    async fn exchange<T, F, Fut>(&self, deadline: Duration, make: F) -> Result<T, CallError>
     where
         T: Send + 'static,
         F: FnOnce(link::Client) -> Fut + Send + 'static,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use qpq_core::Domain;
+use qpq_metrics::Limit;
 use qpq_schemas::federation_capnp::link;
 use qpq_service::{
     Answered, CommitAnswer, allowed_peer, relay,
@@ -11,9 +12,9 @@ use qpq_service::{
         write_commit_answer, write_failure, write_tree, write_users,
     },
 };
-use qpq_transport::{CallGate, CallPermit};
+use qpq_transport::CallGate;
 
-use crate::{core::Core, slot::Slot, wire};
+use crate::{core::Core, served::Served, slot::Slot, wire};
 
 /// The capability that `hello` returns to a trusted peer: it is the authorisation.
 pub(crate) struct LinkServer {
@@ -28,13 +29,16 @@ impl LinkServer {
         Self { core, peer, calls, slot }
     }
 
-    fn enter(&self) -> capnp::Result<CallPermit> {
+    /// Lets a call in. `method` is its name in the schema.
+    fn enter(&self, method: &'static str) -> capnp::Result<Served> {
         if self.core.stopping.is_cancelled() {
             return Err(capnp::Error::disconnected("this homeserver is stopping".to_owned()));
         }
-        self.calls.try_enter().ok_or_else(|| {
+        let permit = self.calls.try_enter().ok_or_else(|| {
+            self.core.ground.metrics().limit_hit(Limit::PeerCalls);
             capnp::Error::overloaded(format!("more than {} calls in flight", self.calls.in_flight()))
-        })
+        })?;
+        Ok(Served::begin(method, self.core.ground.metrics().clone(), permit))
     }
 
     /// The peering may have ended since the link came up.
@@ -49,7 +53,7 @@ impl link::Server for LinkServer {
         params: link::RelayEnqueueParams,
         mut results: link::RelayEnqueueResults,
     ) -> capnp::Result<()> {
-        let _permit = self.enter()?;
+        let served = self.enter("relayEnqueue")?;
         let call = {
             let params = params.get()?;
             wire::read_relay(params.get_header()?, params.get_batches()?)
@@ -60,6 +64,7 @@ impl link::Server for LinkServer {
             Ok(call) => relay::accept(&self.core.ground, &self.peer, call).await,
             Err(refusal) => Err(refusal),
         };
+        served.answered(&answers);
         match answers {
             Ok(answers) => {
                 wire::write_answers(&answers, results.get().init_answers(length(answers.len())));
@@ -74,7 +79,7 @@ impl link::Server for LinkServer {
         params: link::ProxyFetchKeyPackagesParams,
         mut results: link::ProxyFetchKeyPackagesResults,
     ) -> capnp::Result<()> {
-        let _permit = self.enter()?;
+        let served = self.enter("proxyFetchKeyPackages")?;
         let params = params.get()?;
         let answer = async {
             self.still_allowed().await?;
@@ -84,7 +89,9 @@ impl link::Server for LinkServer {
             let targets = addresses("targets", params.get_targets())?;
             self.core.key_packages.claim_for_peer(&self.peer, &requester, &group, nonce, &targets).await
         };
-        match answer.await {
+        let answer = answer.await;
+        served.answered(&answer);
+        match answer {
             Ok(users) => write_claimed(&users, results.get().init_users(length(users.len()))),
             Err(refusal) => write_failure(&refusal, results.get().init_failure()),
         }
@@ -96,7 +103,7 @@ impl link::Server for LinkServer {
         params: link::ResolveUserParams,
         mut results: link::ResolveUserResults,
     ) -> capnp::Result<()> {
-        let _permit = self.enter()?;
+        let served = self.enter("resolveUser")?;
         let params = params.get()?;
         let answer = async {
             self.still_allowed().await?;
@@ -104,7 +111,9 @@ impl link::Server for LinkServer {
             let asked = addresses("addresses", params.get_addresses())?;
             self.core.directory.resolve_for_peer(&self.peer, &requester, &asked).await
         };
-        match answer.await {
+        let answer = answer.await;
+        served.answered(&answer);
+        match answer {
             Ok(users) => write_users(&users, results.get().init_users(length(users.len()))),
             Err(refusal) => write_failure(&refusal, results.get().init_failure()),
         }
@@ -116,13 +125,15 @@ impl link::Server for LinkServer {
         _: link::FederationHealthParams,
         mut results: link::FederationHealthResults,
     ) -> capnp::Result<()> {
-        let _permit = self.enter()?;
+        let served = self.enter("federationHealth")?;
         let answer = async {
             let peer = self.still_allowed().await?;
             let depth = self.core.ground.read().await?.outbox_depth(&self.peer).await?;
             Ok::<_, qpq_service::Refusal>((peer, depth))
         };
-        match answer.await {
+        let answer = answer.await;
+        served.answered(&answer);
+        match answer {
             Ok((peer, depth)) => {
                 let seen = self.slot.health();
                 let now = self.core.ground.now();
@@ -145,7 +156,7 @@ impl link::Server for LinkServer {
         params: link::GroupCommitParams,
         mut results: link::GroupCommitResults,
     ) -> capnp::Result<()> {
-        let _permit = self.enter()?;
+        let served = self.enter("groupCommit")?;
         let params = params.get()?;
         let answer = async {
             self.still_allowed().await?;
@@ -153,7 +164,9 @@ impl link::Server for LinkServer {
             let submit = read_commit(params.get_submit().map_err(unreadable)?)?;
             self.core.groups.commit_from_peer(&self.peer, &sender, submit).await
         };
-        let answer = answer.await.unwrap_or_else(CommitAnswer::Refused);
+        let answer = answer.await;
+        served.answered(&answer);
+        let answer = answer.unwrap_or_else(CommitAnswer::Refused);
         write_commit_answer(&answer, results.get().init_answer());
         Ok(())
     }
@@ -163,7 +176,7 @@ impl link::Server for LinkServer {
         params: link::GroupTreeParams,
         mut results: link::GroupTreeResults,
     ) -> capnp::Result<()> {
-        let _permit = self.enter()?;
+        let served = self.enter("groupTree")?;
         let params = params.get()?;
         let answer = async {
             self.still_allowed().await?;
@@ -171,7 +184,9 @@ impl link::Server for LinkServer {
             let group = group_id(params.get_group())?;
             self.core.groups.tree_for_peer(&self.peer, &requester, &group, params.get_epoch()).await
         };
-        match answer.await {
+        let answer = answer.await;
+        served.answered(&answer);
+        match answer {
             Ok(tree) => write_tree(&tree, results.get().init_tree()),
             Err(refusal) => write_failure(&refusal, results.get().init_failure()),
         }

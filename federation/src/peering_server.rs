@@ -23,6 +23,7 @@ use crate::{
     introduction::introduce,
     link::{Dialled, LinkHandle},
     link_server::LinkServer,
+    served::Served,
     slot::{Command, Slot},
     wire,
 };
@@ -160,7 +161,9 @@ impl Facts {
         self.context.spawn(async move {
             match introduce(&facts.core, &other, trusted, &peer).await {
                 Ok(client) => {
-                    let (link, calls) = LinkHandle::new(facts.connection.clone(), client, Dialled::ByThem);
+                    let metrics = facts.core.ground.metrics().clone();
+                    let (link, calls) =
+                        LinkHandle::new(facts.connection.clone(), client, Dialled::ByThem, metrics);
                     facts.context.spawn(calls);
                     slot.tell(Command::LinkUp(link)).await;
                 }
@@ -211,6 +214,10 @@ impl PeeringServer {
         capnp_rpc::new_client(Self { facts })
     }
 
+    fn begin(&self, method: &'static str) -> Served {
+        Served::begin(method, self.facts.core.ground.metrics().clone(), None)
+    }
+
     /// What a hello gets: our own, and the link if its sender is trusted.
     async fn welcome(&self, reader: hello::Reader<'_>) -> Answered<(Hello, link::Client)> {
         let facts = &self.facts;
@@ -258,8 +265,11 @@ impl peering::Server for PeeringServer {
         params: peering::HelloParams,
         mut results: peering::HelloResults,
     ) -> capnp::Result<()> {
+        let served = self.begin("hello");
         let reader = params.get()?.get_hello()?;
-        match self.welcome(reader).await {
+        let welcome = self.welcome(reader).await;
+        served.answered(&welcome);
+        match welcome {
             Ok((ours, link)) => {
                 let mut results = results.get();
                 wire::write_hello(&ours, results.reborrow().init_hello());
@@ -279,11 +289,13 @@ impl peering::Server for PeeringServer {
         params: peering::AcceptInviteParams,
         mut results: peering::AcceptInviteResults,
     ) -> capnp::Result<()> {
+        let served = self.begin("acceptInvite");
         let statement = bytes("statement", params.get()?.get_statement(), STATEMENT_BYTES);
         let answer = match statement {
             Ok(statement) => self.accept(statement).await,
             Err(refusal) => Err(refusal),
         };
+        served.answered(&answer);
         match answer {
             Ok(answer) => results.get().set_answer(&answer),
             Err(refusal) => write_failure(&refusal, results.get().init_failure()),

@@ -1,94 +1,36 @@
-//! The labels, each with a short list of values.
+//! The labels, each with a short list of values that is known before the program runs.
 
-use std::fmt;
+mod values;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::encoding::EncodeLabelSet;
 
-/// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// It was fulfilled.
-    Ok,
-    /// The caller must change the request (1xx, 2xx, 4xx).
-    Refused,
-    /// It is to be repeated later (3xx).
-    Later,
-    /// The homeserver's own trouble (5xx).
-    Failed,
-}
+pub use values::{
+    Bans, Direction, FindingSeverity, JobResult, Limit, Listener, LoginFailure, Outcome, PeerState,
+    SignInFailure,
+};
 
-impl Outcome {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Refused => "refused",
-            Self::Later => "later",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// Of an answer's error code; `None`: there was none.
-    pub const fn of(code: Option<qpq_core::ErrorCode>) -> Self {
-        match code {
-            None => Self::Ok,
-            Some(code) => match code.number() / 100 {
-                3 => Self::Later,
-                5 => Self::Failed,
-                _ => Self::Refused,
-            },
-        }
-    }
-}
-
-/// Where a peer stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PeerState {
-    /// It is reached, or nothing waits for it.
-    Healthy,
-    /// It answers, but something is wrong.
-    Degraded,
-    /// It can't be reached and is tried again later.
-    BackingOff,
-    /// An admin blocked it.
-    Blocked,
-    /// Nothing is sent until somebody acts.
-    Refused,
-    /// No admin here has confirmed its fingerprint.
-    AwaitingConfirmation,
-}
-
-impl PeerState {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Degraded => "degraded",
-            Self::BackingOff => "backing-off",
-            Self::Blocked => "blocked",
-            Self::Refused => "refused",
-            Self::AwaitingConfirmation => "awaiting-confirmation",
-        }
-    }
-}
-
-impl EncodeLabelValue for Outcome {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        self.name().encode(encoder)
-    }
-}
-
-impl EncodeLabelValue for PeerState {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        self.name().encode(encoder)
-    }
-}
-
-/// Labels of a call.
+/// Labels of a call of a client or an admin.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct CallLabels {
+pub(crate) struct CallLabels {
     /// The method, as its span is called.
-    pub method: &'static str,
+    pub(crate) method: &'static str,
     /// How it ended.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
+}
+
+/// Labels of a call between domains.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct PeerCallLabels {
+    pub(crate) direction: Direction,
+    pub(crate) method: &'static str,
+    pub(crate) outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RequestLabels {
+    pub(crate) listener: Listener,
+    pub(crate) route: String,
+    pub(crate) status: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -97,11 +39,42 @@ pub(crate) struct OperationLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct PeerLabels {
+pub(crate) struct StateLabels {
     pub(crate) state: PeerState,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct CertificateLabels {
     pub(crate) purpose: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct JobLabels {
+    pub(crate) job_name: &'static str,
+}
+
+/// A label set of one label, whose values are all known.
+macro_rules! one_label {
+    ($($set:ident { $label:ident: $value:ty })*) => {
+        $(
+            #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+            pub(crate) struct $set {
+                pub(crate) $label: $value,
+            }
+
+            impl From<$value> for $set {
+                fn from($label: $value) -> Self {
+                    Self { $label }
+                }
+            }
+        )*
+    };
+}
+
+one_label! {
+    LoginFailureLabels { reason: LoginFailure }
+    SignInFailureLabels { reason: SignInFailure }
+    LimitLabels { limit: Limit }
+    BanLabels { kind: Bans }
+    SeverityLabels { severity: FindingSeverity }
 }

@@ -1,95 +1,38 @@
 //! The typed metrics registry: every number that the homeserver tells, in Prometheus' names and base units.
 //!
-//! One table ([`METRICS`]) names them all; registration and docs/metrics.md follow it. No label ever names a user, and the
-//! values of every label are a short list.
+//! One table ([`AREAS`]) names them all, with their panels; [`ALERTS`] says when somebody must look. The reference, the
+//! dashboard and the alert rules are generated from both. No label ever names a user or a peer, and the values of every
+//! label are a short list.
 
+mod alerts;
 mod labels;
+mod registry;
+mod snapshot;
 mod table;
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use prometheus_client::{
-    encoding::text::encode,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
-    registry::{Metric as RegistryMetric, Registry, Unit},
+pub use alerts::{ALERTS, Alert, Severity};
+pub use labels::{
+    Bans, Direction, FindingSeverity, JobResult, Limit, Listener, LoginFailure, Outcome, PeerState,
+    SignInFailure,
 };
-
-pub use labels::{CallLabels, Outcome, PeerState};
-use labels::{CertificateLabels, OperationLabels, PeerLabels};
-pub use table::{METRICS, Metric, MetricKind};
+use labels::{CallLabels, CertificateLabels, JobLabels, OperationLabels, PeerCallLabels, RequestLabels};
+use registry::Inner;
+pub use snapshot::{Queue, Snapshot};
+pub use table::{AREAS, Area, Draw, Metric, MetricKind, Panel, Thresholds, metrics};
 
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// Upper bounds of durations, in seconds: from a cached read to a call that hits its deadline.
-const SECONDS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
 /// All metrics; cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
-struct Inner {
-    registry: Mutex<Registry>,
-    calls: Family<CallLabels, Histogram, fn() -> Histogram>,
-    storage: Family<OperationLabels, Histogram, fn() -> Histogram>,
-    sessions: Gauge,
-    queue_rows: Gauge,
-    queue_oldest: Gauge<f64, AtomicU64>,
-    peers: Family<PeerLabels, Gauge>,
-    certificates: Family<CertificateLabels, Gauge<f64, AtomicU64>>,
-    started: Gauge<f64, AtomicU64>,
-    scrapes: Counter,
-}
-
-/// What is looked at when somebody asks, because it is not counted as it happens.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Snapshot {
-    /// Sessions that connections hold now.
-    pub sessions: u64,
-    /// Rows that wait for peers.
-    pub queue_rows: u64,
-    /// How long the oldest of them has waited; zero if none does.
-    pub queue_oldest: Duration,
-    /// How many peers stand where.
-    pub peers: Vec<(PeerState, u64)>,
-}
-
 impl Metrics {
     /// Every metric at zero. `version` is the program's.
     pub fn new(version: &str) -> Self {
-        let inner = Inner {
-            registry: Mutex::default(),
-            calls: Family::new_with_constructor(durations),
-            storage: Family::new_with_constructor(durations),
-            sessions: Gauge::default(),
-            queue_rows: Gauge::default(),
-            queue_oldest: Gauge::default(),
-            peers: Family::default(),
-            certificates: Family::default(),
-            started: Gauge::default(),
-            scrapes: Counter::default(),
-        };
-        let mut registry = Registry::with_prefix("quicproquo");
-        registry.register(
-            "build",
-            help("build"),
-            Info::new(vec![("version".to_owned(), version.to_owned())]),
-        );
-        plain(&mut registry, "sessions_live", inner.sessions.clone());
-        plain(&mut registry, "federation_queue_rows", inner.queue_rows.clone());
-        plain(&mut registry, "peers", inner.peers.clone());
-        plain(&mut registry, "scrapes", inner.scrapes.clone());
-        seconds(&mut registry, "rpc_duration", inner.calls.clone());
-        seconds(&mut registry, "storage_duration", inner.storage.clone());
-        seconds(&mut registry, "federation_queue_oldest_age", inner.queue_oldest.clone());
-        seconds(&mut registry, "certificate_not_after_timestamp", inner.certificates.clone());
-        seconds(&mut registry, "process_start_timestamp", inner.started.clone());
-        *inner.registry.lock().unwrap_or_else(PoisonError::into_inner) = registry;
-        Self(Arc::new(inner))
+        Self(Arc::new(Inner::new(version)))
     }
 
     /// A call was answered. `method` is the span's name, for example `rpc.mailbox.fetch`.
@@ -97,9 +40,58 @@ impl Metrics {
         self.0.calls.get_or_create(&CallLabels { method, outcome }).observe(took.as_secs_f64());
     }
 
+    /// A call between domains was answered, or not. `method` is its name in the schema.
+    pub fn peer_call(&self, direction: Direction, method: &'static str, outcome: Outcome, took: Duration) {
+        let labels = PeerCallLabels { direction, method, outcome };
+        self.0.peer_calls.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// A request of a TCP listener was answered. `route` is the template of its route, never the path itself.
+    pub fn request(&self, listener: Listener, route: &str, status: u16, took: Duration) {
+        let status = match status / 100 {
+            1 => "1xx",
+            2 => "2xx",
+            3 => "3xx",
+            4 => "4xx",
+            _ => "5xx",
+        };
+        let labels = RequestLabels { listener, route: route.to_owned(), status };
+        self.0.requests.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
     /// The store did something.
     pub fn storage(&self, operation: &'static str, took: Duration) {
         self.0.storage.get_or_create(&OperationLabels { operation }).observe(took.as_secs_f64());
+    }
+
+    /// A client's login failed.
+    pub fn login_failed(&self, reason: LoginFailure) {
+        self.0.login_failures.get_or_create(&reason.into()).inc();
+    }
+
+    /// A sign-in to the console failed.
+    pub fn console_sign_in_failed(&self, reason: SignInFailure) {
+        self.0.sign_in_failures.get_or_create(&reason.into()).inc();
+    }
+
+    /// A limit refused something.
+    pub fn limit_hit(&self, limit: Limit) {
+        self.0.limits.get_or_create(&limit.into()).inc();
+    }
+
+    /// What the checks found, each time they ran: how many findings of each severity there are.
+    pub fn findings(&self, count: impl Fn(FindingSeverity) -> u64) {
+        for severity in FindingSeverity::ALL {
+            self.0.findings.get_or_create(&(*severity).into()).set(registry::signed(count(*severity)));
+        }
+    }
+
+    /// A job's run ended, in seconds since 1970.
+    pub fn job(&self, job: &'static str, result: JobResult, ended: f64, took: Duration) {
+        let labels = JobLabels { job_name: job };
+        self.0.job_succeeded.get_or_create(&labels).set(i64::from(result == JobResult::Succeeded));
+        self.0.job_ended.get_or_create(&labels).set(ended);
+        self.0.job_took.get_or_create(&labels).set(took.as_secs_f64());
     }
 
     /// When the process started, in seconds since 1970.
@@ -114,18 +106,8 @@ impl Metrics {
 
     /// Everything as `OpenMetrics` text.
     pub fn render(&self, now: &Snapshot) -> String {
-        let inner = &self.0;
-        inner.scrapes.inc();
-        inner.sessions.set(signed(now.sessions));
-        inner.queue_rows.set(signed(now.queue_rows));
-        inner.queue_oldest.set(now.queue_oldest.as_secs_f64());
-        for (state, count) in &now.peers {
-            inner.peers.get_or_create(&PeerLabels { state: *state }).set(signed(*count));
-        }
-        let mut text = String::new();
-        // Writing into a string does not fail.
-        encode(&mut text, &inner.registry.lock().unwrap_or_else(PoisonError::into_inner)).ok();
-        text
+        self.0.take(now);
+        self.0.text()
     }
 }
 
@@ -133,27 +115,6 @@ impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
     }
-}
-
-fn plain(registry: &mut Registry, name: &str, metric: impl RegistryMetric) {
-    registry.register(name, help(name), metric);
-}
-
-fn seconds(registry: &mut Registry, name: &str, metric: impl RegistryMetric) {
-    registry.register_with_unit(name, help(name), Unit::Seconds, metric);
-}
-
-/// What the table says of a metric.
-fn help(name: &str) -> &'static str {
-    METRICS.iter().find(|metric| metric.name == name).map_or("undocumented", |metric| metric.help)
-}
-
-fn durations() -> Histogram {
-    Histogram::new(SECONDS)
-}
-
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

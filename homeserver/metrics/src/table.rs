@@ -1,4 +1,12 @@
 //! Every metric: its name without the prefix, what it is, and how the dashboard draws it.
+//!
+//! Registration, `docs/reference/metrics.md` and `compose/monitoring/` follow this table; tests hold the rest to it.
+
+mod access;
+mod appliance;
+mod calls;
+mod federation;
+mod process;
 
 /// What kind of number it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +21,20 @@ pub enum MetricKind {
     Info,
 }
 
+impl MetricKind {
+    /// Its name in Prometheus' text form.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::Info => "info",
+        }
+    }
+}
+
 /// One metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Metric {
     /// Its name without `quicproquo_` and without the unit.
     pub name: &'static str,
@@ -24,105 +44,127 @@ pub struct Metric {
     pub kind: MetricKind,
     /// Its labels.
     pub labels: &'static [&'static str],
-    /// What it says.
+    /// What it says, without a full stop.
     pub help: &'static str,
-    /// The expression that the dashboard draws.
-    pub panel: &'static str,
+    /// How the dashboard draws it.
+    pub panel: Panel,
+}
+
+/// How a metric is drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Panel {
+    /// Its title.
+    pub title: &'static str,
+    /// What is asked of Prometheus. `{@}` stands where the dashboard narrows it to one homeserver.
+    pub query: &'static str,
+    /// What one line is called, with labels as `{{label}}`.
+    pub legend: &'static str,
+    /// The unit as Grafana names it.
+    pub unit: &'static str,
+    /// What is drawn.
+    pub draw: Draw,
+    /// From where on it is coloured.
+    pub thresholds: Thresholds,
+}
+
+/// What is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draw {
+    /// A line over time.
+    Line,
+    /// The value now.
+    Now,
+}
+
+/// From where on a value is coloured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Thresholds {
+    /// It is neither good nor bad.
+    None,
+    /// Yellow from the first on, red from the second on.
+    Above(f64, f64),
+    /// Yellow below the first, red below the second.
+    Below(f64, f64),
+}
+
+/// A row of the dashboard.
+#[derive(Clone, Copy, Debug)]
+pub struct Area {
+    /// Its title.
+    pub title: &'static str,
+    /// Its metrics.
+    pub metrics: &'static [Metric],
+}
+
+/// Every metric, area by area.
+pub const AREAS: &[Area] = &[process::AREA, federation::AREA, calls::AREA, access::AREA, appliance::AREA];
+
+/// Every metric.
+pub fn metrics() -> impl Iterator<Item = &'static Metric> {
+    AREAS.iter().flat_map(|area| area.metrics)
 }
 
 impl Metric {
+    const fn new(kind: MetricKind, name: &'static str, help: &'static str, panel: Panel) -> Self {
+        Self { name, unit: "", kind, labels: &[], help, panel }
+    }
+
+    const fn gauge(name: &'static str, help: &'static str, panel: Panel) -> Self {
+        Self::new(MetricKind::Gauge, name, help, panel)
+    }
+
+    const fn counter(name: &'static str, help: &'static str, panel: Panel) -> Self {
+        Self::new(MetricKind::Counter, name, help, panel)
+    }
+
+    const fn durations(name: &'static str, help: &'static str, panel: Panel) -> Self {
+        Self::new(MetricKind::Histogram, name, help, panel).in_unit("seconds")
+    }
+
+    const fn in_unit(self, unit: &'static str) -> Self {
+        Self { unit, ..self }
+    }
+
+    const fn by(self, labels: &'static [&'static str]) -> Self {
+        Self { labels, ..self }
+    }
+
+    /// Its name as the text form declares it.
+    pub fn family(&self) -> String {
+        let unit = if self.unit.is_empty() { String::new() } else { format!("_{}", self.unit) };
+        format!("quicproquo_{}{unit}", self.name)
+    }
+
     /// Its name as Prometheus shows it, without the endings of buckets.
     pub fn full_name(&self) -> String {
-        let unit = if self.unit.is_empty() { String::new() } else { format!("_{}", self.unit) };
         let ending = match self.kind {
             MetricKind::Counter => "_total",
             MetricKind::Info => "_info",
             MetricKind::Gauge | MetricKind::Histogram => "",
         };
-        format!("quicproquo_{}{unit}{ending}", self.name)
+        format!("{}{ending}", self.family())
     }
 }
 
-/// Every metric.
-pub const METRICS: &[Metric] = &[
-    Metric {
-        name: "build",
-        unit: "",
-        kind: MetricKind::Info,
-        labels: &["version"],
-        help: "The program's version",
-        panel: "quicproquo_build_info",
-    },
-    Metric {
-        name: "process_start_timestamp",
-        unit: "seconds",
-        kind: MetricKind::Gauge,
-        labels: &[],
-        help: "When the process started, in seconds since 1970",
-        panel: "time() - quicproquo_process_start_timestamp_seconds",
-    },
-    Metric {
-        name: "rpc_duration",
-        unit: "seconds",
-        kind: MetricKind::Histogram,
-        labels: &["method", "outcome"],
-        help: "How long calls of clients and on the admin socket took",
-        panel: "histogram_quantile(0.99, sum by (le, method) (rate(quicproquo_rpc_duration_seconds_bucket[5m])))",
-    },
-    Metric {
-        name: "storage_duration",
-        unit: "seconds",
-        kind: MetricKind::Histogram,
-        labels: &["operation"],
-        help: "How long the store took for a batch of writes",
-        panel: "histogram_quantile(0.99, sum by (le, operation) (rate(quicproquo_storage_duration_seconds_bucket[5m])))",
-    },
-    Metric {
-        name: "sessions_live",
-        unit: "",
-        kind: MetricKind::Gauge,
-        labels: &[],
-        help: "Sessions that connections hold now",
-        panel: "quicproquo_sessions_live",
-    },
-    Metric {
-        name: "federation_queue_rows",
-        unit: "",
-        kind: MetricKind::Gauge,
-        labels: &[],
-        help: "Rows that wait for peers",
-        panel: "quicproquo_federation_queue_rows",
-    },
-    Metric {
-        name: "federation_queue_oldest_age",
-        unit: "seconds",
-        kind: MetricKind::Gauge,
-        labels: &[],
-        help: "How long the oldest row for a peer has waited; 0 if none waits",
-        panel: "quicproquo_federation_queue_oldest_age_seconds",
-    },
-    Metric {
-        name: "peers",
-        unit: "",
-        kind: MetricKind::Gauge,
-        labels: &["state"],
-        help: "Peers by where they stand",
-        panel: "sum by (state) (quicproquo_peers)",
-    },
-    Metric {
-        name: "certificate_not_after_timestamp",
-        unit: "seconds",
-        kind: MetricKind::Gauge,
-        labels: &["purpose"],
-        help: "When a certificate ends, in seconds since 1970",
-        panel: "(quicproquo_certificate_not_after_timestamp_seconds - time()) / 86400",
-    },
-    Metric {
-        name: "scrapes",
-        unit: "",
-        kind: MetricKind::Counter,
-        labels: &[],
-        help: "How often these metrics were asked for",
-        panel: "rate(quicproquo_scrapes_total[5m])",
-    },
-];
+impl Panel {
+    const fn line(
+        title: &'static str,
+        query: &'static str,
+        legend: &'static str,
+        unit: &'static str,
+    ) -> Self {
+        Self { title, query, legend, unit, draw: Draw::Line, thresholds: Thresholds::None }
+    }
+
+    const fn now(title: &'static str, query: &'static str, legend: &'static str, unit: &'static str) -> Self {
+        Self { draw: Draw::Now, ..Self::line(title, query, legend, unit) }
+    }
+
+    const fn above(self, yellow: f64, red: f64) -> Self {
+        Self { thresholds: Thresholds::Above(yellow, red), ..self }
+    }
+
+    const fn below(self, yellow: f64, red: f64) -> Self {
+        Self { thresholds: Thresholds::Below(yellow, red), ..self }
+    }
+}

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use qpq_core::{ErrorCode, Millis};
-use qpq_metrics::{Metrics, Outcome};
+use qpq_metrics::{Limit, Metrics, Outcome};
 use qpq_service::{Answered, Refusal};
 use qpq_transport::{CallGate, CallPermit};
 use tokio::time::Instant;
@@ -56,6 +56,7 @@ impl Calls {
     /// A call that is answered even by a stopping process.
     pub(crate) fn enter(&self) -> capnp::Result<Call> {
         let permit = self.gate.try_enter().ok_or_else(|| {
+            self.metrics.limit_hit(Limit::Calls);
             capnp::Error::overloaded("too many calls in flight: wait for some answers".to_owned())
         })?;
         Ok(Call { _permit: permit, _token: self.in_flight.token() })

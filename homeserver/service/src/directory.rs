@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use qpq_core::{AccountId, Address, Domain, ErrorCode};
+use qpq_metrics::Limit;
 use qpq_storage::ReadTx;
 
 use crate::{
@@ -38,7 +39,8 @@ impl Directory {
         let now = self.ground.now();
         session.check(now)?;
         bounded(addresses)?;
-        self.users.admit(&session.account(), count(addresses), now, "lookups")?;
+        let admitted = self.users.admit(&session.account(), count(addresses), now, "lookups");
+        self.ground.limited(Limit::Lookups, admitted)?;
         let requester = &session.device().user;
         let deadline = self.ground.interactive_deadline();
         let ask = |domain: Domain, addresses: Vec<Address>| async move {
@@ -63,7 +65,9 @@ impl Directory {
         bounded(addresses)?;
         // For whom is not judged: a hub asks for whoever commits, who may be a user of any member's domain.
         admit_domain(self.ground.read().await?.as_mut(), &self.ground, origin).await?;
-        self.peers.admit(origin, count(addresses), self.ground.now(), "lookups by your domain")?;
+        let admitted =
+            self.peers.admit(origin, count(addresses), self.ground.now(), "lookups by your domain");
+        self.ground.limited(Limit::Lookups, admitted)?;
         self.here(addresses).await
     }
 

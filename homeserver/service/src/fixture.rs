@@ -91,6 +91,11 @@ impl Home {
         (person, opened)
     }
 
+    /// The value of a counter, by its name with labels as it is told.
+    pub(crate) fn counted(&self, series: &str) -> u64 {
+        counted(&self.ground, series)
+    }
+
     /// Does something in a write transaction.
     pub(crate) async fn writes<F>(&self, act: F)
     where
@@ -244,4 +249,11 @@ impl Person {
             .serialize()
             .to_vec()
     }
+}
+
+/// The value of a counter, by its name with labels as it is told.
+pub(crate) fn counted(ground: &Ground, series: &str) -> u64 {
+    let text = ground.metrics().render(&qpq_metrics::Snapshot::default());
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')).expect(series);
+    value.parse().unwrap()
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use qpq_core::{Clock, Domain, Entropy, Incarnation, Timestamp, limits};
-use qpq_metrics::Metrics;
+use qpq_metrics::{Limit, Metrics};
 use qpq_storage::{ReadTx, Storage};
 
 use crate::{Answered, Effects, NoPeers, PeerCalls, Settings, Wakes, WriteJob, Writer};
@@ -80,7 +80,15 @@ impl Ground {
 
     /// Opens a consistent view of the store.
     pub async fn read(&self) -> Answered<Box<dyn ReadTx>> {
-        Ok(self.storage.read().await?)
+        let started = tokio::time::Instant::now();
+        let view = self.storage.read().await?;
+        self.metrics.storage("read-open", started.elapsed());
+        Ok(view)
+    }
+
+    /// How many writes wait for the next batch.
+    pub fn writes_waiting(&self) -> usize {
+        self.writer.waiting()
     }
 
     /// Runs a write job in the next group commit; answers after it is durable. Its effects (wakes, outbox) follow the
@@ -91,6 +99,9 @@ impl Ground {
 
     /// Tells sessions and the federation what a commit brought them.
     pub fn follow(&self, effects: Effects) {
+        for limit in effects.limits {
+            self.metrics.limit_hit(limit);
+        }
         for (device, feeds) in effects.wakes {
             self.wakes.wake(&device, feeds);
         }
@@ -103,6 +114,11 @@ impl Ground {
     /// What is counted.
     pub const fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Counts it if this limit bit.
+    pub(crate) fn limited<T>(&self, limit: Limit, admitted: Answered<T>) -> Answered<T> {
+        admitted.inspect_err(|_| self.metrics.limit_hit(limit))
     }
 
     /// The devices' subscriptions.

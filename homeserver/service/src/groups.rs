@@ -22,11 +22,12 @@ mod tree;
 
 use std::{fmt, sync::Arc};
 
-use qpq_core::{DeviceAddress, Domain, ErrorCode, GroupId, Millis};
+use qpq_core::{DeviceAddress, Domain, ErrorCode, GroupId, Millis, Timestamp};
 use qpq_delivery::mailbox::MailboxLimit;
 use qpq_hub::Engine;
+use qpq_metrics::Limit;
 
-use crate::{Answered, Ground, Refusal, SubmitRates, UserKeys};
+use crate::{Answered, Ground, Refusal, SessionHandle, SubmitRates, UserKeys};
 use cache::HubCache;
 use certificates::Certificates;
 
@@ -73,6 +74,11 @@ impl Groups {
         if keys.address.domain() != self.ground().domain() {
             self.0.certificates.learn(keys, self.ground().now());
         }
+    }
+
+    /// One more of what an account may send in a minute.
+    fn admit(&self, session: &SessionHandle, now: Timestamp) -> Answered<()> {
+        self.ground().limited(Limit::Submits, self.0.rates.admit(&session.account(), 1, now))
     }
 
     fn ground(&self) -> &Arc<Ground> {

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use qpq_core::{AccountId, Address, ErrorCode, IdentityKey, limits};
+use qpq_metrics::{Limit, LoginFailure, Metrics};
 use qpq_storage::{Account, Ban, Device, DeviceEnrolled, Stored, WriteTx};
 use tokio::time::{Instant, sleep_until};
 
@@ -26,6 +27,19 @@ pub struct Logins {
 pub struct LoginUnderWay {
     account: Option<Account>,
     state: OpaqueLogin,
+    unfinished: Unfinished,
+}
+
+/// Counts a login that is dropped before its proof came: in OPAQUE it is the client that finds the password wrong, and an
+/// honest one says nothing more.
+struct Unfinished(Option<Metrics>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(metrics) = self.0.take() {
+            metrics.login_failed(LoginFailure::Unfinished);
+        }
+    }
 }
 
 /// The password was right; which device is it?
@@ -68,7 +82,12 @@ impl Logins {
         let floor = Floor::begin();
         let answer = self.answer(from, address, request).await;
         floor.reach().await;
-        answer
+        self.counted(answer)
+    }
+
+    /// Counts an attempt that failed, by reason and never by name.
+    fn counted<T>(&self, answer: Answered<T>) -> Answered<T> {
+        answer.inspect_err(|refusal| self.ground.metrics().login_failed(LoginFailure::of(refusal.code)))
     }
 
     async fn answer(
@@ -85,15 +104,26 @@ impl Logins {
                 address.domain()
             )));
         }
-        self.rates.login(from, address.localpart(), self.ground.now())?;
+        let admitted = self.rates.login(from, address.localpart(), self.ground.now());
+        self.ground.limited(Limit::Logins, admitted)?;
         let account = self.ground.read().await?.account_named(address.localpart()).await?;
         let record = account.as_ref().map(|account| account.opaque_record.as_slice());
         let (state, response) = self.setup.credential_response(&self.ground, &address, record, request)?;
-        Ok((LoginUnderWay { account, state }, response))
+        let unfinished = Unfinished(Some(self.ground.metrics().clone()));
+        Ok((LoginUnderWay { account, state, unfinished }, response))
     }
 
     /// Checks a KE3.
     pub async fn finish(
+        &self,
+        mut begun: LoginUnderWay,
+        finalization: &[u8],
+    ) -> Answered<(EnrolmentUnderWay, EnrolmentOffer)> {
+        begun.unfinished.0 = None;
+        self.counted(self.judge(begun, finalization).await)
+    }
+
+    async fn judge(
         &self,
         begun: LoginUnderWay,
         finalization: &[u8],
@@ -120,6 +150,10 @@ impl Logins {
 
     /// Adds the device to the account, or finds it again, and opens a session.
     pub async fn enrol(&self, begun: EnrolmentUnderWay, claim: DeviceClaim) -> Answered<Opened> {
+        self.counted(self.open(begun, claim).await)
+    }
+
+    async fn open(&self, begun: EnrolmentUnderWay, claim: DeviceClaim) -> Answered<Opened> {
         claim.check(&begun.address, &begun.identity_key, &begun.challenge)?;
         let now = self.ground.now();
         let device = Device {
@@ -137,10 +171,16 @@ impl Logins {
             Outcome::Enrolled => Ok(self.sessions.opened(handle, secret, until)),
             Outcome::Banned(ban) => Err(bans::refusal(&ban, self.ground.domain())),
             Outcome::AccountGone => Err(Refusal::new(ErrorCode::LoginFailed, "wrong name or password")),
-            Outcome::Refused(DeviceEnrolled::TooMany) => Err(Refusal::new(
-                ErrorCode::TooManyDevices,
-                format!("the account has {} devices already, revoke one first", limits::DEVICES_PER_ACCOUNT),
-            )),
+            Outcome::Refused(DeviceEnrolled::TooMany) => {
+                self.ground.metrics().limit_hit(Limit::Devices);
+                Err(Refusal::new(
+                    ErrorCode::TooManyDevices,
+                    format!(
+                        "the account has {} devices already, revoke one first",
+                        limits::DEVICES_PER_ACCOUNT
+                    ),
+                ))
+            }
             Outcome::Refused(DeviceEnrolled::Revoked) => Err(Refusal::new(
                 ErrorCode::Revoked,
                 "this device was revoked for good: log in as a new device",

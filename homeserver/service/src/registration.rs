@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use qpq_core::{AccountId, Address, Digest, ErrorCode, IdentityKey, Localpart, TokenId};
+use qpq_metrics::Limit;
 use qpq_storage::{Account, AccountCreated, Device, Stored, WriteTx};
 
 use crate::{
@@ -76,7 +77,8 @@ impl Registrations {
         token: &str,
         request: &[u8],
     ) -> Answered<(RegistrationUnderWay, RegistrationOffer)> {
-        self.rates.registration(from, self.ground.now())?;
+        let admitted = self.rates.registration(from, self.ground.now());
+        self.ground.limited(Limit::Registrations, admitted)?;
         let mut tx = self.ground.read().await?;
         let token = match self.ground.settings().registration {
             RegistrationPolicy::Open => None,

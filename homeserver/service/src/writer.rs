@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use qpq_core::{DeviceId, Domain, ErrorCode, Millis};
-use qpq_metrics::Metrics;
+use qpq_metrics::{Limit, Metrics};
 use qpq_storage::{Feed, Storage, StorageError, Stored, WriteTx};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,8 @@ pub struct Effects {
     pub wakes: BTreeMap<DeviceId, BTreeSet<Feed>>,
     /// Domains that rows wait for.
     pub destinations: BTreeSet<Domain>,
+    /// Limits that refused a part of it.
+    pub limits: Vec<Limit>,
 }
 
 impl Effects {
@@ -40,6 +42,11 @@ impl Effects {
     /// Rows wait for a domain.
     pub fn send(&mut self, destination: Domain) {
         self.destinations.insert(destination);
+    }
+
+    /// A limit refused a part of it.
+    pub fn hit(&mut self, limit: Limit) {
+        self.limits.push(limit);
     }
 }
 
@@ -76,6 +83,11 @@ impl Writer {
     /// Takes nothing new; what is queued is still written, then the task ends.
     pub fn stop(&self) {
         self.stopping.cancel();
+    }
+
+    /// How many jobs wait for the next batch.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.max_capacity().saturating_sub(self.queue.capacity())
     }
 
     /// Queues a job and waits until it is durable.
@@ -178,9 +190,12 @@ async fn write_together(storage: &dyn Storage, batch: &mut [Box<dyn Waiting>]) -
     for job in batch.iter_mut() {
         job.run(tx.as_mut()).await?;
     }
+    let worked = started.elapsed();
     tx.commit().await?;
-    if let Some(job) = batch.first() {
-        job.metrics().storage("write-batch", started.elapsed());
+    if let Some(metrics) = batch.first().map(|job| job.metrics()) {
+        let took = started.elapsed();
+        metrics.storage("write-batch", took);
+        metrics.storage("write-commit", took.saturating_sub(worked));
     }
     Ok(())
 }

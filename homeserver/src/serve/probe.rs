@@ -2,13 +2,14 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use async_trait::async_trait;
-use qpq_metrics::{CONTENT_TYPE, PeerState, Snapshot};
-use qpq_service::{Ground, PeerStanding, Peering, Sessions};
+use qpq_metrics::{Bans, CONTENT_TYPE, PeerState, Queue, Snapshot};
+use qpq_service::{Answered, Ground, PeerStanding, Peering, Sessions};
+use qpq_storage::{AuditFilter, BanKind, BansQuery, Window};
 use qpq_web::{Readiness, State};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,7 @@ pub(super) struct Probe {
     ground: Arc<Ground>,
     sessions: Sessions,
     peering: Peering,
+    database: PathBuf,
 }
 
 impl Probe {
@@ -30,23 +32,47 @@ impl Probe {
         ground: Arc<Ground>,
         sessions: Sessions,
         peering: Peering,
+        database: PathBuf,
     ) -> Self {
-        Self { stopping, ground, sessions, peering }
+        Self { stopping, ground, sessions, peering, database }
     }
 
-    /// What is looked at when somebody asks; what the store can't tell now is left at nothing.
+    /// What is looked at when somebody asks; what the store can't tell now is left out.
     async fn snapshot(&self) -> Snapshot {
-        let sessions = u64::try_from(self.sessions.live().count()).unwrap_or(u64::MAX);
-        let mut snapshot = Snapshot { sessions, ..Snapshot::default() };
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let mut snapshot = Snapshot {
+            sessions: count(self.sessions.live().count()),
+            write_queue_jobs: count(self.ground.writes_waiting()),
+            database_bytes: size(&self.database),
+            database_wal_bytes: size(&wal(&self.database)),
+            ..Snapshot::default()
+        };
+        if let Ok((bans, audit_rows)) = self.rows().await {
+            snapshot.bans = bans;
+            snapshot.audit_rows = Some(audit_rows);
+        }
         if let Ok(counts) = self.peering.counts().await {
             snapshot.peers = counts.into_iter().map(|(standing, count)| (state(standing), count)).collect();
         }
         if let Ok(waiting) = self.peering.waiting().await {
-            snapshot.queue_rows = waiting.rows;
             let waited = waiting.oldest_at.map(|oldest| self.ground.now().since(oldest).to_duration());
-            snapshot.queue_oldest = waited.unwrap_or_default();
+            snapshot.queue = Some(Queue { rows: waiting.rows, oldest: waited.unwrap_or_default() });
         }
         snapshot
+    }
+
+    /// How many bans are in force, and how long the audit log is.
+    async fn rows(&self) -> Answered<(Vec<(Bans, u64)>, u64)> {
+        let mut view = self.ground.read().await?;
+        let mut bans = Vec::new();
+        for (told, kind) in [(Bans::Users, BanKind::User), (Bans::Domains, BanKind::Domain)] {
+            let window = Window { offset: 0, limit: 0 };
+            let page = view.bans(&BansQuery { search: "", kind: Some(kind), window }).await?;
+            bans.push((told, page.total));
+        }
+        // No position is left out, so the newest one is how many there are.
+        let newest = view.audit_before(&AuditFilter::default(), None, 1).await?;
+        Ok((bans, newest.first().map_or(0, |record| record.seq.0)))
     }
 }
 
@@ -70,6 +96,18 @@ impl Readiness for Probe {
     async fn metrics(&self) -> (&'static str, String) {
         (CONTENT_TYPE, self.ground.metrics().render(&self.snapshot().await))
     }
+}
+
+/// Where SQLite keeps what is not yet in the database itself.
+fn wal(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+/// Asked of the directory: a database that is in use must not be opened past SQLite.
+fn size(file: &Path) -> Option<u64> {
+    std::fs::metadata(file).ok().map(|found| found.len())
 }
 
 /// `run/admin-address`; goes with the process.

@@ -8,6 +8,7 @@ use qpq_core::{Clock as _, Domain, OsEntropy, RequestId, SystemClock, Timestamp}
 use qpq_federation::{Federation, FederationConfig};
 use qpq_federation_proto::{FederationAddress, Policy};
 use qpq_hub::Engine;
+use qpq_metrics::Listener as Told;
 use qpq_rpc::{AdminSocket, ClientListener};
 use qpq_service::{
     Actions, Appliance, Bans, Caller, DomainFacts, Ground, OpaqueSetup, Peering, PeeringIdentity,
@@ -16,7 +17,9 @@ use qpq_service::{
 use qpq_storage::{Storage, Vault};
 use qpq_storage_sqlite::{Options, SqliteStorage};
 use qpq_transport::{AcceptLimits, Endpoint, Leaf, ListenerTls, Offload, Profile, RpcLimits, Workers};
-use qpq_web::{Hosts, Probes, Readiness, Site, Sites, admin_router, bind_admin, bind_public, public_router};
+use qpq_web::{
+    Hosts, Probes, Readiness, Site, Sites, admin_router, bind_admin, bind_public, counted, public_router,
+};
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -157,11 +160,19 @@ pub(super) async fn start(
         })
         .await?;
     let admin_address = AddressFile::write(directory, admin.address)?;
-    let probe = Probe::new(stopping.clone(), Arc::clone(&ground), cases.sessions.clone(), peering.clone());
+    let probe = Probe::new(
+        stopping.clone(),
+        Arc::clone(&ground),
+        cases.sessions.clone(),
+        peering.clone(),
+        directory.database(),
+    );
     let probes = Probes::new(Arc::new(probe) as Arc<dyn Readiness>);
     let hosts = Hosts::new(config.admin_name.as_ref().map(Domain::as_str));
-    let mut sites = vec![Site { bound: admin, router: admin_router(probes, None, hosts) }];
-    sites.extend(public.map(|bound| Site { bound, router: public_router() }));
+    let router = counted(admin_router(probes, None, hosts), Told::Admin, ground.metrics().clone());
+    let mut sites = vec![Site { bound: admin, router }];
+    let router = counted(public_router(), Told::Public, ground.metrics().clone());
+    sites.extend(public.map(|bound| Site { bound, router }));
     let sites = Sites::serve(sites).context("the TCP listeners could not start")?;
     drop(tasks.spawn(lift_bans(cases.bans.clone(), Arc::clone(&ground), stopping.clone())));
     drop(tasks.spawn(tick(

@@ -4,11 +4,13 @@
 //! grow. What the console shows is handed in as a router; it is never mounted on `public`.
 
 mod bind;
+mod counted;
 mod guard;
 mod probes;
 mod serve;
 
 pub use bind::{BindError, Bound, bind_admin, bind_public};
+pub use counted::counted;
 pub use guard::Hosts;
 pub use probes::{Probes, Readiness, State};
 pub use serve::{Site, Sites};

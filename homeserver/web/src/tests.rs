@@ -9,9 +9,10 @@ use axum::{
     response::Response,
     routing::get,
 };
+use qpq_metrics::{Listener, Metrics, Snapshot};
 use tower::ServiceExt as _;
 
-use super::{Hosts, Probes, Readiness, State, admin_router, public_router};
+use super::{Hosts, Probes, Readiness, State, admin_router, counted, public_router};
 
 #[derive(Debug)]
 struct Fixed(State);
@@ -82,4 +83,37 @@ async fn every_answer_says_how_little_a_browser_may_do_with_it() {
     assert_eq!(answer.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
     assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
     assert!(answer.headers().contains_key(header::CONTENT_SECURITY_POLICY));
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_template_and_class_and_never_by_what_was_typed() {
+    let metrics = Metrics::new("0");
+    let console = Router::new().route("/users/{name}", get(|| async { "a user" }));
+    let admin = admin_router(Probes::new(Arc::new(Fixed(State::Ready))), Some(console), Hosts::new(None));
+    let admin = counted(admin, Listener::Admin, metrics.clone());
+    let public = counted(public_router(), Listener::Public, metrics.clone());
+    for (router, host, path) in [
+        (&admin, "localhost", "/users/alice"),
+        (&admin, "localhost", "/users/bob"),
+        (&admin, "evil.test", "/users/carol"),
+        (&public, "anything.test", "/users/dave"),
+    ] {
+        drop(asked(router.clone(), host, path).await);
+    }
+    let text = metrics.render(&Snapshot::default());
+    let told: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("quicproquo_http_request_duration_seconds_count"))
+        .collect();
+    for line in [
+        "{listener=\"admin\",route=\"/users/{name}\",status=\"2xx\"} 2",
+        "{listener=\"admin\",route=\"/users/{name}\",status=\"4xx\"} 1",
+        "{listener=\"public\",route=\"unknown\",status=\"4xx\"} 1",
+    ] {
+        assert!(told.iter().any(|found| found.ends_with(line)), "{line} is not among {told:?}");
+    }
+    assert_eq!(told.len(), 3, "{told:?}");
+    for name in ["alice", "bob", "carol", "dave"] {
+        assert!(!text.contains(name), "{name} became a label");
+    }
 }

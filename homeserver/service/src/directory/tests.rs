@@ -189,6 +189,7 @@ async fn asking_for_the_whole_world_slows_down() {
     }
     let refused = directory.resolve(&opened.handle, &many).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::RateLimited);
+    assert_eq!(home.counted("quicproquo_limits_hit_total{limit=\"lookups\"}"), 1);
     home.wait(refused.retry_after.unwrap().max(Millis(1)));
     assert!(directory.resolve(&opened.handle, &many).await.is_ok());
     let too_many: Vec<Address> = many.iter().chain(&many).cloned().collect();

@@ -13,6 +13,7 @@ use qpq_delivery::{
     policy,
 };
 use qpq_federation_proto::{RowKind, StreamId, StreamName};
+use qpq_metrics::Limit;
 use qpq_storage::{
     EntryBody, Feed, Group, LogEntry, Member, NewOutboxRow, Notice, SeenSubmit, Stored, SubmitOutcome,
     WriteTx, payload_digest,
@@ -92,6 +93,11 @@ pub(super) async fn accept(
             Some(answer) => Taken::Answered(answer),
             None => batch.take(message, now),
         });
+    }
+    for taken in &answers {
+        if matches!(taken, Taken::Answered(Err(refusal)) if refusal.code == ErrorCode::MailboxFull) {
+            effects.hit(Limit::Mailbox);
+        }
     }
     batch.store(tx, sender, answers, now, effects).await
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use qpq_core::{DeviceAddress, DeviceId, Domain, ErrorCode, Timestamp};
 use qpq_delivery::mailbox::Room;
 use qpq_federation_proto::{Row, RowAck, RowKind};
+use qpq_metrics::Limit;
 use qpq_storage::{EntryBody, Feed, LogEntry, Member, Notice, Stored, WriteTx};
 
 use super::{
@@ -116,6 +117,7 @@ impl Rows<'_> {
         if entry.committer.is_none()
             && let Err(refusal) = self.make_room(row, &entry, &members).await?
         {
+            self.effects.hit(Limit::Mailbox);
             refuse_entry(self.tx, &self.place, &entry.group, row.id, &refusal, self.now, self.effects)
                 .await?;
             return Ok(Err(refusal));

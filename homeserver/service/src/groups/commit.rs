@@ -66,7 +66,7 @@ impl Groups {
     pub async fn commit(&self, session: &SessionHandle, submit: CommitSubmit) -> Answered<CommitAnswer> {
         let now = self.ground().now();
         session.check(now)?;
-        self.0.rates.admit(&session.account(), 1, now)?;
+        self.admit(session, now)?;
         let sender = session.device();
         if self.is_hub_of(&submit.group) {
             return self.order(sender, submit).await;

@@ -24,7 +24,7 @@ impl Groups {
                 format!("`{}` orders only groups whose id names it, in term 1", self.ground().domain());
             return Err(Refusal::new(ErrorCode::NotAllowed, text));
         }
-        self.0.rates.admit(&session.account(), 1, now)?;
+        self.admit(session, now)?;
         let device = session.device();
         let created = self.0.engine.create_group(group, &group_info, ratchet_tree);
         let created = created.map_err(|error| Refusal::malformed(error.to_string()))?;

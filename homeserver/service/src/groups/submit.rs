@@ -100,7 +100,7 @@ impl Groups {
         now: Timestamp,
     ) -> Answered<(GroupId, Incoming)> {
         let epoch = framing(&submit.group, &submit.message)?;
-        self.0.rates.admit(&session.account(), 1, now)?;
+        self.admit(session, now)?;
         let expires_at = expires_at(submit.ttl, self.ground().settings().message_ttl, now);
         Ok((submit.group, Incoming { id: submit.id, epoch, message: submit.message, expires_at }))
     }

@@ -16,7 +16,7 @@ use super::{
     ApplicationSubmit, SubmitAnswer,
     records::{GroupEntry, SubmitRefused},
 };
-use crate::{CommitAnswer, DeliveryBody, Page, Refusal, Settings, relay::RowOutcome};
+use crate::{CommitAnswer, DeliveryBody, Page, Refusal, Settings, fixture::counted, relay::RowOutcome};
 
 /// Apart from those that the members' commits use.
 fn message_id(n: u8) -> MessageId {
@@ -168,6 +168,7 @@ async fn between_two_a_full_queue_refuses_and_says_when() {
     assert_eq!(world.relay().await.len(), 1);
     assert_eq!(refusals(&alice).await, [(message_id(4), ErrorCode::MailboxFull.number())]);
     assert_eq!(log(&bob, &group, 1).await.len(), 3);
+    assert_eq!(counted(&bob.site.ground, "quicproquo_limits_hit_total{limit=\"mailbox\"}"), 1);
     // Alice never reads either; what bob sends meets her queue at the hub, and what she sent herself doesn't count.
     for id in 1..=4 {
         assert_eq!(code(&sends(&mut bob, &group, id, "hello").await), None);
@@ -356,6 +357,7 @@ async fn too_many_submits_are_refused_with_a_time() {
     };
     assert_eq!(refusal.code, ErrorCode::RateLimited);
     assert!(refusal.retry_after.is_some());
+    assert_eq!(counted(&alice.site.ground, "quicproquo_limits_hit_total{limit=\"submits\"}"), 1);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use async_trait::async_trait;
 use qpq_core::{Address, DeviceId, Domain, ErrorCode, GroupId, Timestamp};
 use qpq_delivery::key_packages::is_low;
+use qpq_metrics::Limit;
 use qpq_storage::{Claim, Feed, Notice, Stored, WriteTx};
 
 use super::{KeyPackages, ends_after, renewal};
@@ -41,7 +42,8 @@ impl KeyPackages {
         session.check(now)?;
         bounded(targets)?;
         let device = session.device();
-        self.rates.users.admit(&device.user, count(targets), now, "KeyPackage claims")?;
+        let admitted = self.rates.users.admit(&device.user, count(targets), now, "KeyPackage claims");
+        self.ground.limited(Limit::KeyPackageClaims, admitted)?;
         let purpose = Purpose {
             requester: device.user.clone(),
             group: group.clone(),
@@ -76,12 +78,10 @@ impl KeyPackages {
     ) -> Answered<Vec<ClaimedUser>> {
         bounded(targets)?;
         admit_peer(self.ground.read().await?.as_mut(), &self.ground, origin, requester).await?;
-        self.rates.peers.admit(
-            origin,
-            count(targets),
-            self.ground.now(),
-            "KeyPackage claims by your domain",
-        )?;
+        let now = self.ground.now();
+        let admitted =
+            self.rates.peers.admit(origin, count(targets), now, "KeyPackage claims by your domain");
+        self.ground.limited(Limit::KeyPackageClaims, admitted)?;
         let purpose = Purpose { requester: requester.clone(), group: group.clone(), nonce, except: None };
         self.here(purpose, Some(origin), targets.to_vec()).await
     }
@@ -96,7 +96,11 @@ impl KeyPackages {
         let within_quota = |target: &Address| {
             let per_target = self.rates.per_target.take(&(purpose.requester.clone(), target.clone()), 1, now);
             let per_domain = origin.map(|o| self.rates.per_domain.take(&(o.clone(), target.clone()), 1, now));
-            per_target.is_ok() && per_domain.is_none_or(|taken| taken.is_ok())
+            let within = per_target.is_ok() && per_domain.is_none_or(|taken| taken.is_ok());
+            if !within {
+                self.ground.metrics().limit_hit(Limit::KeyPackageClaims);
+            }
+            within
         };
         let targets = targets.into_iter().map(|target| (within_quota(&target), target)).collect();
         let domain = Arc::new(self.ground.domain().clone());

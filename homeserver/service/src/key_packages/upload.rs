@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use qpq_core::{DeviceId, Digest, ErrorCode, SignatureKey, Timestamp, limits};
 use qpq_delivery::key_packages::Reuse;
+use qpq_metrics::Limit;
 use qpq_storage::{KeyPackageStock, KeyPackagesUploaded, Stored, StoredKeyPackage, WriteTx};
 
 use super::{KeyPackages, ends_after, renewal};
@@ -33,7 +34,8 @@ impl KeyPackages {
         }
         let device = session.device().device;
         let count = u32::try_from(packages.len()).unwrap_or(u32::MAX);
-        self.rates.uploads.admit(&device, count, now, "KeyPackages")?;
+        let admitted = self.rates.uploads.admit(&device, count, now, "KeyPackages");
+        self.ground.limited(Limit::KeyPackageUploads, admitted)?;
         let known = self.ground.read().await?.device(&device).await?;
         let key = known.ok_or_else(revoked)?.certificate.signature_key;
         let packages: Vec<_> = packages
@@ -43,10 +45,16 @@ impl KeyPackages {
         match self.ground.write(Upload { device, packages, now }).await? {
             Outcome::Stored(stock) => Ok(stock),
             Outcome::Revoked => Err(revoked()),
-            Outcome::TooMany => Err(Refusal::new(
-                ErrorCode::TooLarge,
-                format!("a device keeps at most {} one-time KeyPackages", limits::KEY_PACKAGES_PER_DEVICE),
-            )),
+            Outcome::TooMany => {
+                self.ground.metrics().limit_hit(Limit::KeyPackages);
+                Err(Refusal::new(
+                    ErrorCode::TooLarge,
+                    format!(
+                        "a device keeps at most {} one-time KeyPackages",
+                        limits::KEY_PACKAGES_PER_DEVICE
+                    ),
+                ))
+            }
         }
     }
 

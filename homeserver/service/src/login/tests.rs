@@ -16,6 +16,7 @@ async fn a_wrong_password_and_an_unknown_name_get_the_same_answer() {
     let unknown = Person::new("nobody").log_in(&home).await.unwrap_err();
     assert_eq!(wrong.code, ErrorCode::LoginFailed);
     assert_eq!(wrong, unknown);
+    assert_eq!(home.counted("quicproquo_login_failures_total{reason=\"credentials\"}"), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -39,6 +40,20 @@ async fn an_unknown_name_costs_the_same_bytes_and_time() {
         sizes.push((response.len(), refused));
     }
     assert_eq!(sizes[0], sizes[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_finds_its_password_wrong_and_says_no_more_is_counted() {
+    let home = Home::open();
+    let (alice, _) = home.joins("alice").await;
+    let address = alice.address.to_string();
+    let begun = home.use_cases.logins.begin(&network(), &address, &alice.ke1()).await.unwrap();
+    let unfinished = "quicproquo_login_failures_total{reason=\"unfinished\"}";
+    assert_eq!(home.counted(unfinished), 0);
+    drop(begun);
+    assert_eq!(home.counted(unfinished), 1);
+    alice.log_in(&home).await.unwrap();
+    assert_eq!(home.counted(unfinished), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,6 +81,8 @@ async fn guessing_slows_down_and_says_when() {
     };
     assert_eq!(refused.code, ErrorCode::RateLimited);
     assert_eq!(alice.log_in(&home).await.unwrap_err().code, ErrorCode::RateLimited);
+    assert_eq!(home.counted("quicproquo_login_failures_total{reason=\"rate-limited\"}"), 2);
+    assert_eq!(home.counted("quicproquo_limits_hit_total{limit=\"logins\"}"), 2);
     home.wait(refused.retry_after.unwrap());
     assert!(alice.log_in(&home).await.is_ok());
 }
@@ -89,6 +106,7 @@ async fn a_device_is_new_known_taken_or_revoked() {
     assert!(on_tablet.handle.ended().is_cancelled());
     assert_eq!(on_tablet.handle.check(home.now()).unwrap_err().code, ErrorCode::Revoked);
     assert_eq!(tablet.log_in(&home).await.unwrap_err().code, ErrorCode::Revoked);
+    assert_eq!(home.counted("quicproquo_login_failures_total{reason=\"device\"}"), 1);
     assert!(first.handle.check(home.now()).is_ok());
 }
 
@@ -104,5 +122,6 @@ async fn an_account_has_so_many_devices_and_no_more() {
         alice.with_new_device().log_in(&home).await.unwrap();
     }
     assert_eq!(alice.with_new_device().log_in(&home).await.unwrap_err().code, ErrorCode::TooManyDevices);
+    assert_eq!(home.counted("quicproquo_limits_hit_total{limit=\"devices\"}"), 1);
     assert!(alice.log_in(&home).await.is_ok());
 }

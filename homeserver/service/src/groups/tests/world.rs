@@ -195,7 +195,12 @@ impl Site {
     }
 
     pub(super) async fn apply(&self, origin: &Domain, row: Row) -> RowOutcome {
-        let job = ApplyOne { ground: Arc::clone(&self.ground), origin: origin.clone(), row };
+        let job = ApplyOne {
+            ground: Arc::clone(&self.ground),
+            origin: origin.clone(),
+            row,
+            effects: Effects::default(),
+        };
         self.ground.write(job).await.unwrap()
     }
 
@@ -268,6 +273,7 @@ struct ApplyOne {
     ground: Arc<Ground>,
     origin: Domain,
     row: Row,
+    effects: Effects,
 }
 
 #[async_trait]
@@ -275,7 +281,12 @@ impl WriteJob for ApplyOne {
     type Output = RowOutcome;
 
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<RowOutcome> {
-        super::super::apply_row(&self.ground, tx, &self.origin, &self.row, &mut Effects::default()).await
+        self.effects = Effects::default();
+        super::super::apply_row(&self.ground, tx, &self.origin, &self.row, &mut self.effects).await
+    }
+
+    fn effects(&mut self) -> Effects {
+        std::mem::take(&mut self.effects)
     }
 }
 
