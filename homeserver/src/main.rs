@@ -17,6 +17,8 @@ mod keys;
 mod logging;
 mod output;
 mod production;
+#[cfg(test)]
+mod reference;
 mod running;
 mod serve;
 mod show;

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The settings that take no restart.
-const RELOADABLE: [&str; 2] = ["federation.policy", "log.filter"];
+pub(crate) const RELOADABLE: [&str; 2] = ["federation.policy", "log.filter"];
 
 /// The file, the layers above it, and what a change is applied to.
 #[derive(Clone, Debug)]

@@ -5,7 +5,9 @@ mod codegen;
 mod demo;
 mod docs;
 mod layers;
+mod metrics;
 mod process;
+mod reference;
 mod runbooks;
 mod schema_compat;
 mod sizes;
@@ -54,6 +56,18 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
+    /// Writes `compose/monitoring/` and `docs/reference/metrics.md` from the registry of metrics.
+    Metrics {
+        /// Writes nothing; fails when the committed files differ.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Writes the documents in `docs/reference/` that follow lists in the homeserver's code.
+    Reference {
+        /// Writes nothing; fails when the committed files differ.
+        #[arg(long)]
+        check: bool,
+    },
     /// Fails when the schemas break what `schemas/released/` promised.
     SchemaCompat,
 }
@@ -78,6 +92,8 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Docs => docs::run(),
         Verb::Runbooks => runbooks::run(),
         Verb::Codegen { check } => codegen::run(check),
+        Verb::Metrics { check } => metrics::run(check),
+        Verb::Reference { check } => reference::run(check),
         Verb::SchemaCompat => schema_compat::run(),
     }
 }
