@@ -2,6 +2,7 @@
 
 use std::{
     fs::OpenOptions,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -89,9 +90,24 @@ impl HomeDomain {
 
     /// Stops it cleanly and starts it again: what it had allocated before is gone.
     pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
+        self.while_stopped(async |_| Ok(())).await
+    }
+
+    /// Stops it cleanly, does something in its data directory, and starts it again.
+    pub(crate) async fn while_stopped(
+        &mut self,
+        work: impl AsyncFnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         self.terminate().await?;
+        work(&self.directory).await?;
         self.process = serve(&self.program, &self.directory, &self.log)?;
         answer(&self.program, &self.directory, &self.log, &mut self.process).await.map(drop)
+    }
+
+    /// Where its admin listener is.
+    pub(crate) fn admin_address(&self) -> anyhow::Result<SocketAddr> {
+        let told = std::fs::read_to_string(self.directory.join("run/admin-address"))?;
+        Ok(told.trim().parse()?)
     }
 
     /// Stops it cleanly.

@@ -12,6 +12,7 @@ mod domains;
 mod idle;
 mod machine;
 mod opaque;
+mod pages;
 mod people;
 mod ports;
 mod report;
@@ -66,6 +67,8 @@ enum Part {
     Opaque,
     /// Memory per idle connection.
     Idle,
+    /// First bytes of the admin listener at 10,000 users and 1,000 peers.
+    Pages,
     /// What a client writes per message in a group of a hundred.
     Writes,
     /// Real clients with MLS and stores.
@@ -141,6 +144,9 @@ async fn measure(plan: &Plan, place: &Path) -> anyhow::Result<bool> {
     }
     if plan.wants(Part::Idle) {
         idle::measure(plan, &server, place).await?;
+    }
+    if plan.wants(Part::Pages) {
+        pages::measure(plan, &server, place).await?;
     }
     report::line(&format!("\nThe whole run took {:.0} s.", watch.seconds()));
     Ok(holds)
