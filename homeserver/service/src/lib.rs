@@ -9,6 +9,7 @@
 
 mod accounts;
 mod actions;
+mod admins;
 mod appliance;
 mod audit;
 mod audit_export;
@@ -46,6 +47,10 @@ mod writer;
 
 pub use accounts::{AccountView, Accounts};
 pub use actions::{Action, Actions, Argument, DomainFacts, Guard, Kind, Need};
+pub use admins::{
+    Admins, Ceremony, ConsolePlace, LinkView, NewSession, OwnAccount, PasskeyView, SetupLink, SignedIn,
+    TotpOffer, Visit, Welcome,
+};
 pub use appliance::Appliance;
 pub use bans::{BanTerms, Banned, Bans, Effect, Preview};
 pub use caller::{Actor, Caller, Proof, REAUTHENTICATION};
@@ -68,6 +73,7 @@ pub use peering::{
     AcceptedPeer, Blocked, Confirmed, IssuedInvite, Known, LinkCertificate, PeerStanding, PeerView, Peering,
     PeeringIdentity, WouldAllow, allowed_peer,
 };
+pub use qpq_storage::{AdminRole, LinkPurpose};
 pub use rates::{DoorRates, SourceNetwork, SubmitRates};
 pub use refusal::{Answered, Refusal};
 pub use registration::{NewAccount, RegistrationOffer, RegistrationUnderWay, Registrations};
