@@ -8,6 +8,7 @@
 //! The traits, and what each method means, are in `qpq-storage`; the areas have one file each, as there.
 
 mod accounts;
+mod admins;
 mod audit;
 mod bans;
 mod error;

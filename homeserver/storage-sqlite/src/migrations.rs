@@ -5,7 +5,7 @@ mod audit_chain;
 use sqlx::{Connection as _, SqliteConnection};
 
 /// Each brings the schema from the version before it to its own number, counted from 1. A released one never changes.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration {
         sql: include_str!("../migrations/0001_first.sql"),
         then: Step::Nothing,
@@ -20,6 +20,11 @@ const MIGRATIONS: [Migration; 3] = [
         sql: include_str!("../migrations/0003_moderation.sql"),
         then: Step::Nothing,
         mark: "PRAGMA user_version = 3",
+    },
+    Migration {
+        sql: include_str!("../migrations/0004_admins.sql"),
+        then: Step::Nothing,
+        mark: "PRAGMA user_version = 4",
     },
 ];
 

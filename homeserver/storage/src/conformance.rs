@@ -5,6 +5,7 @@
 //! show that a store with a planted bug fails.
 
 pub mod accounts;
+pub mod admins;
 pub mod bans;
 pub mod feeds;
 pub mod fixtures;
@@ -21,7 +22,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use qpq_core::{DomainError, NameError};
 
-use crate::{ReadTx, Storage, StorageError, WriteTx};
+use crate::{AdminNameError, ReadTx, Storage, StorageError, WriteTx};
 
 /// A store under test.
 #[async_trait]
@@ -58,6 +59,9 @@ pub enum Failure {
     /// A fixture's domain is no domain: a mistake in the suite.
     #[error("a fixture is wrong")]
     Domain(#[from] DomainError),
+    /// A fixture's name is no admin's name: a mistake in the suite.
+    #[error("a fixture is wrong")]
+    AdminName(#[from] AdminNameError),
 }
 
 /// What a case says.
@@ -125,6 +129,12 @@ macro_rules! conformance_suite {
             outbox: rows_are_numbered_per_stream, pages_are_cut, acknowledging_moves_forward_only,
                 kept_rows_are_purged_by_age, kept_rows_are_purged_by_size, expired_rows_become_tombstones,
                 depth_counts_what_waits, backoff_is_stored, removing_a_peer_drops_what_waits;
+            admins: an_admin_reads_back, an_admins_name_is_taken_once, removing_an_admin_takes_all_along,
+                a_passkey_reads_back, a_passkey_is_known_once, clearing_factors_leaves_the_account,
+                a_totp_step_is_used_once, a_clock_set_back_does_not_lock_totp_out, a_recovery_code_works_once,
+                a_link_works_once, an_old_link_is_void, a_new_link_voids_the_one_before,
+                a_session_reads_back_while_it_lives, sessions_end_singly_and_together, what_is_over_is_forgotten,
+                admins_are_listed_with_what_they_have;
             bans: a_ban_reads_back, a_ban_takes_the_place_of_another, bans_are_listed_and_searched,
                 bans_end_in_order, users_are_paged_sorted_and_searched, banned_users_are_told_apart,
                 peers_are_listed_by_where_they_stand;

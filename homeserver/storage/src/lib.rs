@@ -99,6 +99,7 @@ pub trait ReadTx:
     + PeersRead
     + AuditRead
     + BansRead
+    + AdminsRead
 {
 }
 
@@ -118,6 +119,7 @@ pub trait WriteTx:
     + PeersWrite
     + AuditWrite
     + BansWrite
+    + AdminsWrite
 {
     /// Makes everything durable; consumes the transaction, so nothing can follow by accident.
     async fn commit(self: Box<Self>) -> Stored<()>;

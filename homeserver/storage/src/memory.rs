@@ -4,6 +4,7 @@
 //! everything it has not touched, and `commit` swaps it in: isolation and undo need no code of their own.
 
 mod accounts;
+mod admins;
 mod audit;
 mod bans;
 mod feeds;
@@ -44,6 +45,7 @@ struct State {
     peers: Arc<peers::Peers>,
     audit: Arc<audit::Audit>,
     bans: Arc<bans::Bans>,
+    admins: Arc<admins::Admins>,
 }
 
 #[derive(Default)]

@@ -74,6 +74,16 @@ async fn an_acknowledgement_of_one_too_many_is_noticed() {
     fails(super::feeds::positions_never_go_back(&mut subject)).await;
 }
 
+#[tokio::test]
+async fn an_admins_secret_that_works_twice_is_noticed() {
+    let mut subject = InMemory::with(Bug::LinksRepeat);
+    fails(super::admins::a_link_works_once(&mut subject)).await;
+    let mut subject = InMemory::with(Bug::CodesRepeat);
+    fails(super::admins::a_recovery_code_works_once(&mut subject)).await;
+    let mut subject = InMemory::with(Bug::StepsRepeat);
+    fails(super::admins::a_totp_step_is_used_once(&mut subject)).await;
+}
+
 /// The same stores pass where their bug is not looked at.
 #[tokio::test]
 async fn a_bug_does_not_fail_what_it_does_not_touch() {

@@ -14,6 +14,12 @@ pub(crate) enum Bug {
     EpochIgnored,
     /// Acknowledgements reach one position further than they say.
     OneTooMany,
+    /// A one-time link of an admin can be used again.
+    LinksRepeat,
+    /// A recovery code can be used again.
+    CodesRepeat,
+    /// A TOTP code can be used again.
+    StepsRepeat,
 }
 
 /// What is planted in a store: nothing, except in tests.
@@ -50,6 +56,9 @@ impl Planted {
         submits_forgotten = SubmitsForgotten;
         epoch_ignored = EpochIgnored;
         one_too_many = OneTooMany;
+        links_repeat = LinksRepeat;
+        codes_repeat = CodesRepeat;
+        steps_repeat = StepsRepeat;
     }
 
     #[cfg(test)]
