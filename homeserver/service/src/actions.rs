@@ -5,6 +5,7 @@
 //! An action that changes something writes an audit row in the transaction of the change; one that reads writes none.
 //! Arguments and results are JSON objects; an unknown verb or argument is answered with the nearest known one.
 
+mod admins;
 mod audit;
 mod bans;
 mod devices;
@@ -27,7 +28,7 @@ use qpq_metrics::Metrics;
 use qpq_storage::{AdminRole, Stored, WriteTx};
 
 use crate::{
-    Accounts, Answered, Appliance, Bans, Caller, Devices, Ground, Peering, Refusal, Sessions, Tokens,
+    Accounts, Admins, Answered, Appliance, Bans, Caller, Devices, Ground, Peering, Refusal, Sessions, Tokens,
     UseCases, WriteJob, audit::Audited,
 };
 
@@ -136,6 +137,7 @@ pub struct Actions {
     sessions: Sessions,
     devices: Devices,
     peering: Peering,
+    admins: Admins,
     appliance: Appliance,
 }
 
@@ -148,11 +150,13 @@ const AREAS: &[&[Action]] = &[
     devices::ACTIONS,
     tokens::ACTIONS,
     peers::ACTIONS,
+    admins::ACTIONS,
     audit::ACTIONS,
 ];
 
 /// What each area is about; the command line shows it.
 const ABOUT: &[(&str, &str)] = &[
+    ("admin", "Who may use the console."),
     ("audit", "What admins did."),
     ("ban", "Who is kept out."),
     ("device", "Devices of accounts."),
@@ -164,7 +168,13 @@ const ABOUT: &[(&str, &str)] = &[
 
 impl Actions {
     /// The actions on these use cases.
-    pub fn new(use_cases: &UseCases, peering: Peering, facts: DomainFacts, appliance: Appliance) -> Self {
+    pub fn new(
+        use_cases: &UseCases,
+        admins: Admins,
+        peering: Peering,
+        facts: DomainFacts,
+        appliance: Appliance,
+    ) -> Self {
         Self {
             ground: Arc::clone(&use_cases.ground),
             facts,
@@ -174,6 +184,7 @@ impl Actions {
             sessions: use_cases.sessions.clone(),
             devices: use_cases.devices.clone(),
             peering,
+            admins,
             appliance,
         }
     }

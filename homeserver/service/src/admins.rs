@@ -5,19 +5,49 @@
 //! of a few minutes (a passkey being made, a TOTP secret that is not confirmed yet) live in memory, bounded; everything
 //! else is stored, secrets as hashes.
 
+mod accounts;
+mod ceremonies;
+mod enrol;
+mod factors;
+mod limits;
+mod links;
+mod own;
+mod passkeys;
+mod password;
+mod secrets;
+mod sessions;
+mod setup;
+mod sign_in;
+#[cfg(test)]
+mod tests;
+mod totp;
 mod views;
 
 use std::{fmt, sync::Arc};
 
-use qpq_core::{ErrorCode, PasskeyId, RequestId, Secret};
-use serde_json::Value;
+use qpq_core::{Millis, Timestamp};
+use qpq_delivery::rates::Rate;
+use qpq_storage::SessionLife;
+use tokio::sync::watch;
 
+pub(crate) use sessions::EndSession;
 pub use views::{
     Ceremony, ConsolePlace, LinkView, NewSession, OwnAccount, PasskeyView, SetupLink, SignedIn, TotpOffer,
     Visit, Welcome,
 };
 
-use crate::{Answered, Ground, Refusal};
+use crate::{Answered, Ground, SourceNetwork, rates::Throttle};
+use ceremonies::Ceremonies;
+use limits::Attempts;
+use passkeys::Passkeys;
+use password::Passwords;
+
+/// A session lives this long at most.
+const LONGEST: Millis = Millis::from_secs(12 * 3_600);
+/// A session that is not used ends after this.
+const IDLE: Millis = Millis::from_secs(20 * 60);
+/// Sign-ins with passkeys that one network may begin: many people may be behind one address.
+const SIGN_INS: Rate = Rate { burst: 60, refill: Millis::from_secs(1) };
 
 /// The use cases of admins; cheap to clone.
 #[derive(Clone)]
@@ -27,6 +57,15 @@ pub struct Admins(Arc<Parts>);
 struct Parts {
     ground: Arc<Ground>,
     place: ConsolePlace,
+    passkeys: Passkeys,
+    passwords: Passwords,
+    attempts: Attempts,
+    doors: Throttle<SourceNetwork>,
+    /// What people with a link or a session began.
+    ceremonies: Ceremonies,
+    /// What anybody can begin, apart, so that nobody can crowd the others out.
+    sign_ins: Ceremonies,
+    first_link: watch::Sender<Option<SetupLink>>,
 }
 
 impl fmt::Debug for Admins {
@@ -35,15 +74,31 @@ impl fmt::Debug for Admins {
     }
 }
 
-fn soon<T>() -> Answered<T> {
-    Err(Refusal::new(ErrorCode::Internal, "admins are not there yet"))
-}
-
-#[expect(clippy::unused_async, reason = "the store is asked next")]
 impl Admins {
-    /// On this ground, for browsers that find the console at this place.
+    /// On this ground, for browsers that find the console at this place. A place that browsers allow no passkeys for,
+    /// like an IP address, is refused.
     pub fn new(ground: Arc<Ground>, place: ConsolePlace) -> Answered<Self> {
-        Ok(Self(Arc::new(Parts { ground, place })))
+        Self::with(ground, place, Passwords::new())
+    }
+
+    /// The same with passwords that are quick to compute.
+    #[cfg(test)]
+    pub(crate) fn cheap(ground: Arc<Ground>, place: ConsolePlace) -> Answered<Self> {
+        Self::with(ground, place, Passwords::cheap())
+    }
+
+    fn with(ground: Arc<Ground>, place: ConsolePlace, passwords: Passwords) -> Answered<Self> {
+        Ok(Self(Arc::new(Parts {
+            ground,
+            passkeys: Passkeys::at(&place)?,
+            place,
+            passwords,
+            attempts: Attempts::default(),
+            doors: Throttle::new(SIGN_INS),
+            ceremonies: Ceremonies::default(),
+            sign_ins: Ceremonies::default(),
+            first_link: watch::Sender::new(None),
+        })))
     }
 
     /// Where browsers find the console.
@@ -51,185 +106,17 @@ impl Admins {
         &self.0.place
     }
 
-    /// A fresh link for the first admin, which voids the one before; `None` once somebody can sign in.
-    pub async fn first_run(&self) -> Answered<Option<SetupLink>> {
-        drop(Arc::clone(&self.0.ground));
-        soon()
+    /// The link for the first admin, as it changes: `None` when there is none, or it was used.
+    pub fn first_link(&self) -> watch::Receiver<Option<SetupLink>> {
+        self.0.first_link.subscribe()
     }
 
-    /// What a link is for.
-    pub async fn link(&self, _token: &str) -> Answered<LinkView> {
-        soon()
+    fn now(&self) -> Timestamp {
+        self.0.ground.now()
     }
+}
 
-    /// Begins to make a passkey with a link.
-    pub async fn begin_setup_passkey(&self, _token: &str, _name: &str) -> Answered<Ceremony> {
-        soon()
-    }
-
-    /// Uses the link up: the passkey is stored and its owner signed in.
-    pub async fn finish_setup_passkey(
-        &self,
-        _token: &str,
-        _name: &str,
-        _ceremony: &str,
-        _answer: Value,
-        _visit: &Visit,
-    ) -> Answered<Welcome> {
-        soon()
-    }
-
-    /// Offers a TOTP secret with a link.
-    pub async fn begin_setup_password(&self, _token: &str) -> Answered<TotpOffer> {
-        soon()
-    }
-
-    /// The same offer again, after a typing mistake.
-    pub async fn setup_offer(&self, _token: &str, _offer: &str) -> Answered<TotpOffer> {
-        soon()
-    }
-
-    /// Uses the link up: password and TOTP secret are stored and their owner signed in.
-    pub async fn finish_setup_password(
-        &self,
-        _token: &str,
-        _name: &str,
-        _password: &Secret<String>,
-        _offer: &str,
-        _code: &str,
-        _visit: &Visit,
-    ) -> Answered<Welcome> {
-        soon()
-    }
-
-    /// Begins a sign-in with whichever passkey the browser finds.
-    pub async fn begin_sign_in(&self, _visit: &Visit) -> Answered<Ceremony> {
-        soon()
-    }
-
-    /// Signs in with a passkey.
-    pub async fn sign_in_passkey(
-        &self,
-        _ceremony: &str,
-        _answer: Value,
-        _visit: &Visit,
-    ) -> Answered<NewSession> {
-        soon()
-    }
-
-    /// Signs in with a password and six digits, or a recovery code instead of them.
-    pub async fn sign_in_password(
-        &self,
-        _name: &str,
-        _password: &Secret<String>,
-        _code: &str,
-        _visit: &Visit,
-    ) -> Answered<NewSession> {
-        soon()
-    }
-
-    /// Signs in with a recovery code alone: for accounts without a password whose passkey is lost.
-    pub async fn sign_in_recovery(&self, _name: &str, _code: &str, _visit: &Visit) -> Answered<NewSession> {
-        soon()
-    }
-
-    /// Who is signed in with this cookie; `None`: nobody, or not any more.
-    pub async fn session(&self, _cookie: &str) -> Answered<Option<SignedIn>> {
-        soon()
-    }
-
-    /// Ends a session.
-    pub async fn sign_out(&self, _signed_in: &SignedIn) -> Answered<()> {
-        soon()
-    }
-
-    /// Begins to prove with a passkey who is signed in.
-    pub async fn begin_proof(&self, _signed_in: &SignedIn) -> Answered<Ceremony> {
-        soon()
-    }
-
-    /// Proves it; the session gets a new id and cookie.
-    pub async fn prove_passkey(
-        &self,
-        _signed_in: &SignedIn,
-        _ceremony: &str,
-        _answer: Value,
-        _visit: &Visit,
-    ) -> Answered<NewSession> {
-        soon()
-    }
-
-    /// Proves with password and code who is signed in; the session gets a new id and cookie.
-    pub async fn prove_password(
-        &self,
-        _signed_in: &SignedIn,
-        _password: &Secret<String>,
-        _code: &str,
-        _visit: &Visit,
-    ) -> Answered<NewSession> {
-        soon()
-    }
-
-    /// What the signed-in admin has.
-    pub async fn own(&self, _signed_in: &SignedIn) -> Answered<OwnAccount> {
-        soon()
-    }
-
-    /// Begins to make another passkey.
-    pub async fn begin_add_passkey(&self, _signed_in: &SignedIn) -> Answered<Ceremony> {
-        soon()
-    }
-
-    /// Stores it.
-    pub async fn add_passkey(
-        &self,
-        _signed_in: &SignedIn,
-        _label: &str,
-        _ceremony: &str,
-        _answer: Value,
-        _request: RequestId,
-    ) -> Answered<()> {
-        soon()
-    }
-
-    /// Removes a passkey; never the last factor.
-    pub async fn remove_passkey(
-        &self,
-        _signed_in: &SignedIn,
-        _id: PasskeyId,
-        _request: RequestId,
-    ) -> Answered<()> {
-        soon()
-    }
-
-    /// Offers a TOTP secret for a new password.
-    pub async fn begin_set_password(&self, _signed_in: &SignedIn) -> Answered<TotpOffer> {
-        soon()
-    }
-
-    /// The same offer again, after a typing mistake.
-    pub async fn own_offer(&self, _signed_in: &SignedIn, _offer: &str) -> Answered<TotpOffer> {
-        soon()
-    }
-
-    /// Sets password and TOTP secret in place of those before.
-    pub async fn set_password(
-        &self,
-        _signed_in: &SignedIn,
-        _password: &Secret<String>,
-        _offer: &str,
-        _code: &str,
-        _request: RequestId,
-    ) -> Answered<()> {
-        soon()
-    }
-
-    /// Makes new recovery codes in place of all that are left.
-    pub async fn new_recovery_codes(
-        &self,
-        _signed_in: &SignedIn,
-        _request: RequestId,
-    ) -> Answered<Vec<String>> {
-        soon()
-    }
+/// How long sessions live, seen from now.
+pub(crate) const fn life(now: Timestamp) -> SessionLife {
+    SessionLife { now, longest: LONGEST, idle: IDLE }
 }

@@ -76,14 +76,20 @@ impl Caller {
             return Err(Refusal::new(ErrorCode::RoleRefused, text));
         }
         match self.proof {
-            // A proof from the future was made before the clock was set back: nobody knows how old it is.
-            Proof::At(at) if action.audit.is_some() && (at > now || now.since(at) > REAUTHENTICATION) => {
-                Err(Refusal::new(
-                    ErrorCode::ReauthenticationNeeded,
-                    "changes need a proof of who you are that is not older than ten minutes: confirm it and repeat",
-                ))
-            }
+            Proof::At(at) if action.audit.is_some() => fresh(at, now),
             Proof::At(_) | Proof::NotNeeded => Ok(()),
         }
     }
+}
+
+/// Refuses what was proved too long ago. A proof from the future was made before the clock was set back: nobody knows
+/// how old it is.
+pub(crate) fn fresh(proved_at: Timestamp, now: Timestamp) -> Answered<()> {
+    if proved_at <= now && now.since(proved_at) <= REAUTHENTICATION {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        ErrorCode::ReauthenticationNeeded,
+        "changes need a proof of who you are that is not older than ten minutes: confirm it and repeat",
+    ))
 }

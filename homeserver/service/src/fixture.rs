@@ -19,9 +19,9 @@ use qpq_storage::{Storage, Stored, WriteTx, memory::MemoryStorage};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Actions, Answered, Appliance, Challenge, DeviceClaim, DomainFacts, Ground, NewAccount, OpaqueSetup,
-    Opened, Peering, PeeringIdentity, RegistrationPolicy, Settings, SourceNetwork, UseCases, WriteJob,
-    Writer,
+    Actions, Admins, Answered, Appliance, Challenge, ConsolePlace, DeviceClaim, DomainFacts, Ground,
+    NewAccount, OpaqueSetup, Opened, Peering, PeeringIdentity, RegistrationPolicy, Settings, SourceNetwork,
+    UseCases, WriteJob, Writer,
 };
 
 /// One domain.
@@ -30,6 +30,7 @@ pub(crate) struct Home {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) use_cases: UseCases,
     pub(crate) actions: Actions,
+    pub(crate) admins: Admins,
     tasks: TaskTracker,
 }
 
@@ -71,9 +72,20 @@ impl Home {
             pin: Pin::from_digest(Digest::ZERO),
             key,
         };
-        let actions =
-            Actions::new(&use_cases, Peering::new(Arc::clone(&ground), identity), facts, Appliance::bare());
-        Self { ground, clock, use_cases, actions, tasks }
+        let place = ConsolePlace {
+            origin: "http://localhost:7445".to_owned(),
+            rp_id: "localhost".to_owned(),
+            domain: "alpha.test".to_owned(),
+        };
+        let admins = Admins::cheap(Arc::clone(&ground), place).unwrap();
+        let actions = Actions::new(
+            &use_cases,
+            admins.clone(),
+            Peering::new(Arc::clone(&ground), identity),
+            facts,
+            Appliance::bare(),
+        );
+        Self { ground, clock, use_cases, actions, admins, tasks }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use qpq_core::{Millis, Timestamp};
 use qpq_storage::{Stored, WriteTx};
 
-use crate::{Answered, Ground, Sessions, WriteJob};
+use crate::{Answered, Ground, Sessions, WriteJob, admins};
 
 /// How often the homeserver should tick.
 pub const UPKEEP_INTERVAL: Millis = Millis::from_secs(60);
@@ -38,6 +38,8 @@ pub struct Swept {
     pub log_entries: u64,
     /// Acknowledged outbox rows beyond what is kept for peers.
     pub kept_rows: u64,
+    /// Console sessions and admins' links whose time is over.
+    pub console: u64,
 }
 
 impl Upkeep {
@@ -59,6 +61,7 @@ impl Upkeep {
             log_entries: count(Chore::Logs).await?,
             kept_rows: count(Chore::KeptRows { retain: settings.retain, bytes: settings.retain_bytes })
                 .await?,
+            console: count(Chore::Console).await?,
         })
     }
 }
@@ -70,6 +73,7 @@ enum Chore {
     Submits,
     Logs,
     KeptRows { retain: Millis, bytes: u64 },
+    Console,
 }
 
 struct Sweep {
@@ -89,6 +93,7 @@ impl WriteJob for Sweep {
             Chore::Submits => tx.submits_expire(now).await,
             Chore::Logs => tx.log_prune(now.before(KEPT_ENTRIES), now, KEPT_COMMITS).await,
             Chore::KeptRows { retain, bytes } => tx.outbox_purge(now, retain, bytes).await,
+            Chore::Console => tx.console_expire(&admins::life(now)).await,
         }
     }
 }
