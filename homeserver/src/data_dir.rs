@@ -111,6 +111,11 @@ impl DataDir {
         self.root.join("run").join("admin-address")
     }
 
+    /// The link for the first admin, while there is one: one line.
+    pub(crate) fn setup_link(&self) -> PathBuf {
+        self.root.join("run").join("setup-link")
+    }
+
     /// Makes the directory tree for a new domain, or refuses if there is one.
     pub(crate) fn create(&self) -> Result<(), DataDirError> {
         if self.config().exists() || self.database().exists() {

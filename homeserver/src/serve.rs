@@ -1,6 +1,7 @@
 //! `qpq-server serve`: puts the rooms together, runs until SIGTERM or SIGINT, and stops in order.
 
 mod probe;
+mod setup_link;
 mod start;
 mod stop;
 mod supervisor;

@@ -11,8 +11,8 @@ use qpq_hub::Engine;
 use qpq_metrics::Listener as Told;
 use qpq_rpc::{AdminSocket, ClientListener};
 use qpq_service::{
-    Actions, Appliance, Bans, Caller, DomainFacts, Ground, OpaqueSetup, Peering, PeeringIdentity,
-    UPKEEP_INTERVAL, Upkeep, UseCases, Writer, expire_messages, relay,
+    Actions, Admins, Appliance, Bans, Caller, ConsolePlace, DomainFacts, Ground, OpaqueSetup, Peering,
+    PeeringIdentity, UPKEEP_INTERVAL, Upkeep, UseCases, Writer, expire_messages, relay,
 };
 use qpq_storage::{Storage, Vault};
 use qpq_storage_sqlite::{Options, SqliteStorage};
@@ -24,7 +24,10 @@ use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use super::probe::{AddressFile, Probe};
+use super::{
+    probe::{AddressFile, Probe},
+    setup_link::SetupFile,
+};
 use crate::{
     config::{Config, FederationPolicy},
     data_dir::DataDir,
@@ -150,7 +153,10 @@ pub(super) async fn start(
     let configuration =
         RunningConfiguration::new(directory.config(), environment.settings.clone(), flags, peering.clone());
     let appliance = Appliance { configuration: Arc::new(configuration.clone()) };
-    let actions = Arc::new(Actions::new(&cases, peering.clone(), facts.clone(), appliance));
+    let admins = Admins::new(Arc::clone(&ground), console_place(config, admin.address))
+        .context("the console can't be where the configuration says (`admin.name`)")?;
+    let setup_file = SetupFile::announce(directory, &admins).await?;
+    let actions = Arc::new(Actions::new(&cases, admins, peering.clone(), facts.clone(), appliance));
     let stop_admin = stopping.clone();
     workers
         .spawn(None, move |_| async move {
@@ -174,6 +180,7 @@ pub(super) async fn start(
     let router = counted(public_router(), Told::Public, ground.metrics().clone());
     sites.extend(public.map(|bound| Site { bound, router }));
     let sites = Sites::serve(sites).context("the TCP listeners could not start")?;
+    drop(tasks.spawn(setup_file.keep(stopping.clone())));
     drop(tasks.spawn(lift_bans(cases.bans.clone(), Arc::clone(&ground), stopping.clone())));
     drop(tasks.spawn(tick(
         Upkeep::new(Arc::clone(&ground), cases.sessions.clone()),
@@ -200,6 +207,15 @@ pub(super) async fn start(
 #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are far below 2^52")]
 fn seconds(at: Timestamp) -> f64 {
     at.as_millis() as f64 / 1_000.0
+}
+
+/// Where browsers find the console: browsers allow passkeys on `localhost` and on names, never on an IP address.
+fn console_place(config: &Config, listens: SocketAddr) -> ConsolePlace {
+    let (origin, rp_id) = match &config.admin_name {
+        Some(name) => (format!("https://{name}"), name.to_string()),
+        None => (format!("http://localhost:{}", listens.port()), "localhost".to_owned()),
+    };
+    ConsolePlace { origin, rp_id, domain: config.domain.to_string() }
 }
 
 /// How people open what listens there.

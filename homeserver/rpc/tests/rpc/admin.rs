@@ -7,7 +7,7 @@ use qpq_core::{ErrorCode, Pin};
 use qpq_federation_proto::Policy;
 use qpq_rpc::AdminSocket;
 use qpq_schemas::admin_capnp::admin;
-use qpq_service::{Actions, Appliance, DomainFacts, Peering, PeeringIdentity};
+use qpq_service::{Actions, Admins, Appliance, ConsolePlace, DomainFacts, Peering, PeeringIdentity};
 use qpq_transport::{Rpc, RpcLimits};
 use tokio::{net::UnixStream, task::spawn_local};
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,13 @@ async fn the_owner_performs_verbs_on_a_private_socket() {
             key: SigningKey::from_bytes(&[1; 32]),
         };
         let peering = Peering::new(Arc::clone(&world.cases.ground), peering);
-        let actions = Arc::new(Actions::new(&world.cases, peering, facts, Appliance::bare()));
+        let place = ConsolePlace {
+            origin: facts.admin_url.clone(),
+            rp_id: "localhost".to_owned(),
+            domain: facts.domain.clone(),
+        };
+        let admins = Admins::new(Arc::clone(&world.cases.ground), place).unwrap();
+        let actions = Arc::new(Actions::new(&world.cases, admins, peering, facts, Appliance::bare()));
         let stop = CancellationToken::new();
         let serving = spawn_local(socket.serve(actions, stop.clone()));
         let created = perform(&path, "token.create").await.unwrap();
