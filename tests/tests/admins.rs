@@ -2,12 +2,14 @@
 
 #![expect(clippy::future_not_send, reason = "a story is told on one thread")]
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use qpq_tests::{HomeDomain, eventually, story};
 use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+
+const SOON: Duration = Duration::from_secs(20);
 
 /// Makes an owner who can sign in, in the database of a domain that is stopped: only a browser can do it otherwise.
 async fn enrol(domain: &HomeDomain, name: &'static str, number: u8) -> anyhow::Result<()> {
@@ -56,7 +58,7 @@ fn a_first_start_shows_one_link_and_keeps_it_in_a_private_file() -> anyhow::Resu
         let fresh = alpha.admin(&["admin", "setup-link"]).await?;
         let fresh = fresh["url"].as_str().context("no url")?.to_owned();
         ensure!(fresh != kept.trim() && fresh.starts_with(&url), "{fresh}");
-        eventually("the file has the fresh link", async || {
+        eventually("the file with the fresh link", SOON, async || {
             let kept = fs::read_to_string(file(&alpha)).unwrap_or_default();
             Ok((kept.trim() == fresh).then_some(()))
         })

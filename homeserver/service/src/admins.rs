@@ -7,6 +7,7 @@
 
 mod accounts;
 mod ceremonies;
+pub(crate) mod deeds;
 mod enrol;
 mod factors;
 mod limits;

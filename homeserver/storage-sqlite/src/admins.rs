@@ -225,7 +225,7 @@ impl AdminsWrite for Transaction {
     }
 
     async fn console_session_open(&mut self, session: &ConsoleSession, cookie: &Digest) -> Stored<()> {
-        self.open_session(session, cookie).await
+        self.open_console_session(session, cookie).await
     }
 
     async fn console_session_seen(&mut self, id: &ConsoleSessionId, at: Timestamp) -> Stored<()> {

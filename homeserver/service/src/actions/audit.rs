@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Action, Actions, Argument, Call, Kind};
-use crate::{Answered, Refusal, audit_export};
+use crate::{Answered, Refusal, admins::deeds, audit_export};
 
 /// Entries of one page if nobody says how many, and at most.
 const PAGE: usize = 50;
@@ -114,12 +114,18 @@ fn line(record: &AuditRecord) -> Value {
         "at": entry.at,
         "actor": entry.actor,
         "action": entry.action,
-        "text": Actions::all().find(|action| action.verb == entry.action).and_then(|action| action.audit),
+        "text": text(&entry.action),
         "target": entry.target,
         "reason": entry.reason,
         "request": entry.request,
         "hash": hash.to_string(),
     })
+}
+
+/// What the log says of an action, or of what admins do to their own accounts.
+fn text(done: &str) -> Option<&'static str> {
+    let action = Actions::all().find(|action| action.verb == done);
+    action.and_then(|action| action.audit).or_else(|| deeds::text(done))
 }
 
 async fn export(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {

@@ -3,7 +3,7 @@
 use qpq_core::{Digest, ErrorCode, PasskeyId, Timestamp};
 use qpq_storage::{Admin, Stored, WriteTx};
 
-use super::{passkeys, totp};
+use super::{deeds, passkeys, totp};
 use crate::Refusal;
 
 /// A factor whose signature, password or form was found right outside the transaction.
@@ -50,7 +50,7 @@ impl Factor {
     /// What the audit log says of it, if it is worth a row.
     pub(super) const fn audited(&self) -> Option<&'static str> {
         match self {
-            Self::Recovery { .. } => Some("admin.recovery-code"),
+            Self::Recovery { .. } => Some(deeds::RECOVERY_CODE),
             Self::Passkey { .. } | Self::Code { .. } => None,
         }
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     Admins, Ceremony, OwnAccount, PasskeyView, SignedIn, TotpOffer,
     ceremonies::{Pending, gone},
-    secrets, sessions,
+    deeds, secrets, sessions,
     totp::TotpSecret,
 };
 use crate::{Answered, Refusal, WriteJob, caller};
@@ -69,7 +69,7 @@ impl Admins {
         let passkey = self.0.passkeys.finish_registration(answer, &state)?;
         let passkey = self.new_passkey(signed_in.admin, &label, &passkey)?;
         let id = passkey.id.to_string();
-        self.change(signed_in, "admin.passkey-add", &id, Change::AddPasskey(passkey), request).await
+        self.change(signed_in, deeds::PASSKEY_ADD, &id, Change::AddPasskey(passkey), request).await
     }
 
     /// Removes a passkey; never the last factor. Other sessions end.
@@ -80,7 +80,7 @@ impl Admins {
         request: RequestId,
     ) -> Answered<()> {
         let change = Change::RemovePasskey { id, here: self.0.passkeys.rp_id().to_owned() };
-        self.change(signed_in, "admin.passkey-remove", &id.to_string(), change, request).await
+        self.change(signed_in, deeds::PASSKEY_REMOVE, &id.to_string(), change, request).await
     }
 
     /// Offers a TOTP secret for a new password.
@@ -110,7 +110,7 @@ impl Admins {
         caller::fresh(signed_in.proved_at, self.now())?;
         let secret = self.0.ceremonies.own_totp(offer, &signed_in.admin, self.now())?;
         let password = self.new_password(password, &secret, code).await?;
-        self.change(signed_in, "admin.password-set", "", Change::SetPassword(password), request).await?;
+        self.change(signed_in, deeds::PASSWORD_SET, "", Change::SetPassword(password), request).await?;
         self.0.ceremonies.end(offer);
         Ok(())
     }
@@ -123,7 +123,7 @@ impl Admins {
     ) -> Answered<Vec<String>> {
         let codes = secrets::recovery_codes(&self.0.ground);
         let hashes = codes.iter().filter_map(|code| secrets::code_hash(code)).collect();
-        self.change(signed_in, "admin.recovery-codes", "", Change::SetCodes(hashes), request).await?;
+        self.change(signed_in, deeds::RECOVERY_CODES, "", Change::SetCodes(hashes), request).await?;
         Ok(codes)
     }
 

@@ -8,6 +8,7 @@ use webauthn_rs::prelude::Passkey;
 use super::{
     Admins, Ceremony, TotpOffer, Visit, Welcome,
     ceremonies::{Pending, gone},
+    deeds,
     enrol::{Enrol, NewFactor},
     links, passkeys, secrets,
     totp::TotpSecret,
@@ -166,7 +167,7 @@ impl Admins {
         };
         let job = Enrol {
             account: invited.link.admin.is_none().then(|| first(&invited, now)),
-            entry: caller.entry(&self.0.ground, "admin.setup", invited.name.to_string(), String::new()),
+            entry: caller.entry(&self.0.ground, deeds::SETUP, invited.name.to_string(), String::new()),
             id: invited.id,
             name: invited.name,
             token: invited.token,

@@ -54,7 +54,11 @@ impl Transaction {
         each("console_sessions", &self.rows("console_sessions", query).await?, session)
     }
 
-    pub(super) async fn open_session(&mut self, session: &ConsoleSession, cookie: &Digest) -> Stored<()> {
+    pub(super) async fn open_console_session(
+        &mut self,
+        session: &ConsoleSession,
+        cookie: &Digest,
+    ) -> Stored<()> {
         let insert = sql("INSERT INTO console_sessions
                           (id, cookie, admin, opened_at, proved_at, seen_at, address, agent)
                           VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
