@@ -41,7 +41,7 @@ impl Factor {
                     && tx.admin_totp_take(&admin.id, *step, totp::present_step(now)).await?)
             }
             Self::Recovery { hash, code } => {
-                let fits = hash.as_ref().map_or(admin.password.is_none(), same_password);
+                let fits = hash.as_ref().map_or_else(|| admin.password.is_none(), same_password);
                 Ok(fits && tx.admin_recovery_code_take(&admin.id, code).await?)
             }
         }

@@ -3,7 +3,10 @@
 mod links;
 mod sessions;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use qpq_core::{AdminId, ConsoleSessionId, Digest, PasskeyId, Timestamp};
@@ -19,7 +22,7 @@ use crate::{
 pub(super) struct Admins {
     accounts: BTreeMap<AdminId, Admin>,
     passkeys: BTreeMap<PasskeyId, AdminPasskey>,
-    codes: BTreeMap<(AdminId, Digest), ()>,
+    codes: BTreeSet<(AdminId, Digest)>,
     links: BTreeMap<Digest, AdminLink>,
     sessions: BTreeMap<Digest, ConsoleSession>,
 }
@@ -32,7 +35,7 @@ impl Admins {
     }
 
     fn codes_of(&self, admin: &AdminId) -> usize {
-        self.codes.keys().filter(|(owner, _)| owner == admin).count()
+        self.codes.iter().filter(|(owner, _)| owner == admin).count()
     }
 
     fn line(&self, admin: &Admin, life: &SessionLife) -> AdminLine {
@@ -46,7 +49,7 @@ impl Admins {
 
     fn clear_factors(&mut self, id: &AdminId) {
         self.passkeys.retain(|_, key| key.admin != *id);
-        self.codes.retain(|(owner, _), ()| owner != id);
+        self.codes.retain(|(owner, _)| owner != id);
         if let Some(admin) = self.accounts.get_mut(id) {
             admin.password = None;
         }
@@ -204,16 +207,16 @@ impl AdminsWrite for MemoryTx {
             return Err(self.conflict("admin_recovery_codes_set"));
         }
         let admins = self.admins_mut();
-        admins.codes.retain(|(owner, _), ()| owner != id);
-        admins.codes.extend(codes.iter().map(|code| ((*id, *code), ())));
+        admins.codes.retain(|(owner, _)| owner != id);
+        admins.codes.extend(codes.iter().map(|code| (*id, *code)));
         Ok(())
     }
 
     async fn admin_recovery_code_take(&mut self, id: &AdminId, code: &Digest) -> Stored<bool> {
         if self.planted.codes_repeat() {
-            return Ok(self.state.admins.codes.contains_key(&(*id, *code)));
+            return Ok(self.state.admins.codes.contains(&(*id, *code)));
         }
-        Ok(self.admins_mut().codes.remove(&(*id, *code)).is_some())
+        Ok(self.admins_mut().codes.remove(&(*id, *code)))
     }
 
     async fn admin_link_store(&mut self, link: &AdminLink, token: &Digest) -> Stored<()> {
