@@ -2,7 +2,7 @@
 //! nothing but forms that post to the actions. What a page needs of its surroundings is a [`Desk`].
 
 mod admins;
-mod ask;
+pub(crate) mod ask;
 mod audit;
 mod bans;
 mod chart;
@@ -27,11 +27,11 @@ use axum::{
 };
 use qpq_service::Actions;
 
-pub use desk::{Answers, Desk, Page, Refused};
-pub use words::{Language, Words};
+pub(crate) use desk::{Answers, Desk, Markup, Page, Refused, coded, moment};
+pub(crate) use words::{Language, Words};
 
 /// Every page that reads, where its action says that it is. The frame adds signing in and the forms' targets.
-pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let mut router = Router::new().route("/live", get(overview::live));
     let mut taken = BTreeSet::new();
     for action in Actions::all().filter(|action| action.audit.is_none() && !action.route.is_empty()) {

@@ -35,4 +35,4 @@ pub use id::{
 };
 pub use pin::{Pin, PinError};
 pub use secret::Secret;
-pub use time::{Clock, ManualClock, Millis, SystemClock, Timestamp, TimestampError};
+pub use time::{Clock, ManualClock, Millis, MillisError, SystemClock, Timestamp, TimestampError};

@@ -151,6 +151,33 @@ impl serde::Serialize for Timestamp {
     }
 }
 
+/// The text is no span of time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a span of time: give a number and s, m, h or d, for example 7d")]
+pub struct MillisError(String);
+
+impl FromStr for Millis {
+    type Err = MillisError;
+
+    /// As people write it: a whole number and a unit, `s`, `m`, `h` or `d`; up to a hundred years.
+    fn from_str(text: &str) -> Result<Self, MillisError> {
+        let wrong = || MillisError(text.chars().take(64).collect());
+        let unit = text.chars().last().ok_or_else(wrong)?;
+        let seconds: u64 = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            _ => return Err(wrong()),
+        };
+        let count = text.strip_suffix(unit).and_then(|count| count.parse::<u64>().ok()).ok_or_else(wrong)?;
+        match count.checked_mul(seconds) {
+            Some(total) if total > 0 && total <= 86_400 * 36_500 => Ok(Self::from_secs(total)),
+            _ => Err(wrong()),
+        }
+    }
+}
+
 /// Tells the time.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The time now.
@@ -197,6 +224,17 @@ impl Clock for ManualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_read_as_people_write_them() {
+        assert_eq!("90s".parse(), Ok(Millis::from_secs(90)));
+        assert_eq!("7d".parse(), Ok(Millis::from_days(7)));
+        for wrong in
+            ["", "7", "d", "0d", "-1d", "7dd", "7 d", "1.5h", "36501d", "99999999999999999999d", "7w", "7ü"]
+        {
+            assert!(wrong.parse::<Millis>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn dates_read_as_people_write_them() {

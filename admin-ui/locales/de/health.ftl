@@ -27,3 +27,5 @@ jobs-next = Nächster Lauf
 jobs-ok = Erledigt
 jobs-failed = Fehlgeschlagen
 jobs-never = Noch nie
+jobs-run = Jetzt ausführen
+jobs-run-one = { $name } jetzt ausführen

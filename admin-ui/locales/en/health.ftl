@@ -27,3 +27,5 @@ jobs-next = Next run
 jobs-ok = Done
 jobs-failed = Failed
 jobs-never = Not yet
+jobs-run = Run now
+jobs-run-one = Run { $name } now

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 /// The fields of a page's address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ask(BTreeMap<String, String>);
+pub(crate) struct Ask(BTreeMap<String, String>);
 
 impl Ask {
     /// From the part of an address behind the `?`; a field that is there twice counts once, the last.
@@ -24,7 +24,7 @@ impl Ask {
     }
 
     /// A field; empty if it is not there.
-    pub(super) fn get(&self, name: &str) -> &str {
+    pub(crate) fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
 
@@ -75,7 +75,7 @@ impl<S: Sync> FromRequestParts<S> for Ask {
 }
 
 /// Text as it stands in an address.
-pub(super) fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let mut written = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -89,7 +89,7 @@ pub(super) fn encoded(text: &str) -> String {
 }
 
 /// The text that stands in an address; what is not well written stays as it is.
-fn decoded(text: &str) -> String {
+pub(crate) fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

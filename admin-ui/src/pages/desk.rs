@@ -21,7 +21,7 @@ use super::{
 
 /// Who answers a page's questions: the actions, or a test's planted answers.
 #[async_trait]
-pub trait Answers: Send + Sync + fmt::Debug {
+pub(crate) trait Answers: Send + Sync + fmt::Debug {
     /// Performs an action.
     async fn answer(&self, caller: &Caller, verb: &str, arguments: Value) -> Answered<Value>;
 }
@@ -35,36 +35,36 @@ impl Answers for Actions {
 
 /// What a page has at hand; the frame puts it into each request of somebody who is signed in.
 #[derive(Clone, Debug)]
-pub struct Desk {
+pub(crate) struct Desk {
     /// The actions.
-    pub actions: Arc<dyn Answers>,
+    pub(crate) actions: Arc<dyn Answers>,
     /// Who asks.
-    pub caller: Caller,
+    pub(crate) caller: Caller,
     /// The texts.
-    pub words: Words,
+    pub(crate) words: Words,
     /// What every form carries, so that other sites can't post in the admin's name.
-    pub form_token: String,
+    pub(crate) form_token: String,
     /// The path and query of this page, to which a form's result leads back.
-    pub here: String,
+    pub(crate) here: String,
     /// The time of the request.
-    pub now: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
 /// What a page shows, without the frame around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub(crate) struct Page {
     /// Its title.
-    pub title: String,
+    pub(crate) title: String,
     /// Its content: HTML.
-    pub content: String,
+    pub(crate) content: String,
 }
 
 /// Why there is no page; the frame makes one of it that says so.
 #[derive(Clone, Debug)]
-pub struct Refused(pub Refusal);
+pub(crate) struct Refused(pub(crate) Refusal);
 
 /// HTML that a page made of escaped parts.
-pub(super) type Markup = askama::filters::Safe<String>;
+pub(crate) type Markup = askama::filters::Safe<String>;
 
 impl Desk {
     /// Performs a reading action and reads its answer.
@@ -144,18 +144,9 @@ impl Desk {
         millis.count().map_or_else(|| NOTHING.to_owned(), shown::span)
     }
 
-    /// A time: in UTC here, which the frame's script turns into the browser's zone.
+    /// A time.
     pub(super) fn time(&self, time: &impl shown::Words) -> Markup {
-        askama::filters::Safe(time.words().map_or_else(
-            || NOTHING.to_owned(),
-            |time| {
-                let exact = escaped(time);
-                format!(
-                    r#"<time datetime="{exact}" title="{exact}">{}</time>"#,
-                    escaped(&shown::minute(time))
-                )
-            },
-        ))
+        time.words().map_or_else(|| askama::filters::Safe(NOTHING.to_owned()), moment)
     }
 
     /// A text from outside that may be long: its beginning.
@@ -173,6 +164,28 @@ impl Desk {
     pub(super) fn url(&self, text: &str) -> String {
         ask::encoded(text)
     }
+}
+
+/// A time: in UTC here, which the frame's script turns into the browser's zone.
+pub(crate) fn moment(time: &str) -> Markup {
+    let (exact, shown) = (escaped(time), escaped(&shown::minute(time)));
+    askama::filters::Safe(format!(r#"<time datetime="{exact}" title="{exact}">{shown}</time>"#))
+}
+
+/// A sentence with `code` in it: what stands between backticks is shown as code.
+pub(crate) fn coded(text: &str) -> Markup {
+    let mut shown = String::with_capacity(text.len());
+    let parts: Vec<&str> = text.split('`').collect();
+    for (place, part) in parts.iter().enumerate() {
+        // The last part is code only if its backtick is closed, and then it is not the last.
+        let (open, close) = match (place % 2 == 1, place + 1 < parts.len()) {
+            (true, true) => ("<code>", "</code>"),
+            (true, false) => ("`", ""),
+            (false, _) => ("", ""),
+        };
+        shown.extend([open, &escaped(part), close]);
+    }
+    askama::filters::Safe(shown)
 }
 
 /// A page or a part of one from its template.
@@ -225,5 +238,17 @@ impl IntoResponse for Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_between_backticks_is_code_and_all_of_it_is_text() {
+        assert_eq!(coded("type `a <b>` now").0, "type <code>a &lt;b&gt;</code> now");
+        assert_eq!(coded("one ` <only").0, "one ` &lt;only");
+        assert_eq!(coded("`<script>`").0, "<code>&lt;script&gt;</code>");
     }
 }

@@ -8,7 +8,7 @@ use unic_langid::LanguageIdentifier;
 
 /// A language of the console.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Language {
+pub(crate) enum Language {
     /// English.
     #[default]
     English,
@@ -18,7 +18,7 @@ pub enum Language {
 
 /// The texts of one language.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Words(pub Language);
+pub(crate) struct Words(pub(crate) Language);
 
 type Bundle = FluentBundle<FluentResource>;
 
@@ -34,6 +34,7 @@ macro_rules! files {
             include_str!(concat!("../../locales/", $language, "/settings.ftl")),
             include_str!(concat!("../../locales/", $language, "/admins.ftl")),
             include_str!(concat!("../../locales/", $language, "/health.ftl")),
+            include_str!(concat!("../../locales/", $language, "/frame.ftl")),
         ]
     };
 }
@@ -54,7 +55,7 @@ fn bundle(language: &str, files: &[&str]) -> Bundle {
 
 impl Words {
     /// As `lang` attributes write it.
-    pub const fn code(self) -> &'static str {
+    pub(crate) const fn code(self) -> &'static str {
         match self.0 {
             Language::English => "en",
             Language::German => "de",
@@ -62,7 +63,7 @@ impl Words {
     }
 
     /// A text; the key itself if there is none.
-    pub fn say(self, key: &str, arguments: &[(&'static str, FluentValue<'_>)]) -> String {
+    pub(crate) fn say(self, key: &str, arguments: &[(&'static str, FluentValue<'_>)]) -> String {
         let bundle: &Bundle = match self.0 {
             Language::English => &ENGLISH,
             Language::German => &GERMAN,
@@ -78,7 +79,7 @@ impl Words {
     }
 
     /// Whether there is a text for this key.
-    pub fn knows(self, key: &str) -> bool {
+    pub(crate) fn knows(self, key: &str) -> bool {
         match self.0 {
             Language::English => ENGLISH.has_message(key),
             Language::German => GERMAN.has_message(key),

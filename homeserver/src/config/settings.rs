@@ -289,20 +289,7 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 
 /// A span of time: a whole number and a unit, `s`, `m`, `h` or `d`.
 pub(crate) fn span(text: &str) -> Result<Millis, String> {
-    let wrong = || format!("`{text}` is not a span of time: give a number and s, m, h or d, for example 7d");
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds: u64 = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return Err(wrong()),
-    };
-    let count: u64 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
-    match count.checked_mul(seconds) {
-        Some(total) if total > 0 && total <= 86_400 * 36_500 => Ok(Millis::from_secs(total)),
-        _ => Err(wrong()),
-    }
+    text.parse().map_err(|error: qpq_core::MillisError| error.to_string())
 }
 
 /// HOST:PORT that others dial; empty: none given.

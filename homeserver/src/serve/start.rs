@@ -156,7 +156,8 @@ pub(super) async fn start(
     let admins = Admins::new(Arc::clone(&ground), console_place(config, admin.address))
         .context("the console can't be where the configuration says (`admin.name`)")?;
     let setup_file = SetupFile::announce(directory, &admins).await?;
-    let actions = Arc::new(Actions::new(&cases, admins, peering.clone(), facts.clone(), appliance));
+    let actions = Arc::new(Actions::new(&cases, admins.clone(), peering.clone(), facts.clone(), appliance));
+    let pages = qpq_admin_ui::console(Arc::clone(&actions), admins, Arc::new(clock));
     let stop_admin = stopping.clone();
     workers
         .spawn(None, move |_| async move {
@@ -175,7 +176,7 @@ pub(super) async fn start(
     );
     let probes = Probes::new(Arc::new(probe) as Arc<dyn Readiness>);
     let hosts = Hosts::new(config.admin_name.as_ref().map(Domain::as_str));
-    let router = counted(admin_router(probes, None, hosts), Told::Admin, ground.metrics().clone());
+    let router = counted(admin_router(probes, Some(pages), hosts), Told::Admin, ground.metrics().clone());
     let mut sites = vec![Site { bound: admin, router }];
     let router = counted(public_router(), Told::Public, ground.metrics().clone());
     sites.extend(public.map(|bound| Site { bound, router }));

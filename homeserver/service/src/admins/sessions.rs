@@ -18,20 +18,30 @@ const AGENT: usize = 200;
 impl Admins {
     /// Who is signed in with this cookie; `None`: nobody, or not any more.
     pub async fn session(&self, cookie: &str) -> Answered<Option<SignedIn>> {
-        if cookie.len() > COOKIE {
-            return Ok(None);
-        }
+        let Some((session, signed_in)) = self.found(cookie).await? else { return Ok(None) };
         let now = self.now();
-        let mut tx = self.0.ground.read().await?;
-        let found = tx.console_session(&secrets::cookie_hash(cookie), &life(now)).await?;
-        let Some(session) = found else { return Ok(None) };
-        let Some(admin) = tx.admin(&session.admin).await? else { return Ok(None) };
-        drop(tx);
         if now.since(session.seen_at) >= SEEN {
             // What can't be noted (the disk is full) was logged where it was met, and keeps nobody from reading.
             drop(self.0.ground.write(Seen { id: session.id, at: now }).await);
         }
-        Ok(Some(signed_in(&session, &admin.name, admin.role, cookie)))
+        Ok(Some(signed_in))
+    }
+
+    /// The same without counting as use: a page that renews itself keeps nobody signed in who has gone away.
+    pub async fn session_unattended(&self, cookie: &str) -> Answered<Option<SignedIn>> {
+        Ok(self.found(cookie).await?.map(|(_, signed_in)| signed_in))
+    }
+
+    async fn found(&self, cookie: &str) -> Answered<Option<(ConsoleSession, SignedIn)>> {
+        if cookie.len() > COOKIE {
+            return Ok(None);
+        }
+        let mut tx = self.0.ground.read().await?;
+        let found = tx.console_session(&secrets::cookie_hash(cookie), &life(self.now())).await?;
+        let Some(session) = found else { return Ok(None) };
+        let Some(admin) = tx.admin(&session.admin).await? else { return Ok(None) };
+        let signed_in = signed_in(&session, &admin.name, admin.role, cookie);
+        Ok(Some((session, signed_in)))
     }
 
     /// Ends a session.

@@ -1,0 +1,6 @@
+//! The console as a browser meets it: the real router over the real service, in memory.
+
+mod doors;
+mod guards;
+mod home;
+mod texts;
