@@ -20,6 +20,8 @@ use crate::{Options, error::unavailable};
 
 /// After how many steps of SQLite's machine the deadline is looked at; some milliseconds.
 const STEPS_BETWEEN_LOOKS: i32 = 20_000;
+/// A look at the whole file may take this long.
+const INSPECTION: Duration = Duration::from_hours(1);
 
 /// What a lane's connections are.
 pub(crate) struct Settings {
@@ -62,6 +64,13 @@ impl Settings {
             turn: options.turn_deadline,
             statement: options.statement_deadline,
         }
+    }
+}
+
+impl Settings {
+    /// The one that looks at the whole file: a reader with much time.
+    pub(crate) fn inspector(options: &Options) -> Self {
+        Self { size: 1, statement: INSPECTION, ..Self::reader(options) }
     }
 }
 

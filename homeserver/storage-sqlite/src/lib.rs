@@ -18,6 +18,8 @@ mod groups;
 mod idempotency;
 mod inbox;
 mod insert;
+mod integrity;
+mod jobs;
 mod key_packages;
 mod lane;
 mod migrations;
@@ -25,6 +27,7 @@ mod open;
 mod options;
 mod outbox;
 mod peers;
+mod samples;
 mod tokens;
 mod transaction;
 mod vault;
@@ -37,6 +40,7 @@ use std::{fmt, path::Path, sync::Arc};
 use async_trait::async_trait;
 use qpq_storage::{ReadTx, Storage, Stored, WriteTx};
 
+pub use integrity::{Inspection, Integrity};
 use lane::Lane;
 pub use open::OpenError;
 pub use options::{DatabaseKey, Options, Synchronous};
@@ -47,6 +51,8 @@ use transaction::Transaction;
 pub struct SqliteStorage {
     writer: Arc<Lane>,
     readers: Arc<Lane>,
+    /// For long looks at the whole file, so that they keep no reader waiting.
+    inspector: Arc<Lane>,
 }
 
 impl SqliteStorage {
@@ -60,10 +66,23 @@ impl SqliteStorage {
         open::open(path, key, options).await
     }
 
+    /// Reads the whole file and says what is damaged in it; takes as long as the disk does, on a connection of its own.
+    /// A caller that gives up lets it end by itself.
+    pub async fn integrity(&self) -> Stored<Integrity> {
+        integrity::of_running(&self.inspector).await
+    }
+
+    /// Looks at a database that no server uses: whether the key opens it, whose it is, and what is damaged. Changes
+    /// nothing; an older schema stays.
+    pub async fn inspect(path: &Path, key: &DatabaseKey) -> Result<Inspection, OpenError> {
+        integrity::of_file(path, key).await
+    }
+
     /// Waits for the transactions in progress and closes: readers first, the writer last, which empties the WAL.
     /// Afterwards every call is refused.
     pub async fn close(&self) -> Stored<()> {
         self.readers.close().await?;
+        self.inspector.close().await?;
         self.writer.close().await
     }
 }

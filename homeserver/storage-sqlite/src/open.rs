@@ -103,6 +103,21 @@ pub(crate) async fn open(
     key: &DatabaseKey,
     options: &Options,
 ) -> Result<SqliteStorage, OpenError> {
+    plausible(path)?;
+    let unusable = |source: sqlx::Error| OpenError::Unusable { path: path.to_owned(), source: source.into() };
+    let connect = encrypted(path, key);
+    let (mut probe, from) = unlocked(path, &connect).await?;
+    prepare(&mut probe, options, from).await.map_err(unusable)?;
+    probe.close().await.map_err(unusable)?;
+    Ok(SqliteStorage {
+        writer: Lane::new(connect.clone(), Settings::writer(options)),
+        readers: Lane::new(connect.clone(), Settings::reader(options)),
+        inspector: Lane::new(connect, Settings::inspector(options)),
+    })
+}
+
+/// Looks at the file from outside.
+pub(crate) fn plausible(path: &Path) -> Result<(), OpenError> {
     let bytes = match std::fs::metadata(path) {
         Ok(found) => found.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -110,17 +125,30 @@ pub(crate) async fn open(
         }
         Err(source) => return Err(OpenError::Io { path: path.to_owned(), source }),
     };
-    if !bytes.is_multiple_of(PAGE_BYTES) {
-        return Err(OpenError::NotADatabase { path: path.to_owned() });
+    if bytes.is_multiple_of(PAGE_BYTES) {
+        Ok(())
+    } else {
+        Err(OpenError::NotADatabase { path: path.to_owned() })
     }
-    let unusable = |source: sqlx::Error| OpenError::Unusable { path: path.to_owned(), source: source.into() };
+}
+
+/// How every connection is made.
+pub(crate) fn encrypted(path: &Path, key: &DatabaseKey) -> SqliteConnectOptions {
     libsqlite3_sys::leave_without_cleanup();
-    let connect = SqliteConnectOptions::new()
+    SqliteConnectOptions::new()
         .filename(path)
         .disable_statement_logging()
         .pragma("key", key.pragma())
         // It would write to standard error on its own account.
-        .pragma("cipher_log_level", "NONE");
+        .pragma("cipher_log_level", "NONE")
+}
+
+/// A connection on which the key was proved, and the version of the schema.
+pub(crate) async fn unlocked(
+    path: &Path,
+    connect: &SqliteConnectOptions,
+) -> Result<(SqliteConnection, usize), OpenError> {
+    let unusable = |source: sqlx::Error| OpenError::Unusable { path: path.to_owned(), source: source.into() };
     let mut probe = connect.connect().await.map_err(unusable)?;
     if let Err(error) = sqlx::query("SELECT count(*) FROM sqlite_schema").fetch_one(&mut probe).await {
         return Err(if code(&error).as_deref() == Some(NOT_A_DATABASE) {
@@ -131,15 +159,8 @@ pub(crate) async fn open(
     }
     let found = migrations::version(&mut probe).await.map_err(unusable)?;
     let from = usize::try_from(found).ok().filter(|version| *version <= migrations::NEWEST);
-    let Some(from) = from else {
-        return Err(OpenError::Newer { path: path.to_owned(), found, known: migrations::NEWEST });
-    };
-    prepare(&mut probe, options, from).await.map_err(unusable)?;
-    probe.close().await.map_err(unusable)?;
-    Ok(SqliteStorage {
-        writer: Lane::new(connect.clone(), Settings::writer(options)),
-        readers: Lane::new(connect, Settings::reader(options)),
-    })
+    let newer = OpenError::Newer { path: path.to_owned(), found, known: migrations::NEWEST };
+    Ok((probe, from.ok_or(newer)?))
 }
 
 /// Sets what stays in the file, and brings the schema up to date.

@@ -10,6 +10,7 @@ pub mod bans;
 pub mod feeds;
 pub mod fixtures;
 pub mod groups;
+pub mod jobs;
 pub mod key_packages;
 pub mod outbox;
 pub mod peers;
@@ -138,6 +139,7 @@ macro_rules! conformance_suite {
             bans: a_ban_reads_back, a_ban_takes_the_place_of_another, bans_are_listed_and_searched,
                 bans_end_in_order, users_are_paged_sorted_and_searched, banned_users_are_told_apart,
                 peers_are_listed_by_where_they_stand;
+            jobs: the_last_run_of_a_job_is_kept, samples_are_a_ring;
             peers: a_peer_reads_back, incarnations_only_grow, a_refusal_is_set_and_cleared,
                 an_invite_is_used_once, bound_and_late_invites_are_refused;
         }

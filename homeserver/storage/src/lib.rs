@@ -18,10 +18,12 @@ mod feeds;
 mod groups;
 mod idempotency;
 mod inbox;
+mod jobs;
 mod key_packages;
 mod outbox;
 mod page;
 mod peers;
+mod samples;
 mod tokens;
 mod vault;
 
@@ -38,10 +40,12 @@ pub use feeds::*;
 pub use groups::*;
 pub use idempotency::*;
 pub use inbox::*;
+pub use jobs::*;
 pub use key_packages::*;
 pub use outbox::*;
 pub use page::*;
 pub use peers::*;
+pub use samples::*;
 pub use tokens::*;
 pub use vault::*;
 
@@ -100,6 +104,8 @@ pub trait ReadTx:
     + AuditRead
     + BansRead
     + AdminsRead
+    + JobsRead
+    + SamplesRead
 {
 }
 
@@ -120,6 +126,8 @@ pub trait WriteTx:
     + AuditWrite
     + BansWrite
     + AdminsWrite
+    + JobsWrite
+    + SamplesWrite
 {
     /// Makes everything durable; consumes the transaction, so nothing can follow by accident.
     async fn commit(self: Box<Self>) -> Stored<()>;

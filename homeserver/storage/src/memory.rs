@@ -11,10 +11,12 @@ mod feeds;
 mod groups;
 mod idempotency;
 mod inbox;
+mod jobs;
 mod key_packages;
 mod outbox;
 mod peers;
 pub(crate) mod planted;
+mod samples;
 mod tokens;
 mod vault;
 
@@ -46,6 +48,8 @@ struct State {
     audit: Arc<audit::Audit>,
     bans: Arc<bans::Bans>,
     admins: Arc<admins::Admins>,
+    jobs: Arc<jobs::Jobs>,
+    samples: Arc<samples::Samples>,
 }
 
 #[derive(Default)]
