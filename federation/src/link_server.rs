@@ -135,8 +135,8 @@ impl link::Server for LinkServer {
         served.answered(&answer);
         match answer {
             Ok((peer, depth)) => {
-                let seen = self.slot.health();
                 let now = self.core.ground.now();
+                let seen = self.slot.health(now);
                 let mut health = results.get().init_health();
                 health.set_reachable(seen.reachable);
                 health.set_state(seen.state);

@@ -161,7 +161,8 @@ impl PeerCalls for Way {
     }
 
     async fn health(&self, peer: &Domain) -> PeerHealth {
-        self.0.upgrade().and_then(|core| core.slot(peer)).map_or_else(
+        let found = self.0.upgrade().and_then(|core| Some((core.slot(peer)?, core.ground.now())));
+        found.map_or_else(
             || PeerHealth {
                 reachable: false,
                 state: "no peer".to_owned(),
@@ -169,8 +170,9 @@ impl PeerCalls for Way {
                 key_exchange: None,
                 standing: Standing::Healthy,
                 trouble: None,
+                clock_skew_ms: None,
             },
-            |slot| slot.health(),
+            |(slot, now)| slot.health(now),
         )
     }
 

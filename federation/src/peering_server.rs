@@ -148,6 +148,7 @@ impl Facts {
                 if let Some(incarnation) = remember {
                     relay::remember_incarnation(&self.core.ground, &peer.domain, incarnation).await?;
                 }
+                slot.note_skew(skew_ms, self.core.ground.now());
                 debug!(peer.domain = %peer.domain, skew_ms, "a peer introduced itself");
                 Ok(slot)
             }

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use qpq_core::{Domain, Millis, Timestamp};
 use qpq_federation_proto::{Failure, StopReason};
 use qpq_service::{PeerHealth, Standing};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::link::LinkHandle;
@@ -73,6 +76,16 @@ pub(crate) struct Slot {
     /// Fires when links that were trusted until now no longer are.
     trust: Mutex<CancellationToken>,
     seen: Mutex<Seen>,
+    skew: Mutex<Option<Skew>>,
+}
+
+/// How far a peer's clock was ahead of ours when it said hello.
+#[derive(Clone, Copy, Debug)]
+struct Skew {
+    millis: i64,
+    /// Our clock then, and a watch that nobody sets: what ours was set by since is taken off.
+    at: Timestamp,
+    watch: Instant,
 }
 
 /// What its driver last said about it.
@@ -102,6 +115,7 @@ impl Slot {
             gone: CancellationToken::new(),
             trust: Mutex::default(),
             seen: Mutex::new(seen),
+            skew: Mutex::default(),
         };
         (Arc::new(slot), receiver)
     }
@@ -158,7 +172,7 @@ impl Slot {
     }
 
     /// What the driver last said about it.
-    pub(crate) fn health(&self) -> PeerHealth {
+    pub(crate) fn health(&self, now: Timestamp) -> PeerHealth {
         let link = self.link_now();
         let seen = self.seen();
         PeerHealth {
@@ -168,7 +182,23 @@ impl Slot {
             key_exchange: link.and_then(|link| link.key_exchange()).map(str::to_owned),
             standing: seen.standing,
             trouble: seen.trouble.clone(),
+            clock_skew_ms: self.skew(now),
         }
+    }
+
+    /// The peer said hello with such a clock.
+    pub(crate) fn note_skew(&self, millis: i64, now: Timestamp) {
+        let skew = Skew { millis, at: now, watch: Instant::now() };
+        *self.skew.lock().unwrap_or_else(PoisonError::into_inner) = Some(skew);
+    }
+
+    fn skew(&self, now: Timestamp) -> Option<i64> {
+        let Skew { millis, at, watch } = (*self.skew.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let passed = i64::try_from(watch.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let shown = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let then = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+        let set_by = shown.saturating_sub(then).saturating_sub(passed);
+        Some(millis.saturating_sub(set_by))
     }
 
     /// What the driver says about it.
@@ -183,5 +213,22 @@ impl Slot {
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_was_set_since_the_hello_is_taken_into_account() {
+        let (slot, _commands) = Slot::new("beta.test".parse().unwrap());
+        let hello = Timestamp::from_millis(1_000_000);
+        assert_eq!(slot.health(hello).clock_skew_ms, None);
+        slot.note_skew(-120_000, hello);
+        tokio::time::advance(std::time::Duration::from_secs(5)).await;
+        assert_eq!(slot.health(hello.after(Millis(5_000))).clock_skew_ms, Some(-120_000));
+        // Ours was two minutes ahead, and its admin set it back.
+        assert_eq!(slot.health(hello.before(Millis(115_000))).clock_skew_ms, Some(0));
     }
 }

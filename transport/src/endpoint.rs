@@ -156,6 +156,7 @@ pub struct Endpoint {
     quinn: quinn::Endpoint,
     local: SocketAddr,
     offload: Offload,
+    buffers: usize,
 }
 
 impl Endpoint {
@@ -181,11 +182,11 @@ impl Endpoint {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(EndpointError::NoRuntime);
         }
-        let opened = socket(bind).and_then(|socket| {
+        let opened = socket(bind).and_then(|(socket, buffers)| {
             let quinn =
                 quinn::Endpoint::new(EndpointConfig::default(), config, socket, Arc::new(TokioRuntime))?;
             let local = quinn.local_addr()?;
-            Ok(Self { quinn, local, offload })
+            Ok(Self { quinn, local, offload, buffers })
         });
         opened.map_err(|source| EndpointError::Bind { address: bind, source })
     }
@@ -193,6 +194,11 @@ impl Endpoint {
     /// The address of the socket, its port chosen by the system if 0 was asked for.
     pub const fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// How large the buffers are that the kernel grants, in each direction, in bytes.
+    pub const fn buffer_bytes(&self) -> usize {
+        self.buffers
     }
 
     /// Dials. The connection's packets are handled on the runtime (and worker thread) that calls this.
@@ -239,7 +245,8 @@ impl Endpoint {
     }
 }
 
-fn socket(bind: SocketAddr) -> io::Result<UdpSocket> {
+/// The socket, and how large the buffers are that it was granted.
+fn socket(bind: SocketAddr) -> io::Result<(UdpSocket, usize)> {
     let socket = Socket::new(socket2::Domain::for_address(bind), Type::DGRAM, Some(Protocol::UDP))?;
     if bind.is_ipv6() && bind.ip().is_unspecified() {
         // `[::]` means every address, the IPv4 ones included, whatever the system's default is.
@@ -259,5 +266,5 @@ fn socket(bind: SocketAddr) -> io::Result<UdpSocket> {
         );
     }
     socket.bind(&bind.into())?;
-    Ok(socket.into())
+    Ok((socket.into(), granted))
 }

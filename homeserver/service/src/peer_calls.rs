@@ -54,6 +54,8 @@ pub struct PeerHealth {
     pub standing: Standing,
     /// What is wrong, in words.
     pub trouble: Option<String>,
+    /// How far its clock is ahead of ours, as its last `hello` told; negative: behind.
+    pub clock_skew_ms: Option<i64>,
 }
 
 /// How a link to a peer stands.
@@ -205,6 +207,7 @@ impl PeerCalls for NoPeers {
             key_exchange: None,
             standing: Standing::Healthy,
             trouble: None,
+            clock_skew_ms: None,
         }
     }
 

@@ -95,6 +95,8 @@ pub struct PeerView {
     pub retry_at: Option<Timestamp>,
     /// When it became a peer.
     pub since: Timestamp,
+    /// How far its clock is ahead of ours, as its last `hello` told; negative: behind.
+    pub clock_skew_ms: Option<i64>,
     /// Why it is blocked, if it is.
     pub blocked: Option<Blocked>,
 }
@@ -215,6 +217,7 @@ impl Peering {
             last_error,
             retry_at: health.retry_at,
             since: peer.since,
+            clock_skew_ms: health.clock_skew_ms,
             blocked: ban.map(Blocked::from),
             address: peer.address,
             pin: peer.pin,

@@ -403,6 +403,7 @@ impl PeerCalls for Mesh {
             key_exchange: None,
             standing: Standing::Healthy,
             trouble: None,
+            clock_skew_ms: None,
         }
     }
 
