@@ -72,7 +72,7 @@ pub(crate) struct DataDir {
 /// Held as long as the server runs; the kernel lets go when the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl DataDir {
@@ -231,9 +231,22 @@ impl DataDir {
 
     /// Takes the directory for this process.
     pub(crate) fn lock(&self) -> Result<Lock, DataDirError> {
-        let path = self.root.join("run").join("pid");
+        let mut lock = self.hold()?;
+        let failed = |source| DataDirError::Io { what: "lock", path: self.pid(), source };
+        let file = &mut lock.file;
+        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
+        Ok(lock)
+    }
+
+    fn pid(&self) -> PathBuf {
+        self.root.join("run").join("pid")
+    }
+
+    /// Keeps servers away for a moment, without saying who does.
+    pub(crate) fn hold(&self) -> Result<Lock, DataDirError> {
+        let path = self.pid();
         let failed = |source| DataDirError::Io { what: "lock", path: path.clone(), source };
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
@@ -245,8 +258,7 @@ impl DataDir {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(DataDirError::Locked(self.root.clone())),
             Err(errno) => return Err(failed(errno.into())),
         }
-        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
     }
 }
 

@@ -105,6 +105,23 @@ pub(crate) fn load(directory: &DataDir, domain: &Domain, now: Timestamp) -> Resu
     Ok(Keys { authority, leaf, federation, opaque: Secret::new(opaque) })
 }
 
+/// Whether a file under `keys/` holds what a start will want of it; if not, why.
+pub(crate) fn readable(directory: &DataDir, name: &str) -> Result<(), String> {
+    let path = directory.key(name);
+    let text = read(&path).map_err(|error| crate::output::with_causes(&error))?;
+    let holds =
+        |wanted: &str| if text.expose().contains(wanted) { Ok(()) } else { Err(format!("no {wanted}")) };
+    match name {
+        "ca.crt" | "tls.crt" => holds("BEGIN CERTIFICATE"),
+        "ca.key" | "tls.key" => holds("PRIVATE KEY"),
+        "federation" => hex32(&path, &HEXLOWER).map(drop).map_err(|error| error.to_string()),
+        _ => match BASE64.decode(text.expose().trim().as_bytes()) {
+            Ok(_) => Ok(()),
+            Err(_) => Err("no base64".to_owned()),
+        },
+    }
+}
+
 /// Where the database key lies.
 pub(crate) fn database_key_path(
     directory: &DataDir,

@@ -11,6 +11,9 @@ use crate::config::LogFormat;
 /// The filter that is in effect, so that a reload can change it.
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
+/// The library that says when jobs are due.
+const SCHEDULER: &str = "tokio_cron_scheduler";
+
 /// Starts logging; a filter that can't be read is the error.
 pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), String> {
     let (filter, handle) = reload::Layer::new(parsed(filter)?);
@@ -32,7 +35,12 @@ pub(crate) fn refilter(filter: &str) -> Result<(), String> {
 }
 
 fn parsed(filter: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(filter).map_err(|error| {
+    let alone = EnvFilter::try_new(filter).map_err(|error| {
         format!("`log.filter` can't be `{filter}`: {error}; try `info` or `info,qpq_federation=debug`")
-    })
+    })?;
+    if filter.contains(SCHEDULER) {
+        return Ok(alone);
+    }
+    // It tells at every start of which parts it is made.
+    Ok(EnvFilter::try_new(format!("{SCHEDULER}=warn,{filter}")).unwrap_or(alone))
 }

@@ -10,11 +10,13 @@ mod cli;
 mod config;
 mod data_dir;
 mod demo;
+mod doctor;
 mod environment;
 mod healthcheck;
 mod init;
 mod keys;
 mod logging;
+mod machine;
 mod output;
 mod production;
 #[cfg(test)]
@@ -64,6 +66,11 @@ fn run(globals: &Globals, order: &Order) -> anyhow::Result<Verdict> {
     let directory = DataDir::at(&globals.data_dir);
     match order {
         Order::Local(verb) => local(&directory, verb, format),
+        Order::Action("doctor", arguments) => {
+            let environment = Environment::read();
+            let fine = alone(doctor::run(&directory, arguments, &environment, format))??;
+            Ok(if fine { Verdict::Fine } else { Verdict::Problems })
+        }
         Order::Action(verb, arguments) => {
             let socket = directory.admin_socket();
             alone(ask(&socket, verb, arguments, format))?
@@ -91,8 +98,7 @@ async fn ask(socket: &Path, verb: &str, arguments: &Value, format: Format) -> an
     }
     let result = admin::perform(socket, verb, arguments).await?;
     output::result(format, &result);
-    let judges = ["audit.verify", "doctor"].contains(&verb);
-    Ok(if judges && result.get("ok") == Some(&Value::Bool(false)) {
+    Ok(if verb == "audit.verify" && result.get("ok") == Some(&Value::Bool(false)) {
         Verdict::Problems
     } else {
         Verdict::Fine

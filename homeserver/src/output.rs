@@ -38,6 +38,11 @@ pub(crate) fn line(text: &str) {
 
 /// Prints an error and what caused it.
 pub(crate) fn error(error: &(dyn Error + 'static)) {
+    eprintln!("qpq-server: {}", with_causes(error));
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -48,7 +53,7 @@ pub(crate) fn error(error: &(dyn Error + 'static)) {
         }
         cause = inner.source();
     }
-    eprintln!("qpq-server: {text}");
+    text
 }
 
 /// An object as `key: value` lines, a list of objects as a table.

@@ -7,14 +7,12 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf};
 
 use qpq_core::Timestamp;
 use qpq_service::{RegistrationPolicy, Settings};
-use qpq_transport::Identity;
+use qpq_transport::{CertificateAuthority, Identity};
 
-use crate::{config::Config, data_dir::DataDir, environment::Environment, keys};
+use crate::{config::Config, data_dir::DataDir, environment::Environment, keys, machine::KEYS};
 
 /// A key with fewer different bytes was not drawn: of 32 random bytes about 30 differ.
 const DIFFERENT_BYTES: usize = 16;
-/// The files under `keys/` without which something would have to be generated.
-const KEYS: [&str; 6] = ["ca.crt", "ca.key", "tls.crt", "tls.key", "federation", "opaque"];
 
 /// Something that production must not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +53,8 @@ pub(crate) struct Facts {
     pub(crate) missing: Vec<&'static str>,
     /// From when until when leaf and authority count; `None` if they can't be read.
     pub(crate) certificate: Option<(Timestamp, Timestamp)>,
+    /// Whether the authority that clients and peers pin has issued that certificate; `None` if that can't be told.
+    pub(crate) explained: Option<bool>,
     /// Where the console listens, if that is configured.
     pub(crate) admin_listen: Option<SocketAddr>,
     /// Who may register.
@@ -83,12 +83,21 @@ impl Facts {
             let key = qpq_core::Secret::new(std::fs::read_to_string(directory.key("tls.key")).ok()?);
             Identity::from_pem(&certificates, &key).ok()
         };
+        let authority = || {
+            let certificate = std::fs::read_to_string(directory.key("ca.crt")).ok()?;
+            let key = qpq_core::Secret::new(std::fs::read_to_string(directory.key("ca.key")).ok()?);
+            Some(CertificateAuthority::from_pem(&certificate, &key).ok()?.pin())
+        };
+        let leaf = leaf();
+        let explained =
+            leaf.as_ref().and_then(|leaf| authority().map(|pin| pin == leaf.certificate().ca_pin));
         Self {
             key: keys::database_key_bytes(&database_key).map_err(|error| error.to_string()),
             inside: database_key.starts_with(directory.root()),
             database_key,
             missing: KEYS.into_iter().filter(|name| !directory.key(name).exists()).collect(),
-            certificate: leaf().map(|leaf| (leaf.certificate().not_before, leaf.certificate().not_after)),
+            explained,
+            certificate: leaf.map(|leaf| (leaf.certificate().not_before, leaf.certificate().not_after)),
             admin_listen: config.admin_listen,
             registration: config.settings.registration,
             attempts: config.settings.attempts_per_network.burst,
@@ -153,6 +162,12 @@ impl Facts {
             );
         }
         wants(
+            self.explained != Some(false),
+            "certificate-unexplained",
+            "the certificate of the listeners was not issued by the authority in `keys/ca.crt`, which others pin".to_owned(),
+            "restore `keys/tls.crt` and `keys/tls.key`, or the authority that issued them",
+        );
+        wants(
             self.admin_listen.is_none_or(|address| address.ip().is_loopback()),
             "console-without-tls",
             format!("`admin.listen` is {}, which others reach without TLS", shown(self.admin_listen)),
@@ -188,6 +203,7 @@ mod tests {
             inside: false,
             missing: Vec::new(),
             certificate: Some((Timestamp::from_millis(10), Timestamp::from_millis(1_000))),
+            explained: Some(true),
             admin_listen: None,
             registration: RegistrationPolicy::Token,
             attempts: 120,
@@ -213,6 +229,7 @@ mod tests {
             ("certificate-unreadable", Facts { certificate: None, ..sound() }),
             ("certificate-expired", Facts { now: Timestamp::from_millis(1_000), ..sound() }),
             ("certificate-not-yet-valid", Facts { now: Timestamp::from_millis(9), ..sound() }),
+            ("certificate-unexplained", Facts { explained: Some(false), ..sound() }),
             ("console-without-tls", Facts { admin_listen: Some("0.0.0.0:7445".parse().unwrap()), ..sound() }),
             ("registration-open", Facts { registration: open, attempts: 100_000, ..sound() }),
         ] {

@@ -1,6 +1,7 @@
 //! `qpq-server serve`: puts the rooms together, runs until SIGTERM or SIGINT, and stops in order.
 
 mod probe;
+mod scheduler;
 mod setup_link;
 mod start;
 mod stop;
@@ -23,7 +24,8 @@ use crate::{
 /// Runs the homeserver; everything that can be refused is refused before anything binds.
 pub(crate) fn run(directory: &DataDir, flags: &Serve, environment: &Environment) -> anyhow::Result<()> {
     directory.check()?;
-    let config = configuration(directory, flags, environment)?;
+    let layers = layers(directory, flags, environment)?;
+    let config = Config::parse(&layers)?;
     logging::start(config.log_format, &config.log_filter).map_err(anyhow::Error::msg)?;
     if config.production {
         let found = Facts::gather(directory, &config, environment, SystemClock.now()).violations();
@@ -41,7 +43,7 @@ pub(crate) fn run(directory: &DataDir, flags: &Serve, environment: &Environment)
         .context("could not start the runtime")?;
     runtime.block_on(async {
         let mut stopping = Signals::listen()?;
-        let running = start::start(directory, &config, environment, flag_values(flags)).await?;
+        let running = start::start(directory, &config, environment, (layers, flag_values(flags))).await?;
         info!(
             domain = %config.domain,
             client = %running.facts.client_address,
@@ -61,17 +63,13 @@ pub(crate) fn run(directory: &DataDir, flags: &Serve, environment: &Environment)
     })
 }
 
-/// The configuration with this command line's flags on top.
-fn configuration(
-    directory: &DataDir,
-    flags: &Serve,
-    environment: &Environment,
-) -> Result<Config, ConfigError> {
+/// File and environment with this command line's flags on top.
+fn layers(directory: &DataDir, flags: &Serve, environment: &Environment) -> Result<Layers, ConfigError> {
     let mut layers = Layers::read(&directory.config(), environment.settings.iter().cloned())?;
     for (key, value) in flag_values(flags) {
         layers.add_flag(key, value);
     }
-    Config::parse(&layers)
+    Ok(layers)
 }
 
 /// The settings that flags set.

@@ -8,11 +8,14 @@
 mod admins;
 mod audit;
 mod bans;
+mod configuration;
 mod devices;
 mod info;
+mod jobs;
 mod pages;
 mod peers;
 mod sessions;
+mod status;
 mod tokens;
 mod users;
 
@@ -28,8 +31,8 @@ use qpq_metrics::Metrics;
 use qpq_storage::{AdminRole, Stored, WriteTx};
 
 use crate::{
-    Accounts, Admins, Answered, Appliance, Bans, Caller, Devices, Ground, Peering, Refusal, Sessions, Tokens,
-    UseCases, WriteJob, audit::Audited,
+    Accounts, Admins, Answered, Appliance, Bans, Caller, Checks, Devices, Ground, Jobs, Peering, Refusal,
+    Sessions, Tokens, UseCases, WriteJob, audit::Audited,
 };
 
 pub use info::DomainFacts;
@@ -138,12 +141,15 @@ pub struct Actions {
     devices: Devices,
     peering: Peering,
     admins: Admins,
+    checks: Checks,
+    jobs: Jobs,
     appliance: Appliance,
 }
 
 /// Every action, area by area.
 const AREAS: &[&[Action]] = &[
     info::ACTIONS,
+    status::ACTIONS,
     users::ACTIONS,
     bans::ACTIONS,
     sessions::ACTIONS,
@@ -152,6 +158,8 @@ const AREAS: &[&[Action]] = &[
     peers::ACTIONS,
     admins::ACTIONS,
     audit::ACTIONS,
+    jobs::ACTIONS,
+    configuration::ACTIONS,
 ];
 
 /// What each area is about; the command line shows it.
@@ -159,7 +167,9 @@ const ABOUT: &[(&str, &str)] = &[
     ("admin", "Who may use the console."),
     ("audit", "What admins did."),
     ("ban", "Who is kept out."),
+    ("config", "The configuration."),
     ("device", "Devices of accounts."),
+    ("job", "What runs by itself."),
     ("peer", "Other domains."),
     ("session", "Sessions of devices."),
     ("token", "Registration tokens."),
@@ -175,6 +185,8 @@ impl Actions {
         facts: DomainFacts,
         appliance: Appliance,
     ) -> Self {
+        let machine = Arc::clone(&appliance.machine);
+        let checks = Checks::new(Arc::clone(&use_cases.ground), peering.clone(), machine);
         Self {
             ground: Arc::clone(&use_cases.ground),
             facts,
@@ -183,6 +195,8 @@ impl Actions {
             bans: use_cases.bans.clone(),
             sessions: use_cases.sessions.clone(),
             devices: use_cases.devices.clone(),
+            jobs: Jobs::new(use_cases, peering.clone(), checks.clone()),
+            checks,
             peering,
             admins,
             appliance,
@@ -192,6 +206,16 @@ impl Actions {
     /// A new request's id.
     pub fn new_request(&self) -> RequestId {
         self.ground.draw(RequestId::random)
+    }
+
+    /// The checks.
+    pub const fn checks(&self) -> &Checks {
+        &self.checks
+    }
+
+    /// What runs by itself.
+    pub const fn jobs(&self) -> &Jobs {
+        &self.jobs
     }
 
     /// What is counted.

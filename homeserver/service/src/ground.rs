@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use qpq_core::{Clock, Domain, Entropy, Incarnation, Timestamp, limits};
 use qpq_metrics::{Limit, Metrics};
-use qpq_storage::{ReadTx, Storage};
+use qpq_storage::{ReadTx, Storage, Stored};
 
 use crate::{Answered, Effects, NoPeers, PeerCalls, Settings, Wakes, WriteJob, Writer};
 
@@ -89,6 +89,11 @@ impl Ground {
     /// How many writes wait for the next batch.
     pub fn writes_waiting(&self) -> usize {
         self.writer.waiting()
+    }
+
+    /// The same for who wants to know why it can't be had.
+    pub(crate) async fn view(&self) -> Stored<Box<dyn ReadTx>> {
+        self.storage.read().await
     }
 
     /// Runs a write job in the next group commit; answers after it is durable. Its effects (wakes, outbox) follow the

@@ -16,6 +16,7 @@ mod audit_export;
 mod bans;
 mod by_domain;
 mod caller;
+mod checks;
 mod claim;
 mod configuration;
 mod delivery;
@@ -26,6 +27,7 @@ mod exchange;
 mod fixture;
 mod ground;
 mod groups;
+mod jobs;
 mod key_packages;
 mod login;
 mod mailbox;
@@ -36,6 +38,7 @@ mod rates;
 mod refusal;
 mod registration;
 pub mod relay;
+mod samples;
 mod sessions;
 mod settings;
 mod tokens;
@@ -51,9 +54,14 @@ pub use admins::{
     Admins, Ceremony, ConsolePlace, LinkView, NewSession, OwnAccount, PasskeyView, SetupLink, SignedIn,
     TotpOffer, Visit, Welcome,
 };
-pub use appliance::Appliance;
+pub use appliance::{Appliance, Machine, NoMachine};
 pub use bans::{BanTerms, Banned, Bans, Effect, Preview};
 pub use caller::{Actor, Caller, Proof, REAUTHENTICATION};
+pub use checks::{
+    CHECKS, CertificateFact, Check, Checked, Checks, ConfigurationFact, DatabaseFact, Depth, DiskFact, Facts,
+    FileFact, FileState, Finding, Integrity, MachineFacts, PeerFact, Report, Room, ServerFact, Severity,
+    SocketFact, SocketState, judge,
+};
 pub use claim::{Challenge, DeviceClaim};
 pub use configuration::{Configuration, NoConfiguration, SettingView};
 pub use delivery::{Delivery, DeliveryBody, FeedPosition};
@@ -64,6 +72,7 @@ pub use exchange::{
 };
 pub use ground::Ground;
 pub use groups::{ApplicationSubmit, Groups, SubmitAnswer, expire_messages};
+pub use jobs::{AtStart, JOBS, Job, JobView, Jobs, Schedule};
 pub use key_packages::{KeyPackageUpload, KeyPackages};
 pub use login::{EnrolmentOffer, EnrolmentUnderWay, LoginUnderWay, Logins};
 pub use mailbox::{Feeder, Mailboxes, Page};
@@ -77,6 +86,7 @@ pub use qpq_storage::{AdminRole, LinkPurpose};
 pub use rates::{DoorRates, SourceNetwork, SubmitRates};
 pub use refusal::{Answered, Refusal};
 pub use registration::{NewAccount, RegistrationOffer, RegistrationUnderWay, Registrations};
+pub use samples::{SAMPLE_INTERVAL, SeriesView};
 pub use sessions::{LiveSessions, Opened, SessionEnd, SessionGrant, SessionHandle, SessionView, Sessions};
 pub use settings::{RegistrationPolicy, Settings};
 pub use tokens::{NewToken, TokenLine, TokenOrder, Tokens};

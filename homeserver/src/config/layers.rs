@@ -106,6 +106,20 @@ impl Layers {
         }
     }
 
+    /// Takes over what others say of one key.
+    pub(crate) fn adopt(&mut self, key: &'static str, others: &Self) {
+        match others.values.get(key) {
+            Some(value) => drop(self.values.insert(key, value.clone())),
+            None => drop(self.values.remove(key)),
+        }
+    }
+
+    /// Whether both give a setting the same value, wherever it comes from.
+    pub(crate) fn agree(&self, others: &Self, setting: &Setting) -> bool {
+        let value = |layers: &Self| layers.value(setting).map(|(value, _)| value.trim().to_owned());
+        value(self) == value(others)
+    }
+
     /// The effective value of a setting and where it came from.
     pub(crate) fn value(&self, setting: &Setting) -> Option<(&str, Origin)> {
         self.values

@@ -8,9 +8,10 @@ use std::{
 
 use async_trait::async_trait;
 use qpq_metrics::{Bans, CONTENT_TYPE, PeerState, Queue, Snapshot};
-use qpq_service::{Answered, Ground, PeerStanding, Peering, Sessions};
+use qpq_service::{Answered, Checks, Ground, PeerStanding, Peering, Sessions};
 use qpq_storage::{AuditFilter, BanKind, BansQuery, Window};
 use qpq_web::{Readiness, State};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::data_dir::{DataDir, DataDirError};
@@ -23,18 +24,20 @@ pub(super) struct Probe {
     sessions: Sessions,
     peering: Peering,
     database: PathBuf,
+    checks: Checks,
 }
 
 impl Probe {
-    /// Ready until `stopping`.
+    /// Ready until `stopping`, unless the last look at everything found what prevents work.
     pub(super) const fn new(
         stopping: CancellationToken,
         ground: Arc<Ground>,
         sessions: Sessions,
         peering: Peering,
         database: PathBuf,
+        checks: Checks,
     ) -> Self {
-        Self { stopping, ground, sessions, peering, database }
+        Self { stopping, ground, sessions, peering, database, checks }
     }
 
     /// What is looked at when somebody asks; what the store can't tell now is left out.
@@ -90,7 +93,17 @@ const fn state(standing: PeerStanding) -> PeerState {
 #[async_trait]
 impl Readiness for Probe {
     fn state(&self) -> State {
-        if self.stopping.is_cancelled() { State::Draining } else { State::Ready }
+        if self.stopping.is_cancelled() {
+            return State::Draining;
+        }
+        match self.checks.preventing_work() {
+            none if none.is_empty() => State::Ready,
+            causes => State::Failing(causes),
+        }
+    }
+
+    fn report(&self) -> Value {
+        self.checks.last().and_then(|report| serde_json::to_value(report).ok()).unwrap_or_default()
     }
 
     async fn metrics(&self) -> (&'static str, String) {

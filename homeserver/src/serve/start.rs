@@ -4,15 +4,15 @@ use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use ed25519_dalek::SigningKey;
-use qpq_core::{Clock as _, Domain, OsEntropy, RequestId, SystemClock, Timestamp};
+use qpq_core::{Clock as _, Domain, OsEntropy, SystemClock, Timestamp};
 use qpq_federation::{Federation, FederationConfig};
 use qpq_federation_proto::{FederationAddress, Policy};
 use qpq_hub::Engine;
 use qpq_metrics::Listener as Told;
 use qpq_rpc::{AdminSocket, ClientListener};
 use qpq_service::{
-    Actions, Admins, Appliance, Bans, Caller, ConsolePlace, DomainFacts, Ground, OpaqueSetup, Peering,
-    PeeringIdentity, UPKEEP_INTERVAL, Upkeep, UseCases, Writer, expire_messages, relay,
+    Actions, Admins, Appliance, ConsolePlace, DomainFacts, Ground, OpaqueSetup, Peering, PeeringIdentity,
+    SocketFact, SocketState, UseCases, Writer,
 };
 use qpq_storage::{Storage, Vault};
 use qpq_storage_sqlite::{Options, SqliteStorage};
@@ -26,22 +26,25 @@ use tracing::{info, warn};
 
 use super::{
     probe::{AddressFile, Probe},
+    scheduler,
     setup_link::SetupFile,
 };
 use crate::{
-    config::{Config, FederationPolicy},
+    config::{Config, FederationPolicy, Layers},
     data_dir::DataDir,
     environment::Environment,
     keys,
+    machine::{Place, RunningMachine},
     running::RunningConfiguration,
 };
 
 /// A peer's handshake or a client's may take this long.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How often bans whose time is over are looked for.
-const LIFT_BANS: Duration = Duration::from_secs(1);
 /// Peers' links at once.
 const PEER_CONNECTIONS: usize = 1_000;
+
+/// The settings that flags set.
+pub(super) type Flags = Vec<(&'static str, Option<String>)>;
 
 /// Everything that runs.
 #[derive(Debug)]
@@ -54,7 +57,6 @@ pub(super) struct Running {
     pub(super) workers: Workers,
     pub(super) sites: Sites,
     pub(super) admin_address: AddressFile,
-    pub(super) drain: Duration,
     pub(super) writer: JoinHandle<()>,
     pub(super) tasks: TaskTracker,
     pub(super) stopping: CancellationToken,
@@ -65,7 +67,7 @@ pub(super) async fn start(
     directory: &DataDir,
     config: &Config,
     environment: &Environment,
-    flags: Vec<(&'static str, Option<String>)>,
+    (layers, flags): (Layers, Flags),
 ) -> anyhow::Result<Running> {
     let clock = SystemClock;
     let entropy = OsEntropy::new()?;
@@ -150,14 +152,29 @@ pub(super) async fn start(
     let socket = AdminSocket::bind(&directory.admin_socket())?;
     ground.metrics().started(seconds(clock.now()));
     ground.metrics().certificate("listeners", seconds(keys.leaf.certificate().not_after));
-    let configuration =
-        RunningConfiguration::new(directory.config(), environment.settings.clone(), flags, peering.clone());
-    let appliance = Appliance { configuration: Arc::new(configuration.clone()) };
+    let configuration = RunningConfiguration::new(
+        directory.config(),
+        environment.settings.clone(),
+        flags,
+        peering.clone(),
+        (layers, config.drain),
+    );
+    let machine = RunningMachine {
+        place: Place::new(directory, environment),
+        sockets: vec![
+            granted("client.listen", &client_endpoint),
+            granted("federation.listen", &peer_endpoint),
+        ],
+        configuration: configuration.clone(),
+        storage: Arc::clone(&storage),
+    };
+    let appliance = Appliance { configuration: Arc::new(configuration.clone()), machine: Arc::new(machine) };
     let admins = Admins::new(Arc::clone(&ground), console_place(config, admin.address))
         .context("the console can't be where the configuration says (`admin.name`)")?;
     let setup_file = SetupFile::announce(directory, &admins).await?;
     let actions = Arc::new(Actions::new(&cases, admins.clone(), peering.clone(), facts.clone(), appliance));
     let pages = qpq_admin_ui::console(Arc::clone(&actions), admins, Arc::new(clock));
+    let (checks, jobs) = (actions.checks().clone(), actions.jobs().clone());
     let stop_admin = stopping.clone();
     workers
         .spawn(None, move |_| async move {
@@ -173,6 +190,7 @@ pub(super) async fn start(
         cases.sessions.clone(),
         peering.clone(),
         directory.database(),
+        checks,
     );
     let probes = Probes::new(Arc::new(probe) as Arc<dyn Readiness>);
     let hosts = Hosts::new(config.admin_name.as_ref().map(Domain::as_str));
@@ -182,12 +200,7 @@ pub(super) async fn start(
     sites.extend(public.map(|bound| Site { bound, router }));
     let sites = Sites::serve(sites).context("the TCP listeners could not start")?;
     drop(tasks.spawn(setup_file.keep(stopping.clone())));
-    drop(tasks.spawn(lift_bans(cases.bans.clone(), Arc::clone(&ground), stopping.clone())));
-    drop(tasks.spawn(tick(
-        Upkeep::new(Arc::clone(&ground), cases.sessions.clone()),
-        ground,
-        stopping.clone(),
-    )));
+    scheduler::start(&jobs, Arc::new(clock), &tasks, &stopping).await?;
     Ok(Running {
         facts,
         storage,
@@ -197,7 +210,6 @@ pub(super) async fn start(
         workers,
         sites,
         admin_address,
-        drain: config.drain.to_duration(),
         writer: writer_task,
         tasks,
         stopping,
@@ -290,25 +302,8 @@ fn told(configured: Option<&String>, endpoint: &Endpoint) -> String {
     }
 }
 
-/// Lifts bans whose time is over. Nobody waits for it but blocked domains: what is over keeps nobody out.
-async fn lift_bans(bans: Bans, ground: Arc<Ground>, stopping: CancellationToken) {
-    let mut interval = tokio::time::interval(LIFT_BANS);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while stopping.run_until_cancelled(interval.tick()).await.is_some() {
-        let caller = Caller::job("lift-bans", ground.draw(RequestId::random));
-        // A failure was logged where it was met; the next tick tries again.
-        drop(bans.lift_due(&caller).await);
-    }
-}
-
-/// What time does to the store, once a minute.
-async fn tick(upkeep: Upkeep, ground: Arc<Ground>, stopping: CancellationToken) {
-    let mut interval = tokio::time::interval(UPKEEP_INTERVAL.to_duration());
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while stopping.run_until_cancelled(interval.tick()).await.is_some() {
-        // Each failure was logged where it was met; the next tick tries again.
-        drop(upkeep.tick().await);
-        drop(expire_messages(&ground).await);
-        drop(relay::expire(&ground).await);
-    }
+/// A bound socket as the checks judge it.
+fn granted(setting: &'static str, endpoint: &Endpoint) -> SocketFact {
+    let bytes = u64::try_from(endpoint.buffer_bytes()).unwrap_or(u64::MAX);
+    SocketFact { setting, address: endpoint.local_addr().to_string(), state: SocketState::Granted(bytes) }
 }

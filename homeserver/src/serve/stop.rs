@@ -20,7 +20,7 @@ pub(super) async fn stop(running: Running) {
         workers,
         sites,
         admin_address,
-        drain,
+        configuration,
         writer,
         tasks,
         stopping,
@@ -28,6 +28,7 @@ pub(super) async fn stop(running: Running) {
     } = running;
     // From here on `/readyz` and `info` say draining; whoever asks is told until the end.
     stopping.cancel();
+    let drain = configuration.drain().to_duration();
     tasks.close();
     federation.stop(drain).await;
     let report = workers.stop(drain).await;

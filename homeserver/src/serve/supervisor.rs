@@ -40,7 +40,9 @@ pub(super) fn reload(configuration: &RunningConfiguration) {
         Err(cause) => debug!(%cause, "no monotonic clock for the supervisor"),
     }
     match configuration.reload() {
-        Ok(()) => info!("the configuration was read again: log filter and federation policy are in effect"),
+        Ok(()) => info!(
+            "the configuration was read again: log filter, federation policy and drain deadline are in effect"
+        ),
         Err(refusal) => error!(%refusal, "the configuration stays as it was"),
     }
     notify(&[NotifyState::Ready]);

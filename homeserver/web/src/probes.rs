@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::guard::plain;
 
@@ -30,6 +30,9 @@ pub enum State {
 pub trait Readiness: Send + Sync + fmt::Debug {
     /// How it is now; must be cheap.
     fn state(&self) -> State;
+
+    /// What the checks found when they last looked, as JSON; null: they have not yet. Must be cheap.
+    fn report(&self) -> Value;
 
     /// The metrics in Prometheus' text form, with their content type.
     async fn metrics(&self) -> (&'static str, String);
@@ -68,7 +71,7 @@ async fn readyz(Shared(probes): Shared<Probes>, RawQuery(query): RawQuery) -> Re
         State::Failing(findings) => ("failing", findings),
     };
     if verbose {
-        let body = json!({ "state": word, "findings": findings });
+        let body = json!({ "state": word, "findings": findings, "checks": probes.0.report() });
         return (status, [(header::CONTENT_TYPE, "application/json")], format!("{body:#}\n")).into_response();
     }
     (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{word}\n")).into_response()

@@ -23,6 +23,10 @@ impl Readiness for Fixed {
         self.0.clone()
     }
 
+    fn report(&self) -> serde_json::Value {
+        serde_json::json!({ "worst": "critical" })
+    }
+
     async fn metrics(&self) -> (&'static str, String) {
         ("text/plain; version=0.0.4", "quicproquo_build_info 1\n".to_owned())
     }

@@ -1,0 +1,74 @@
+//! Peers: reached, trusted on both sides, and their queues move.
+
+use super::{Check, Facts, Finding, PeerFact, Severity};
+use crate::PeerStanding;
+
+pub(super) const CHECK: Check =
+    Check { id: "peers", about: "Peers are reached and take what waits for them.", judge };
+
+const RUNBOOK: &str = "runbooks/peer-down.md";
+const DAY_MS: u64 = 86_400_000;
+/// Rows older than this deserve a look, and than that: they are near their end.
+const OLD_MS: u64 = DAY_MS;
+const ANCIENT_MS: u64 = 7 * DAY_MS;
+/// Peers that are named; of more it is said how many.
+const NAMED: usize = 20;
+
+fn judge(facts: &Facts, findings: &mut Vec<Finding>) {
+    let mut found: Vec<Finding> = facts.peers.iter().filter_map(standing).collect();
+    found.extend(facts.peers.iter().filter_map(waiting));
+    let more = found.len().saturating_sub(NAMED);
+    found.truncate(NAMED);
+    if more > 0 {
+        found.push(
+            Finding::new("peers.more", Severity::Warning, "peers")
+                .because(format!("{more} more findings about peers"))
+                .remedy("see `peer list`"),
+        );
+    }
+    findings.append(&mut found);
+}
+
+fn standing(peer: &PeerFact) -> Option<Finding> {
+    let domain = &peer.domain;
+    let new = |id, severity| Finding::new(id, severity, domain.as_str()).runbook(RUNBOOK);
+    let trouble = peer.trouble.as_deref().unwrap_or("nobody knows why");
+    Some(match peer.standing {
+        PeerStanding::Healthy | PeerStanding::Blocked => return None,
+        PeerStanding::Degraded => new("peers.degraded", Severity::Info)
+            .because(format!("the link to `{domain}` does not work as it should: {trouble}"))
+            .remedy("wait: it is tried again by itself"),
+        PeerStanding::BackingOff => new("peers.unreachable", Severity::Warning)
+            .because(format!("`{domain}` can't be reached: {trouble}; {} messages wait for it", peer.queued))
+            .remedy("check the way to it and ask its admin; messages wait and it is tried again by itself"),
+        PeerStanding::Refused => new("peers.refused", Severity::Warning)
+            .because(format!("nothing is sent to `{domain}`: {trouble}"))
+            .remedy("talk to its admin: one of the two must act before anything is sent again"),
+        PeerStanding::AwaitingConfirmation => {
+            Finding::new("peers.unconfirmed", Severity::Info, domain.as_str())
+                .because(format!("`{domain}` used a token for any domain and waits for a confirmation"))
+                .remedy(format!(
+                    "compare its pin with its admin, then `peer accept {domain}` or `peer remove {domain}`"
+                ))
+                .runbook("runbooks/peering.md")
+        }
+    })
+}
+
+fn waiting(peer: &PeerFact) -> Option<Finding> {
+    let oldest = peer.oldest_ms.filter(|oldest| *oldest > OLD_MS)?;
+    if peer.standing == PeerStanding::Blocked {
+        return None;
+    }
+    let severity = if oldest > ANCIENT_MS { Severity::Critical } else { Severity::Warning };
+    let finding = Finding::new("peers.waiting", severity, peer.domain.as_str())
+        .because(format!(
+            "the oldest of {} messages for `{}` has waited {} days",
+            peer.queued,
+            peer.domain,
+            oldest / DAY_MS
+        ))
+        .remedy("messages end after `limits.message-ttl`: reach the peer before, or remove it")
+        .runbook(RUNBOOK);
+    Some(finding)
+}

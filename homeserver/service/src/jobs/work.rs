@@ -1,0 +1,93 @@
+//! What each job does, and how it says so. Results are short and stay the same while nothing happens: a new one is
+//! stored at once.
+
+use std::sync::Arc;
+
+use qpq_core::{Millis, RequestId};
+use tokio::time::sleep;
+
+use super::Jobs;
+use crate::{Answered, Caller, Depth, Integrity, Severity, Swept, Upkeep, expire_messages, relay, samples};
+
+/// A ban that ends sooner than the next run is waited for.
+const NEXT_RUN: Millis = Millis::from_secs(1);
+
+impl Jobs {
+    /// Does a job once; what it did, or why not, in words.
+    pub(super) async fn perform(&self, id: &str) -> Result<String, String> {
+        let ground = &self.0.ground;
+        match id {
+            "lift-bans" => self.lift_bans().await.map(|lifted| count(lifted, "ban", "lifted")),
+            "upkeep" => Upkeep::new(Arc::clone(ground), self.0.sessions.clone())
+                .tick()
+                .await
+                .map(|swept| words(&swept)),
+            "expire-messages" => {
+                expire_messages(ground).await.map(|unread| count(long(unread), "message", "expired unread"))
+            }
+            "expire-relay" => {
+                relay::expire(ground).await.map(|rows| count(long(rows), "message", "expired unsent"))
+            }
+            "check" => return Ok(self.check().await),
+            "sample" => samples::take(ground, &self.0.sessions, &self.0.peering, &self.0.checks)
+                .await
+                .map(|()| "took the figures".to_owned()),
+            "check-database" => return self.check_database().await,
+            _ => return Err("nobody knows what it does".to_owned()),
+        }
+        .map_err(|refusal| refusal.text)
+    }
+
+    /// Lifts what is due, and what is due before the next run at its moment.
+    async fn lift_bans(&self) -> Answered<u64> {
+        let caller = || Caller::job("lift-bans", self.0.ground.draw(RequestId::random));
+        let lifted = self.0.bans.lift_due(&caller()).await?;
+        let now = self.0.ground.now();
+        let soon = self.0.bans.next_end().await?.filter(|end| *end < now.after(NEXT_RUN));
+        let Some(end) = soon else { return Ok(lifted) };
+        sleep(end.since(now).to_duration()).await;
+        Ok(lifted.saturating_add(self.0.bans.lift_due(&caller()).await?))
+    }
+
+    async fn check(&self) -> String {
+        let report = self.0.checks.run(Depth::Quick).await;
+        match report.worst.map(Severity::name) {
+            None => "nothing is wrong".to_owned(),
+            Some(worst) => format!("{} findings, the worst is {worst}", report.findings.len()),
+        }
+    }
+
+    async fn check_database(&self) -> Result<String, String> {
+        match self.0.checks.check_database().await {
+            Integrity::Whole => Ok("the database is whole".to_owned()),
+            Integrity::Damaged(faults) => Err(format!("the database is damaged: {}", faults.join("; "))),
+            Integrity::Closed(why) | Integrity::Unknown(why) => Err(why),
+        }
+    }
+}
+
+fn words(swept: &Swept) -> String {
+    let Swept { sessions, key_packages, submits, log_entries, kept_rows } = swept;
+    let all = [
+        (*sessions, "sessions"),
+        (*key_packages, "KeyPackages"),
+        (*submits, "submit records"),
+        (*log_entries, "log entries"),
+        (*kept_rows, "kept rows"),
+    ];
+    let gone: Vec<String> =
+        all.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    if gone.is_empty() { "nothing to let go of".to_owned() } else { format!("let go of {}", gone.join(", ")) }
+}
+
+fn count(number: u64, what: &str, done: &str) -> String {
+    match number {
+        0 => format!("no {what} {done}"),
+        1 => format!("1 {what} {done}"),
+        _ => format!("{number} {what}s {done}"),
+    }
+}
+
+fn long(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
