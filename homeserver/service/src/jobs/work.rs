@@ -67,13 +67,14 @@ impl Jobs {
 }
 
 fn words(swept: &Swept) -> String {
-    let Swept { sessions, key_packages, submits, log_entries, kept_rows } = swept;
+    let Swept { sessions, key_packages, submits, log_entries, kept_rows, console } = swept;
     let all = [
         (*sessions, "sessions"),
         (*key_packages, "KeyPackages"),
         (*submits, "submit records"),
         (*log_entries, "log entries"),
         (*kept_rows, "kept rows"),
+        (*console, "console sessions and links"),
     ];
     let gone: Vec<String> =
         all.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
