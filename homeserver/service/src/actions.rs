@@ -24,7 +24,6 @@ use qpq_core::{ErrorCode, RequestId};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use qpq_metrics::Metrics;
 use qpq_storage::{AdminRole, Stored, WriteTx};
 
 use crate::{
@@ -191,12 +190,12 @@ impl Actions {
 
     /// A new request's id.
     pub fn new_request(&self) -> RequestId {
-        self.ground.draw(RequestId::random)
+        self.ground.new_request()
     }
 
-    /// What is counted.
-    pub fn metrics(&self) -> &Metrics {
-        self.ground.metrics()
+    /// What they stand on.
+    pub const fn ground(&self) -> &Arc<Ground> {
+        &self.ground
     }
 
     /// The list.

@@ -36,6 +36,7 @@ mod rates;
 mod refusal;
 mod registration;
 pub mod relay;
+pub mod request;
 mod sessions;
 mod settings;
 mod tokens;

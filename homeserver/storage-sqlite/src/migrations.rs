@@ -5,7 +5,7 @@ mod audit_chain;
 use sqlx::{Connection as _, SqliteConnection};
 
 /// Each brings the schema from the version before it to its own number, counted from 1. A released one never changes.
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration {
         sql: include_str!("../migrations/0001_first.sql"),
         then: Step::Nothing,
@@ -25,6 +25,11 @@ const MIGRATIONS: [Migration; 4] = [
         sql: include_str!("../migrations/0004_admins.sql"),
         then: Step::Nothing,
         mark: "PRAGMA user_version = 4",
+    },
+    Migration {
+        sql: include_str!("../migrations/0006_requests.sql"),
+        then: Step::Nothing,
+        mark: "PRAGMA user_version = 5",
     },
 ];
 
