@@ -19,6 +19,8 @@ struct Failure {
   # One sentence: what is wrong and what to do. Never parsed.
   retryAfterMs @2 :UInt64;
   # When trying again makes sense; 0: trying the same again does not help.
+  request @3 :Data;
+  # The id of the refused request in the server's log and audit log, 16 bytes: for whoever has to look it up. May be empty.
 }
 
 struct DeviceCertificate {

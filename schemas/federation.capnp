@@ -50,24 +50,34 @@ struct TrustedHello {
 interface Link {
   # What a trusted peer may call.
 
-  relayEnqueue @0 (header :BatchHeader, batches :List(StreamBatch)) -> (answers :List(StreamAnswer), failure :Failure);
+  relayEnqueue @0 (header :BatchHeader, batches :List(StreamBatch), call :Call)
+      -> (answers :List(StreamAnswer), failure :Failure);
   # Hands over rows of the caller's streams, answered after they are durable. Failures: 100, 206, 302.
 
-  proxyFetchKeyPackages @1 (requester :Text, group :Data, nonce :Data, targets :List(Text))
+  proxyFetchKeyPackages @1 (requester :Text, group :Data, nonce :Data, targets :List(Text), call :Call)
       -> (users :List(ClaimedUser), failure :Failure);
   # Claims KeyPackages of the callee's users for the caller's user `requester`.
 
-  resolveUser @2 (requester :Text, addresses :List(Text)) -> (users :List(UserKeys), failure :Failure);
+  resolveUser @2 (requester :Text, addresses :List(Text), call :Call) -> (users :List(UserKeys), failure :Failure);
   # The keys of the callee's users.
 
   federationHealth @3 () -> (health :FederationHealth, failure :Failure);
   # What the callee thinks of the caller.
 
-  groupCommit @4 (sender :Text, submit :CommitSubmit) -> (answer :CommitAnswer);
+  groupCommit @4 (sender :Text, submit :CommitSubmit, call :Call) -> (answer :CommitAnswer);
   # A commit by the caller's device `sender` for a group whose hub is the callee.
 
-  groupTree @5 (requester :Text, group :Data, epoch :UInt64) -> (tree :GroupTree, failure :Failure);
+  groupTree @5 (requester :Text, group :Data, epoch :UInt64, call :Call) -> (tree :GroupTree, failure :Failure);
   # The tree for the caller's device `requester` that was welcomed.
+}
+
+struct Call {
+  # What travels with a call beside what is asked. All of it may be absent.
+  request @0 :Data;
+  # The id of the request that the caller makes this call for, 16 bytes: both sides log it.
+  budgetMs @1 :UInt32;
+  # How long the caller still waits, when it sent this; the callee gives up no later. A span, because clocks differ;
+  # 0: the callee's own bound.
 }
 
 struct BatchHeader {
@@ -100,6 +110,9 @@ struct Row {
   # What is left of its life, judged only by the domain that holds it; 0: it never expires.
   payload @3 :Data;
   # A message of records.capnp, by kind, as a single unpacked segment list.
+  request @4 :Data;
+  # The id of the request that this row follows from, 16 bytes: both sides log it. For people; the header doesn't sign
+  # it. May be empty.
 }
 
 struct StreamAnswer {

@@ -1,6 +1,8 @@
 //! What can go wrong for a client, in words that say what to do next.
 
-use qpq_core::{Address, DeviceAddress, Domain, ErrorCode, GroupId, IdentityKey, MessageId, Millis, Pin};
+use qpq_core::{
+    Address, DeviceAddress, Domain, ErrorCode, GroupId, IdentityKey, MessageId, Millis, Pin, RequestId,
+};
 
 use crate::{mls::MlsError, store::StoreError};
 
@@ -15,6 +17,8 @@ pub struct Refusal {
     pub text: String,
     /// When trying again makes sense; `None` if trying the same again does not help.
     pub retry_after: Option<Millis>,
+    /// The refused request, as the homeserver's log names it.
+    pub request: Option<RequestId>,
 }
 
 impl Refusal {
@@ -30,9 +34,15 @@ impl std::fmt::Display for Refusal {
             Some(code) => write!(f, "{} (error {code})", self.text)?,
             None => write!(f, "{} (error {})", self.text, self.number)?,
         }
-        match self.retry_after {
-            Some(Millis(wait)) => write!(f, "; try again in {} s", wait.div_ceil(1_000)),
-            None => Ok(()),
+        if let Some(Millis(wait)) = self.retry_after {
+            write!(f, "; try again in {} s", wait.div_ceil(1_000))?;
+        }
+        // From 500 on it is the homeserver's own trouble: only its admin can look it up.
+        match self.request {
+            Some(request) if self.number >= 500 => {
+                write!(f, "; its admin finds this as {request} in the log")
+            }
+            Some(_) | None => Ok(()),
         }
     }
 }
@@ -312,12 +322,29 @@ mod tests {
             code: Some(ErrorCode::MailboxFull),
             text: String::from("the queue of bob is full"),
             retry_after: Some(Millis(1_500)),
+            request: Some(RequestId::from_bytes([1; 16])),
         };
         assert_eq!(
             refusal.to_string(),
             "the queue of bob is full (error 301 (MailboxFull)); try again in 2 s"
         );
         assert!(ClientError::from(refusal).is_transient());
+    }
+
+    #[test]
+    fn the_homeservers_own_trouble_names_the_request_for_its_admin() {
+        let refusal = Refusal {
+            number: 501,
+            code: Some(ErrorCode::Internal),
+            text: String::from("the store has a fault"),
+            retry_after: None,
+            request: Some(RequestId::from_bytes([0xab; 16])),
+        };
+        let expected = format!(
+            "the store has a fault (error 501 (Internal)); its admin finds this as req_{} in the log",
+            "ab".repeat(16)
+        );
+        assert_eq!(refusal.to_string(), expected);
     }
 
     #[test]

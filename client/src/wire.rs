@@ -7,7 +7,7 @@ mod deliveries;
 mod directory;
 mod sessions;
 
-use qpq_core::{ErrorCode, GroupId, MessageId, Millis};
+use qpq_core::{ErrorCode, GroupId, MessageId, Millis, RequestId};
 use qpq_schemas::common_capnp;
 
 pub use deliveries::{Delivery, DeliveryBody, Position};
@@ -57,6 +57,7 @@ pub(crate) fn refusal(reader: common_capnp::failure::Reader<'_>) -> Result<Refus
         code: ErrorCode::from_number(number),
         text: text(reader.get_text()?)?.chars().filter(|c| !c.is_control()).take(1_000).collect(),
         retry_after: (wait > 0).then_some(Millis(wait)),
+        request: reader.get_request().ok().and_then(RequestId::from_slice),
     })
 }
 

@@ -28,10 +28,11 @@ impl LinkHandle {
         header: SignedHeader,
         batches: Vec<Batch>,
     ) -> Called<Vec<(StreamId, StreamAnswer)>> {
-        self.call("relayEnqueue", deadline, move |link| async move {
+        self.call("relayEnqueue", deadline, move |link, carried| async move {
             let mut request = link.relay_enqueue_request();
             let mut params = request.get();
             wire::write_header(&header, params.reborrow().init_header());
+            wire::write_call(carried, params.reborrow().init_call());
             wire::write_batches(&batches, params.init_batches(length(batches.len())));
             drop(batches);
             let response = request.send().promise.await?;
@@ -49,10 +50,11 @@ impl LinkHandle {
         requester: Address,
         addresses: Vec<Address>,
     ) -> Called<Vec<UserAnswer>> {
-        self.call("resolveUser", deadline, move |link| async move {
+        self.call("resolveUser", deadline, move |link, carried| async move {
             let mut request = link.resolve_user_request();
             let mut params = request.get();
             params.set_requester(requester.to_string());
+            wire::write_call(carried, params.reborrow().init_call());
             write_addresses(&addresses, params.init_addresses(length(addresses.len())));
             let response = request.send().promise.await?;
             let results = response.get()?;
@@ -73,10 +75,11 @@ impl LinkHandle {
         nonce: [u8; 16],
         targets: Vec<Address>,
     ) -> Called<Vec<ClaimedUser>> {
-        self.call("proxyFetchKeyPackages", deadline, move |link| async move {
+        self.call("proxyFetchKeyPackages", deadline, move |link, carried| async move {
             let mut request = link.proxy_fetch_key_packages_request();
             let mut params = request.get();
             params.set_requester(requester.to_string());
+            wire::write_call(carried, params.reborrow().init_call());
             params.set_group(&group.to_bytes());
             params.set_nonce(&nonce);
             write_addresses(&targets, params.init_targets(length(targets.len())));
@@ -95,10 +98,11 @@ impl LinkHandle {
         sender: DeviceAddress,
         submit: CommitSubmit,
     ) -> Called<CommitAnswer> {
-        self.call("groupCommit", deadline, move |link| async move {
+        self.call("groupCommit", deadline, move |link, carried| async move {
             let mut request = link.group_commit_request();
             let mut params = request.get();
             params.set_sender(sender.to_string());
+            wire::write_call(carried, params.reborrow().init_call());
             write_commit(&submit, params.init_submit());
             let response = request.send().promise.await?;
             Ok(read_commit_answer(response.get()?.get_answer()?)?)
@@ -114,10 +118,11 @@ impl LinkHandle {
         group: GroupId,
         epoch: u64,
     ) -> Called<GroupTree> {
-        self.call("groupTree", deadline, move |link| async move {
+        self.call("groupTree", deadline, move |link, carried| async move {
             let mut request = link.group_tree_request();
             let mut params = request.get();
             params.set_requester(requester.to_string());
+            wire::write_call(carried, params.reborrow().init_call());
             params.set_group(&group.to_bytes());
             params.set_epoch(epoch);
             let response = request.send().promise.await?;
@@ -130,7 +135,7 @@ impl LinkHandle {
 
     /// Whether anybody is there.
     pub(crate) async fn answers(&self, deadline: Duration) -> bool {
-        let asked = self.call("federationHealth", deadline, |link: link::Client| async move {
+        let asked = self.call("federationHealth", deadline, |link: link::Client, _| async move {
             link.federation_health_request().send().promise.await?;
             Ok(())
         });

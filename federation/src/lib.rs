@@ -17,6 +17,7 @@ mod core;
 mod dial;
 mod driver;
 mod handler;
+mod incoming;
 mod introduction;
 mod link;
 mod link_server;

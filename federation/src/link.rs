@@ -3,11 +3,11 @@
 use std::{fmt, pin::pin, time::Duration};
 
 use futures::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
-use qpq_core::Millis;
+use qpq_core::{Millis, RequestId};
 use qpq_federation_proto::Presented;
 use qpq_metrics::{Direction, Metrics, Outcome};
 use qpq_schemas::federation_capnp::link;
-use qpq_service::Refusal;
+use qpq_service::{Refusal, request};
 use qpq_transport::{CloseCode, Connection};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -24,6 +24,15 @@ const CALLS: usize = 32;
 pub(crate) enum Dialled {
     ByUs,
     ByThem,
+}
+
+/// What travels with a call beside what is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Carried {
+    /// The request that it is made for.
+    pub(crate) request: Option<RequestId>,
+    /// How long its caller still waits.
+    pub(crate) left: Option<Duration>,
 }
 
 /// A call, to be made on the link's thread.
@@ -146,7 +155,7 @@ impl LinkHandle {
     ) -> Result<T, CallError>
     where
         T: Send + 'static,
-        F: FnOnce(link::Client) -> Fut + Send + 'static,
+        F: FnOnce(link::Client, Carried) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, CallError>> + 'static,
     {
         let started = Instant::now();
@@ -159,13 +168,17 @@ impl LinkHandle {
     async fn exchange<T, F, Fut>(&self, deadline: Duration, make: F) -> Result<T, CallError>
     where
         T: Send + 'static,
-        F: FnOnce(link::Client) -> Fut + Send + 'static,
+        F: FnOnce(link::Client, Carried) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, CallError>> + 'static,
     {
+        let (request, end) = (request::current(), Instant::now() + deadline);
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |client| {
             Box::pin(async move {
-                let made = timeout(deadline, make(client)).await.unwrap_or(Err(CallError::Deadline));
+                // Waiting for a turn has taken some of the time.
+                let left = end.saturating_duration_since(Instant::now());
+                let carried = Carried { request, left: Some(left) };
+                let made = timeout(left, make(client, carried)).await.unwrap_or(Err(CallError::Deadline));
                 // Whoever asked may have gone.
                 answer.send(made).ok();
             })

@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
-use qpq_core::Domain;
+use qpq_core::{Domain, Millis, limits};
 use qpq_metrics::Limit;
 use qpq_schemas::federation_capnp::link;
 use qpq_service::{
-    Answered, CommitAnswer, allowed_peer, relay,
+    Answered, CommitAnswer, Refusal, allowed_peer, relay,
     wire::{
         address, addresses, array, device_address, group_id, length, read_commit, unreadable, write_claimed,
         write_commit_answer, write_failure, write_tree, write_users,
     },
 };
 use qpq_transport::CallGate;
+use tracing::{Span, field, info_span};
 
-use crate::{core::Core, served::Served, slot::Slot, wire};
+use crate::{core::Core, incoming, link::Carried, served::Served, slot::Slot, wire};
+
+/// How long rows may take to be stored; who sent them waits as long (`driver/sending.rs`).
+const RELAY: Millis = Millis::from_secs(15);
 
 /// The capability that `hello` returns to a trusted peer: it is the authorisation.
 pub(crate) struct LinkServer {
@@ -41,10 +45,28 @@ impl LinkServer {
         Ok(Served::begin(method, self.core.ground.metrics().clone(), permit))
     }
 
+    /// Works for a call within its frame.
+    async fn answer<T>(
+        &self,
+        span: Span,
+        carried: Carried,
+        bound: Millis,
+        work: impl Future<Output = Answered<T>>,
+    ) -> Answered<T> {
+        incoming::answer(&self.core.ground, &self.peer, span, carried, bound, work).await
+    }
+
     /// The peering may have ended since the link came up.
     async fn still_allowed(&self) -> Answered<qpq_storage::Peer> {
         allowed_peer(&self.core.ground, self.core.peering.policy(), &self.peer).await
     }
+}
+
+/// The span of a call, without what is only known inside.
+macro_rules! span {
+    ($name:literal) => {
+        info_span!($name, request = field::Empty, peer.domain = field::Empty)
+    };
 }
 
 impl link::Server for LinkServer {
@@ -54,18 +76,17 @@ impl link::Server for LinkServer {
         mut results: link::RelayEnqueueResults,
     ) -> capnp::Result<()> {
         let served = self.enter("relayEnqueue")?;
-        let call = {
+        let (call, carried) = {
             let params = params.get()?;
-            wire::read_relay(params.get_header()?, params.get_batches()?)
+            let call = wire::read_relay(params.get_header()?, params.get_batches()?);
+            (call, wire::read_call(params.get_call()))
         };
         // The rows were copied: the message they came in need not wait for the disk with them.
         drop(params);
-        let answers = match call {
-            Ok(call) => relay::accept(&self.core.ground, &self.peer, call).await,
-            Err(refusal) => Err(refusal),
-        };
-        served.answered(&answers);
-        match answers {
+        let work = async { relay::accept(&self.core.ground, &self.peer, call?).await };
+        let answer = self.answer(span!("fed.relay.accept"), carried, RELAY, work).await;
+        served.answered(&answer);
+        match answer {
             Ok(answers) => {
                 wire::write_answers(&answers, results.get().init_answers(length(answers.len())));
             }
@@ -89,7 +110,8 @@ impl link::Server for LinkServer {
             let targets = addresses("targets", params.get_targets())?;
             self.core.key_packages.claim_for_peer(&self.peer, &requester, &group, nonce, &targets).await
         };
-        let answer = answer.await;
+        let carried = wire::read_call(params.get_call());
+        let answer = self.answer(span!("fed.link.claim"), carried, limits::INTERACTIVE, answer).await;
         served.answered(&answer);
         match answer {
             Ok(users) => write_claimed(&users, results.get().init_users(length(users.len()))),
@@ -111,7 +133,8 @@ impl link::Server for LinkServer {
             let asked = addresses("addresses", params.get_addresses())?;
             self.core.directory.resolve_for_peer(&self.peer, &requester, &asked).await
         };
-        let answer = answer.await;
+        let carried = wire::read_call(params.get_call());
+        let answer = self.answer(span!("fed.link.resolve"), carried, limits::INTERACTIVE, answer).await;
         served.answered(&answer);
         match answer {
             Ok(users) => write_users(&users, results.get().init_users(length(users.len()))),
@@ -129,9 +152,10 @@ impl link::Server for LinkServer {
         let answer = async {
             let peer = self.still_allowed().await?;
             let depth = self.core.ground.read().await?.outbox_depth(&self.peer).await?;
-            Ok::<_, qpq_service::Refusal>((peer, depth))
+            Ok::<_, Refusal>((peer, depth))
         };
-        let answer = answer.await;
+        let answer =
+            self.answer(span!("fed.link.health"), Carried::default(), limits::INTERACTIVE, answer).await;
         served.answered(&answer);
         match answer {
             Ok((peer, depth)) => {
@@ -158,15 +182,17 @@ impl link::Server for LinkServer {
     ) -> capnp::Result<()> {
         let served = self.enter("groupCommit")?;
         let params = params.get()?;
-        let answer = async {
+        // A commit's future holds all that is judged of it.
+        let answer = Box::pin(async {
             self.still_allowed().await?;
             let sender = device_address("sender", params.get_sender())?;
             let submit = read_commit(params.get_submit().map_err(unreadable)?)?;
             self.core.groups.commit_from_peer(&self.peer, &sender, submit).await
-        };
-        let answer = answer.await;
-        served.answered(&answer);
-        let answer = answer.unwrap_or_else(CommitAnswer::Refused);
+        });
+        let carried = wire::read_call(params.get_call());
+        let answered = self.answer(span!("fed.link.commit"), carried, limits::INTERACTIVE, answer).await;
+        served.answered(&answered);
+        let answer = answered.unwrap_or_else(CommitAnswer::Refused);
         write_commit_answer(&answer, results.get().init_answer());
         Ok(())
     }
@@ -184,7 +210,8 @@ impl link::Server for LinkServer {
             let group = group_id(params.get_group())?;
             self.core.groups.tree_for_peer(&self.peer, &requester, &group, params.get_epoch()).await
         };
-        let answer = answer.await;
+        let carried = wire::read_call(params.get_call());
+        let answer = self.answer(span!("fed.link.tree"), carried, limits::INTERACTIVE, answer).await;
         served.answered(&answer);
         match answer {
             Ok(tree) => write_tree(&tree, results.get().init_tree()),

@@ -2,18 +2,26 @@
 //!
 //! Reading is the door: what comes out is valid, and what can't be read is a refusal that names the field.
 
+use std::time::Duration;
+
 use capnp::struct_list;
-use qpq_core::{Digest, Domain, ErrorCode, Incarnation, MessageId, Millis, Seq, Timestamp, limits};
+use qpq_core::{
+    Digest, Domain, ErrorCode, Incarnation, MessageId, Millis, RequestId, Seq, Timestamp, limits,
+};
 use qpq_federation_proto::{
     Batch, Hello, ROW_BYTES, Refusal as RowRefusal, Row, RowAck, RowKind, SignedHeader, StreamAnswer,
     StreamId, TrustedClaims, VersionRange,
 };
-use qpq_schemas::federation_capnp::{batch_header, hello, row, stream_answer, stream_batch, trusted_hello};
+use qpq_schemas::federation_capnp::{
+    batch_header, call, hello, row, stream_answer, stream_batch, trusted_hello,
+};
 use qpq_service::{
     Answered, Refusal,
     relay::RelayCall,
     wire::{array, bounded, bytes, length, read_failure, text, unreadable, write_failure},
 };
+
+use crate::link::Carried;
 
 /// Features that a hello may name.
 const FEATURES: usize = 64;
@@ -81,6 +89,27 @@ fn incarnation(field: &'static str, reader: capnp::Result<&[u8]>) -> Answered<In
     Incarnation::from_slice(&bytes).ok_or_else(|| Refusal::malformed(format!("`{field}` is no incarnation")))
 }
 
+pub(crate) fn write_call(carried: Carried, mut builder: call::Builder<'_>) {
+    if let Some(request) = &carried.request {
+        builder.set_request(request.as_bytes());
+    }
+    // 0 says "none": who has no time left says the least.
+    let left = carried.left.map(|left| u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1));
+    builder.set_budget_ms(left.unwrap_or(0));
+}
+
+/// Reads what travels with a call. It helps people and saves time, so what can't be read is absent.
+pub(crate) fn read_call(reader: capnp::Result<call::Reader<'_>>) -> Carried {
+    let budget = |millis: u32| (millis > 0).then(|| Duration::from_millis(u64::from(millis)));
+    reader.map_or_else(
+        |_| Carried::default(),
+        |call| Carried {
+            request: call.get_request().ok().and_then(RequestId::from_slice),
+            left: budget(call.get_budget_ms()),
+        },
+    )
+}
+
 pub(crate) fn write_header(header: &SignedHeader, mut builder: batch_header::Builder<'_>) {
     builder.set_origin(header.origin().as_str());
     builder.set_destination(header.destination().as_str());
@@ -103,6 +132,9 @@ pub(crate) fn write_batches(batches: &[Batch], mut list: struct_list::Builder<'_
             builder.set_kind(row.kind.number());
             builder.set_ttl_ms(row.ttl.map_or(0, |ttl| ttl.0));
             builder.set_payload(&row.payload);
+            if let Some(request) = &row.request {
+                builder.set_request(request.as_bytes());
+            }
         }
     }
 }
@@ -147,6 +179,8 @@ fn read_row(seq: Seq, reader: row::Reader<'_>) -> Answered<Row> {
         kind: RowKind::from_number(reader.get_kind()),
         ttl: Some(Millis(reader.get_ttl_ms())).filter(|ttl| ttl.0 > 0),
         payload: bytes("row.payload", reader.get_payload(), ROW_BYTES)?,
+        // It helps people only, so one that can't be read is none.
+        request: reader.get_request().ok().and_then(RequestId::from_slice),
     })
 }
 
@@ -223,4 +257,26 @@ fn read_answer(reader: stream_answer::Reader<'_>) -> Answered<(StreamId, StreamA
         }
     };
     Ok((stream, answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_travels_with_a_call_comes_back_and_may_be_absent() {
+        let request = Some(RequestId::from_bytes([7; 16]));
+        let millis = |millis| Some(Duration::from_millis(millis));
+        let cases = [
+            (Carried { request, left: millis(300) }, Carried { request, left: millis(300) }),
+            // Nothing left is not the same as no bound.
+            (Carried { request: None, left: millis(0) }, Carried { request: None, left: millis(1) }),
+            (Carried::default(), Carried::default()),
+        ];
+        for (sent, read) in cases {
+            let mut message = capnp::message::Builder::new_default();
+            write_call(sent, message.init_root());
+            assert_eq!(read_call(message.get_root_as_reader()), read);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use qpq_core::ErrorCode;
+use qpq_core::{ErrorCode, RequestId};
 use qpq_schemas::admin_capnp::admin;
 use qpq_transport::{Rpc, RpcLimits};
 use serde_json::Value;
@@ -97,10 +97,12 @@ pub(crate) async fn perform(socket: &Path, verb: &str, arguments: &Value) -> Res
     let answer = answer.get()?;
     if answer.has_failure() {
         let failure = answer.get_failure()?;
-        return Err(AdminError::Refused {
-            code: failure.get_code(),
-            text: failure.get_text()?.to_string().unwrap_or_default(),
-        });
+        let (code, mut text) = (failure.get_code(), failure.get_text()?.to_string().unwrap_or_default());
+        // From 500 on it is the homeserver's own trouble, and more is in its log.
+        if let Some(request) = RequestId::from_slice(failure.get_request()?).filter(|_| code >= 500) {
+            text.push_str(&format!("; the log has more under {request}"));
+        }
+        return Err(AdminError::Refused { code, text });
     }
     let text = answer.get_result()?.to_str().map_err(capnp::Error::from)?;
     serde_json::from_str(text).map_err(AdminError::Unreadable)

@@ -88,7 +88,7 @@ pub(crate) fn load(directory: &DataDir, domain: &Domain, now: Timestamp) -> Resu
         &read(&directory.key("ca.key"))?,
     )?;
     let (certificate_path, key_path) = (directory.key("tls.crt"), directory.key("tls.key"));
-    let mut leaf = Identity::from_pem(read(&certificate_path)?.expose(), &read(&key_path)?)?;
+    let mut leaf = leaf(directory)?;
     if leaf.certificate().not_after < now.after(qpq_core::Millis::from_days(LEAF_RENEWAL_DAYS)) {
         leaf = authority.issue(domain, now, LEAF_DAYS)?;
         let IdentityPem { certificates, key } = leaf.to_pem();
@@ -120,6 +120,12 @@ pub(crate) fn readable(directory: &DataDir, name: &str) -> Result<(), String> {
             Err(_) => Err("no base64".to_owned()),
         },
     }
+}
+
+/// The leaf as it lies on the disk.
+pub(crate) fn leaf(directory: &DataDir) -> Result<Identity, KeyError> {
+    let (certificate, key) = (directory.key("tls.crt"), directory.key("tls.key"));
+    Ok(Identity::from_pem(read(&certificate)?.expose(), &read(&key)?)?)
 }
 
 /// Where the database key lies.

@@ -1,5 +1,6 @@
 //! `qpq-server serve`: puts the rooms together, runs until SIGTERM or SIGINT, and stops in order.
 
+mod certificates;
 mod probe;
 mod scheduler;
 mod setup_link;
@@ -7,7 +8,7 @@ mod start;
 mod stop;
 mod supervisor;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use qpq_core::{Clock as _, SystemClock};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
@@ -51,15 +52,17 @@ pub(crate) fn run(directory: &DataDir, flags: &Serve, environment: &Environment)
             "serving"
         );
         let keeper = supervisor::ready(&running.tasks, &running.stopping);
-        let signal = stopping.first(|| supervisor::reload(&running.configuration)).await;
+        let signal = stopping.first(|| supervisor::reload(&running.configuration, &running.certificates)).await;
         info!(signal, "stopping");
         drop(keeper);
         supervisor::stopping();
         tokio::select! {
-            () = stop::stop(running) => {}
-            signal = stopping.first(|| {}) => warn!(signal, "asked twice: stopping at once"),
+            () = stop::stop(running) => Ok(()),
+            signal = stopping.first(|| {}) => {
+                warn!(signal, "asked twice: stopping at once");
+                bail!("asked twice to stop: what was in flight was not waited for (what was accepted is kept)")
+            }
         }
-        Ok(())
     })
 }
 

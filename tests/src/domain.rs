@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     fs::OpenOptions,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use qpq_core::{Address, Domain, Pin};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::process::Child;
+use tokio::{net::UnixStream, process::Child, time::Instant};
 
 use crate::{Program, World, eventually};
 
@@ -146,6 +146,19 @@ impl HomeDomain {
 
     /// Starts the server and waits until it answers.
     pub async fn start(&self) -> anyhow::Result<()> {
+        self.launch()?;
+        self.listens().await?;
+        eventually(&format!("{} answers", self.name), READY, async || {
+            // Without the domain's settings: a preloaded library is the server's matter only.
+            let asked =
+                Program::new("qpq-server")?.args(["info", "--json", "--data-dir"]).arg(&self.directory);
+            Ok(asked.run().await?.code.filter(|code| *code == 0).map(drop))
+        })
+        .await
+    }
+
+    /// Starts the server and waits for nothing.
+    pub fn launch(&self) -> anyhow::Result<()> {
         ensure!(self.process.borrow().is_none(), "{} runs already", self.name);
         let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
         let mut command = self.server(&["serve"])?.into_command();
@@ -153,18 +166,26 @@ impl HomeDomain {
         let child = command.spawn().context("could not start qpq-server")?;
         *self.process.borrow_mut() = Some(child);
         self.starts.set(self.starts.get() + 1);
-        eventually(&format!("{} answers", self.name), READY, async || {
+        Ok(())
+    }
+
+    /// Waits until the server that was launched has opened its database and listens.
+    pub async fn listens(&self) -> anyhow::Result<()> {
+        let socket = self.directory.join("run/admin.sock");
+        let deadline = Instant::now() + READY;
+        loop {
             if let Some(status) =
                 self.process.borrow_mut().as_mut().map(Child::try_wait).transpose()?.flatten()
             {
                 anyhow::bail!("{} ended at its start with {status}:\n{}", self.name, self.said());
             }
-            // Without the domain's settings: a preloaded library is the server's matter only.
-            let asked =
-                Program::new("qpq-server")?.args(["info", "--json", "--data-dir"]).arg(&self.directory);
-            Ok(asked.run().await?.code.filter(|code| *code == 0).map(drop))
-        })
-        .await
+            // It is the last thing that is bound; the file of a killed server refuses.
+            if UnixStream::connect(&socket).await.is_ok() {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "{} does not listen after {} s", self.name, READY.as_secs());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// The process id of the running server.
@@ -191,18 +212,19 @@ impl HomeDomain {
 
     /// Asks the server to stop, and expects exit code 0.
     pub async fn stop_by(&self, signal: Signal) -> anyhow::Result<()> {
-        let child = self.process.borrow_mut().take();
-        let mut child = child.with_context(|| format!("{} does not run", self.name))?;
-        let pid = child
-            .id()
-            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?))
-            .context("it has ended already")?;
-        kill_process(pid, signal).context("could not send the signal")?;
-        let status = tokio::time::timeout(STOP, child.wait())
-            .await
-            .with_context(|| format!("{} still runs {} s after {signal:?}", self.name, STOP.as_secs()))??;
+        self.signal(signal)?;
+        let status = self.ended().await?;
         ensure!(status.code() == Some(0), "{} ended with {status} after {signal:?}", self.name);
         Ok(())
+    }
+
+    /// Waits until the server has ended by itself.
+    pub async fn ended(&self) -> anyhow::Result<ExitStatus> {
+        let child = self.process.borrow_mut().take();
+        let mut child = child.with_context(|| format!("{} does not run", self.name))?;
+        Ok(tokio::time::timeout(STOP, child.wait())
+            .await
+            .with_context(|| format!("{} still runs after {} s", self.name, STOP.as_secs()))??)
     }
 
     /// Sends the server a signal: `STOP` freezes it, `CONT` lets it go on.

@@ -5,7 +5,12 @@
 use std::{fs, net::TcpListener, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use qpq_tests::{HomeDomain, eventually, story};
+use qpq_core::{Clock as _, Secret, SystemClock};
+use qpq_tests::{
+    HomeDomain, Resident, eventually, story, stranger,
+    wire::{FederationLink, Wire},
+};
+use qpq_transport::CertificateAuthority;
 use rustix::process::Signal;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -84,5 +89,49 @@ fn the_federation_policy_changes_in_the_running_process() -> anyhow::Result<()> 
             Ok((allowed["allowed"] == true).then_some(()))
         })
         .await
+    })
+}
+
+#[test]
+fn a_certificate_that_was_replaced_is_shown_after_sighup_and_no_connection_is_cut() -> anyhow::Result<()> {
+    story(async |world| {
+        let alpha = world.domain("alpha").await?;
+        let dial = async || Wire::dial(&alpha.client_address(), alpha.name(), alpha.pin()).await;
+        let shown = |wire: &Wire| wire.connection().peer_chain().first().cloned();
+        let alice = Resident::register(world, "alice", &alpha).await?;
+        alice.wake();
+        let session = alice.client().session()?;
+        let before = shown(&dial().await?);
+        let keys = alpha.directory().join("keys");
+        let read = |name: &str| fs::read_to_string(keys.join(name));
+        let authority = CertificateAuthority::from_pem(&read("ca.crt")?, &Secret::new(read("ca.key")?))?;
+        let issued = authority.issue(alpha.name(), SystemClock.now(), 100)?;
+
+        // Another authority's is refused in words, and the old one stays.
+        let foreign = CertificateAuthority::generate(alpha.name(), SystemClock.now())?;
+        let foreign = foreign.issue(alpha.name(), SystemClock.now(), 100)?.to_pem();
+        fs::write(keys.join("tls.key"), foreign.key.expose())?;
+        fs::write(keys.join("tls.crt"), &foreign.certificates)?;
+        alpha.signal(Signal::HUP)?;
+        eventually("the complaint", SOON, async || {
+            let complains = alpha.said().contains("another authority has signed it than `keys/ca.crt`");
+            Ok(complains.then_some(()))
+        })
+        .await?;
+        ensure!(shown(&dial().await?) == before, "the old certificate stays");
+
+        let pem = issued.to_pem();
+        fs::write(keys.join("tls.key"), pem.key.expose())?;
+        fs::write(keys.join("tls.crt"), &pem.certificates)?;
+        alpha.signal(Signal::HUP)?;
+        eventually("the new certificate", SOON, async || {
+            Ok((shown(&dial().await?).as_ref() == issued.chain().first()).then_some(()))
+        })
+        .await?;
+        let leaf = stranger::unpinned_leaf(&"beta.test".parse()?)?;
+        let peer = FederationLink::dial(&alpha.federation_address(), alpha.name(), &leaf).await?;
+        ensure!(peer.connection().peer_chain().first() == issued.chain().first(), "peers see it too");
+        ensure!(!session.link().is_closed(), "who was connected stays so");
+        Ok(())
     })
 }

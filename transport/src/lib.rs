@@ -32,7 +32,7 @@ pub use identity::{CertificateAuthority, Identity, IdentityError, IdentityPem};
 pub use rpc::{Rpc, RpcFault, RpcLimits, Side};
 pub use tls::{DialTls, Leaf, ListenerTls, ServerTrust, TlsError};
 pub use verify::{Anchors, ChainFault, PeerCertificate, Verdict, judge};
-pub use workers::{AcceptLimits, Handler, StopReport, WorkerContext, Workers, WorkersStopped};
+pub use workers::{AcceptLimits, Handler, Listening, StopReport, WorkerContext, Workers, WorkersStopped};
 
 /// A certificate in DER form, as TLS carries it.
 pub use rustls::pki_types::CertificateDer;

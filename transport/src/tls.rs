@@ -70,6 +70,11 @@ impl Leaf {
         Ok(())
     }
 
+    /// Whether this is the identity in use.
+    pub fn shows(&self, identity: &Identity) -> bool {
+        self.0.key().cert == identity.chain()
+    }
+
     /// What the leaf in use says.
     pub fn certificate(&self) -> PeerCertificate {
         self.0.0.read().unwrap_or_else(PoisonError::into_inner).certificate.clone()

@@ -69,6 +69,24 @@ pub struct StopReport {
     pub abandoned: usize,
 }
 
+/// A listener that is being served. Clones are handles to the same one.
+#[derive(Debug, Clone)]
+pub struct Listening {
+    draining: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Listening {
+    /// Lets this listener's connections finish what is in flight, up to the deadline, while everything else goes on;
+    /// tells how many tasks are left. Newcomers still shake hands: a refusal before that can't carry a reason.
+    pub async fn drain(&self, deadline: Duration) -> usize {
+        self.draining.cancel();
+        self.tracker.close();
+        timeout(deadline, self.tracker.wait()).await.ok();
+        self.tracker.len()
+    }
+}
+
 /// Serves the connections of one listener on one worker thread; need not be `Send`.
 pub trait Handler: 'static {
     /// Serves one connection until it ends. When `context.stopping()` fires: finish what is in flight and return.
@@ -94,7 +112,7 @@ impl WorkerContext {
         self.index
     }
 
-    /// Fires when the process is draining.
+    /// Fires when the process is draining, or the listener that the connection came in by.
     pub const fn stopping(&self) -> &CancellationToken {
         &self.stopping
     }
@@ -177,21 +195,25 @@ impl Workers {
     }
 
     /// Accepts from `endpoint` until [`Self::stop`], which also closes it; `make` is called once on each worker.
+    /// What is returned drains this listener before the others; dropping it changes nothing.
     pub async fn serve<H: Handler>(
         &self,
         endpoint: &Endpoint,
         limits: AcceptLimits,
         make: impl Fn(&WorkerContext) -> H + Send + Sync + 'static,
-    ) -> Result<(), WorkersStopped> {
+    ) -> Result<Listening, WorkersStopped> {
         let make = Arc::new(make);
         let mut hands = Vec::new();
+        let listening = Listening { draining: self.0.stopping.child_token(), tracker: TaskTracker::new() };
         for jobs in &self.0.jobs {
             let (hand, handed) = mpsc::channel(HANDED);
-            let make = Arc::clone(&make);
+            let (make, ours, all) = (Arc::clone(&make), listening.clone(), self.0.stopping.clone());
             let job: Job = Box::new(move |context| {
-                let handler = Rc::new(make(context));
-                // Not tracked: it holds no work of its own, and ends when draining begins.
-                drop(tokio::task::spawn_local(take_in(handler, handed, limits.handshake, context.clone())));
+                let context = WorkerContext { stopping: ours.draining.clone(), ..context.clone() };
+                let handler = Rc::new(make(&context));
+                let door = Door { handler, context, listening: ours, handshake: limits.handshake, all };
+                // Not tracked: it holds no work of its own, and ends when everything is to end.
+                drop(tokio::task::spawn_local(door.take_in(handed)));
             });
             jobs.send(job).await.map_err(|_| WorkersStopped)?;
             hands.push(hand);
@@ -206,7 +228,7 @@ impl Workers {
         };
         self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner).push(endpoint.clone());
         drop(self.0.acceptors.spawn(acceptor.run()));
-        Ok(())
+        Ok(listening)
     }
 
     /// Runs a `!Send` future on a worker: the one with this number (modulo their count), or the next in turn.
@@ -351,24 +373,44 @@ impl Acceptor {
     }
 }
 
-/// A worker's side of one listener: starts a task per newcomer.
-async fn take_in<H: Handler>(
+/// A worker's side of one listener.
+struct Door<H> {
     handler: Rc<H>,
-    mut handed: mpsc::Receiver<Handed>,
-    handshake: Duration,
     context: WorkerContext,
-) {
-    while let Some(Some(newcomer)) = context.stopping().run_until_cancelled(handed.recv()).await {
-        let (handler, here) = (Rc::clone(&handler), context.clone());
-        context.spawn(async move {
+    listening: Listening,
+    handshake: Duration,
+    /// Fires when all listeners drain.
+    all: CancellationToken,
+}
+
+impl<H: Handler> Door<H> {
+    /// Starts a task per newcomer, also while only this listener drains: its handler then says why nobody is served.
+    async fn take_in(self, mut handed: mpsc::Receiver<Handed>) {
+        while let Some(Some(newcomer)) = self.all.run_until_cancelled(handed.recv()).await {
+            self.context.spawn(self.admit(newcomer));
+        }
+    }
+
+    fn admit(&self, newcomer: Handed) -> impl Future<Output = ()> + 'static {
+        let (handler, context, handshake) = (Rc::clone(&self.handler), self.context.clone(), self.handshake);
+        let (tracker, all) = (self.listening.tracker.clone(), self.all.clone());
+        async move {
             let Handed { incoming, _counted } = newcomer;
             let from = incoming.remote_address();
             let connecting = async { incoming.accept()?.await };
-            match timeout(handshake, connecting).await {
-                Ok(Ok(connection)) => handler.serve(Connection::new(connection), here).await,
-                Ok(Err(error)) => debug!(%from, %error, "a handshake failed"),
-                Err(_) => debug!(%from, "a handshake took too long"),
+            // A handshake is no work in flight: stopping does not wait for it.
+            match all.run_until_cancelled(timeout(handshake, connecting)).await {
+                // Who comes to a draining listener hears why not, and nobody waits for that either.
+                Some(Ok(Ok(connection))) if context.stopping().is_cancelled() => {
+                    handler.serve(Connection::new(connection), context).await;
+                }
+                Some(Ok(Ok(connection))) => {
+                    tracker.track_future(handler.serve(Connection::new(connection), context)).await;
+                }
+                Some(Ok(Err(error))) => debug!(%from, %error, "a handshake failed"),
+                Some(Err(_)) => debug!(%from, "a handshake took too long"),
+                None => debug!(%from, "a handshake was given up: the process is stopping"),
             }
-        });
+        }
     }
 }

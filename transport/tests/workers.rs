@@ -8,7 +8,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, rc::Rc, sync::Arc, time::Duration}
 use qpq_core::{Domain, ManualClock, Timestamp};
 use qpq_transport::{
     AcceptLimits, CertificateAuthority, Connection, DialError, DialTls, Endpoint, Handler, Leaf, ListenerTls,
-    Offload, Profile, ServerTrust, WorkerContext, Workers, WorkersStopped,
+    Listening, Offload, Profile, ServerTrust, WorkerContext, Workers, WorkersStopped,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -19,6 +19,7 @@ struct Home {
     endpoint: Endpoint,
     tls: DialTls,
     workers: Workers,
+    listening: Listening,
 }
 
 impl Home {
@@ -33,10 +34,10 @@ impl Home {
         let tls = ListenerTls::client(&leaf).unwrap();
         let endpoint = Endpoint::listen(any, &tls, Profile::Client, Offload::On).unwrap();
         let workers = Workers::start(NonZeroUsize::new(2).unwrap()).unwrap();
-        workers.serve(&endpoint, limits, make).await.unwrap();
+        let listening = workers.serve(&endpoint, limits, make).await.unwrap();
         let tls =
             DialTls::client(&domain, &ServerTrust::Pin(authority.pin()), Arc::new(ManualClock::at(NOW)));
-        Self { endpoint, tls, workers }
+        Self { endpoint, tls, workers, listening }
     }
 
     async fn dial(&self) -> Result<Connection, DialError> {
@@ -116,6 +117,23 @@ async fn stopping_refuses_newcomers_waits_for_the_others_and_tells_them() {
     assert_eq!(home.workers.stop(SOON).await.abandoned, 0);
     tokio::time::timeout(SOON, connection.closed()).await.unwrap();
     assert_eq!(home.workers.spawn(None, |_| async {}).await, Err(WorkersStopped));
+}
+
+#[tokio::test]
+async fn a_listener_drains_alone_and_its_newcomers_are_told_why() {
+    let (make, mut who, leave) = stays();
+    let home = Home::serving(AcceptLimits::default(), make).await;
+    let connection = home.dial().await.unwrap();
+    who.recv().await.unwrap();
+    assert_eq!(home.listening.drain(Duration::from_millis(20)).await, 1, "one stays until it is told");
+    // A newcomer gets as far as the handler, which is where reasons come from.
+    let newcomer = home.dial().await.unwrap();
+    who.recv().await.unwrap();
+    leave.notify_waiters();
+    assert_eq!(home.listening.drain(SOON).await, 0);
+    assert!(!connection.is_closed() && !newcomer.is_closed());
+    assert_eq!(home.workers.run(None, |_| async { 7 }).await, Ok(7), "everything else goes on");
+    assert_eq!(home.workers.stop(SOON).await.abandoned, 0);
 }
 
 #[tokio::test]

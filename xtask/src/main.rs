@@ -4,6 +4,7 @@ mod ci;
 mod codegen;
 mod demo;
 mod docs;
+mod kills;
 mod layers;
 mod metrics;
 mod process;
@@ -39,6 +40,15 @@ enum Verb {
         /// Passed on to the test runner, for example a filter.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
+    },
+    /// Kills a server under load so many times, at moments that a printed seed chooses.
+    Kills {
+        /// How many times.
+        #[arg(long, default_value_t = 200)]
+        count: u32,
+        /// The seed of a run whose moments are to be repeated.
+        #[arg(long)]
+        seed: Option<u64>,
     },
     /// Runs everything that the gate runs: `.ci/run`.
     Ci,
@@ -86,6 +96,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Demo { arguments } => demo::run(&arguments),
         Verb::Test { arguments } => test::run(&arguments),
+        Verb::Kills { count, seed } => kills::run(count, seed),
         Verb::Ci => ci::run(),
         Verb::Layers => layers::run(),
         Verb::Sizes => sizes::run(),

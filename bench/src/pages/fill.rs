@@ -179,6 +179,7 @@ impl Filling<'_> {
                 expires_at: Some(self.now.after(Millis::from_days(30))),
                 payload: vec![5; 400],
                 at: self.ago(n),
+                request: None,
             };
             tx.outbox_append(&[row]).await?;
         }

@@ -232,7 +232,7 @@ async fn a_refused_message_is_encrypted_again_tried_later_or_given_up() {
     let refused = |n: u8, number: u16, wait: Option<u64>| {
         let code = qpq_core::ErrorCode::from_number(number);
         let retry_after = wait.map(qpq_core::Millis);
-        let refusal = Refusal { number, code, text: String::from("no"), retry_after };
+        let refusal = Refusal { number, code, text: String::from("no"), retry_after, request: None };
         at(Feed::Mailbox, u64::from(n), DeliveryBody::Refused { group: group.clone(), id: id(n), refusal })
     };
     alice
@@ -278,6 +278,7 @@ async fn the_echo_of_a_returned_message_is_not_taken_for_the_one_that_is_still_t
             code: qpq_core::ErrorCode::from_number(301),
             text: String::from("full"),
             retry_after: Some(qpq_core::Millis(1)),
+            request: None,
         },
     };
     let state = async || {

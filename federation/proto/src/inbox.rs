@@ -144,6 +144,7 @@ mod tests {
             kind: RowKind::GroupEntry,
             ttl: None,
             payload: vec![1],
+            request: None,
         });
         Batch::new(StreamId::from_bytes([1; 16]), Some(before), rows.collect()).unwrap()
     }

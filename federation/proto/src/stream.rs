@@ -7,7 +7,7 @@
 use std::fmt;
 
 use data_encoding::HEXLOWER;
-use qpq_core::{Digest, Domain, GroupId, MessageId, Millis, Seq, limits};
+use qpq_core::{Digest, Domain, GroupId, MessageId, Millis, RequestId, Seq, limits};
 
 use crate::wire::{CodecError, Reader, put_text};
 
@@ -138,6 +138,8 @@ pub struct Row {
     pub ttl: Option<Millis>,
     /// A Cap'n Proto message that belongs to the kind; opaque here.
     pub payload: Vec<u8>,
+    /// The request that it follows from, for the logs of both domains; no part of what is signed or chained.
+    pub request: Option<RequestId>,
 }
 
 /// The chain after `row`: SHA-256 over `"qpq/chain/v1" ‖ previous[32] ‖ seq u64 ‖ id[16]`. Both sides start at
@@ -269,7 +271,7 @@ impl Batch {
             let kind = RowKind::from_number(reader.u16()?);
             let ttl = Some(reader.u64()?).filter(|millis| *millis > 0).map(Millis);
             let length = usize::try_from(reader.u32()?).map_err(|_| CodecError::TooLarge("a row"))?;
-            rows.push(Row { seq, id, kind, ttl, payload: reader.take(length)?.to_vec() });
+            rows.push(Row { seq, id, kind, ttl, payload: reader.take(length)?.to_vec(), request: None });
             seq = seq.next();
         }
         reader.finish()?;

@@ -135,6 +135,7 @@ async fn rows_count_only_under_the_pinned_federation_key() {
         kind: RowKind::from_number(KIND),
         ttl: None,
         payload: vec![1, 2, 3],
+        request: None,
     };
     let batch = Batch::new(beta.stream_to(&alpha), None, vec![row]).unwrap();
     let sign = |key: &SigningKey, origin: &Home, destination: &Home| {

@@ -241,6 +241,7 @@ impl WriteJob for Rows {
                 expires_at: self.expires_at,
                 payload: vec![7; 100],
                 at: now(),
+                request: None,
             })
             .collect();
         tx.outbox_append(&rows).await.map(drop)

@@ -4,9 +4,11 @@ use std::rc::Rc;
 
 use qpq_schemas::client_capnp::account;
 use qpq_service::wire;
-use tracing::info_span;
 
-use crate::{call::or_fail, session::Live};
+use crate::{
+    call::{call_span, or_fail},
+    session::Live,
+};
 
 pub(crate) struct AccountServer(Rc<Live>);
 
@@ -24,7 +26,7 @@ impl account::Server for AccountServer {
     ) -> capnp::Result<()> {
         let live = &self.0;
         let work = live.cases().accounts.own(&live.handle);
-        let shown = or_fail!(live.answer(info_span!("rpc.account.show"), work).await?, results);
+        let shown = or_fail!(live.answer(call_span!("rpc.account.show"), work).await?, results);
         let mut results = results.get();
         results.set_address(shown.keys.address.to_string());
         results.set_account(shown.id.as_bytes());

@@ -18,7 +18,7 @@ use std::{
 use capnp_rpc::new_client;
 use qpq_core::ErrorCode;
 use qpq_schemas::admin_capnp::admin;
-use qpq_service::{Actions, Caller, Refusal, wire};
+use qpq_service::{Actions, Caller, Refusal, request, wire};
 use qpq_transport::{Rpc, RpcLimits};
 use tokio::{
     net::{UnixListener, UnixStream},
@@ -27,9 +27,9 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, info_span, warn};
+use tracing::{debug, warn};
 
-use crate::call::{Calls, or_fail, read};
+use crate::call::{Calls, call_span, or_fail, read};
 
 /// Connections at once; more wait in the kernel's queue.
 const CONNECTIONS: usize = 8;
@@ -129,7 +129,7 @@ pub async fn serve_admin(
 
 async fn serve_connection(stream: UnixStream, actions: Arc<Actions>, stop: CancellationToken) {
     let Some(uid) = trusted_uid(&stream) else { return };
-    let calls = Calls::new(CALLS, stop, actions.metrics().clone());
+    let calls = Calls::new(CALLS, stop, Arc::clone(actions.ground()));
     let server = AdminServer { actions, uid, calls: calls.clone() };
     let client: admin::Client = new_client(server);
     let (reader, writer) = stream.into_split();
@@ -184,10 +184,11 @@ impl admin::Server for AdminServer {
                 let text = format!("`arguments` has more than {ARGUMENT_BYTES} bytes");
                 return Err(Refusal::new(ErrorCode::TooLarge, text));
             }
-            let caller = Caller::uid(self.uid, self.actions.new_request());
+            let request = request::current().unwrap_or_else(|| self.actions.new_request());
+            let caller = Caller::uid(self.uid, request);
             self.actions.perform(&caller, verb, arguments).await
         };
-        let result = or_fail!(self.calls.answer(info_span!("rpc.admin.perform"), work).await?, results);
+        let result = or_fail!(self.calls.answer(call_span!("rpc.admin.perform"), work).await?, results);
         results.get().set_result(&result);
         Ok(())
     }

@@ -3,21 +3,21 @@
 //! Only `overloaded` leaves as an RPC exception, before any work was done. Everything else is a [`Refusal`], which
 //! the caller of [`Calls::answer`] writes into the `failure` field of its results.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use qpq_core::{ErrorCode, Millis};
-use qpq_metrics::{Limit, Metrics, Outcome};
-use qpq_service::{Answered, Refusal};
+use qpq_metrics::{Limit, Outcome};
+use qpq_service::{Answered, Ground, Refusal, request};
 use qpq_transport::{CallGate, CallPermit};
 use tokio::time::Instant;
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
-use tracing::{Instrument as _, Span, debug, field};
+use tracing::{Instrument as _, Span, debug, field, warn};
 
 /// The whole time of a call; calls across domains end earlier, by their own deadline.
-const CALL_DEADLINE: Duration = Duration::from_secs(30);
+const CALL_DEADLINE: Millis = Millis::from_secs(30);
 /// The last replies reach the stream's writer after the calls themselves have ended.
 const LAST_REPLIES: Duration = Duration::from_millis(50);
 
@@ -27,7 +27,7 @@ pub(crate) struct Calls {
     gate: CallGate,
     in_flight: TaskTracker,
     stopping: CancellationToken,
-    metrics: Metrics,
+    ground: Arc<Ground>,
 }
 
 /// One call in flight: room in its gate, and a reason for a stopping process to wait.
@@ -39,8 +39,8 @@ pub(crate) struct Call {
 
 impl Calls {
     /// So many at once; `stopping` keeps new ones out.
-    pub(crate) fn new(limit: usize, stopping: CancellationToken, metrics: Metrics) -> Self {
-        Self { gate: CallGate::new(limit), in_flight: TaskTracker::new(), stopping, metrics }
+    pub(crate) fn new(limit: usize, stopping: CancellationToken, ground: Arc<Ground>) -> Self {
+        Self { gate: CallGate::new(limit), in_flight: TaskTracker::new(), stopping, ground }
     }
 
     /// Another gate of the same connection.
@@ -49,14 +49,14 @@ impl Calls {
             gate: CallGate::new(limit),
             in_flight: self.in_flight.clone(),
             stopping: self.stopping.clone(),
-            metrics: self.metrics.clone(),
+            ground: Arc::clone(&self.ground),
         }
     }
 
     /// A call that is answered even by a stopping process.
     pub(crate) fn enter(&self) -> capnp::Result<Call> {
         let permit = self.gate.try_enter().ok_or_else(|| {
-            self.metrics.limit_hit(Limit::Calls);
+            self.ground.metrics().limit_hit(Limit::Calls);
             capnp::Error::overloaded("too many calls in flight: wait for some answers".to_owned())
         })?;
         Ok(Call { _permit: permit, _token: self.in_flight.token() })
@@ -72,22 +72,31 @@ impl Calls {
         if self.stopping.is_cancelled() {
             return Ok(Err(draining()));
         }
+        let id = self.ground.new_request();
+        span.record("request", field::display(id));
         // Spans that nobody logs have no name here.
         let method = span.metadata().map_or("unlogged", |metadata| metadata.name());
         let started = Instant::now();
         let timed = async {
-            let answered =
-                tokio::time::timeout(CALL_DEADLINE, work).await.unwrap_or_else(|_| Err(too_slow()));
-            if let Err(refusal) = &answered {
+            let work = request::within(id, self.ground.now().after(CALL_DEADLINE), work);
+            let timed = tokio::time::timeout(CALL_DEADLINE.to_duration(), work).await;
+            let answered = timed.unwrap_or_else(|_| Err(too_slow()));
+            match &answered {
                 // The text may name users, so only the number is logged.
-                debug!(failure.code = field::display(refusal.code), "the call was refused");
+                Err(refusal) if refusal.is_ours() => {
+                    warn!(failure.code = field::display(refusal.code), "the call failed");
+                }
+                Err(refusal) => {
+                    debug!(failure.code = field::display(refusal.code), "the call was refused");
+                }
+                Ok(_) => debug!("the call was answered"),
             }
             answered
         };
         let answered = timed.instrument(span).await;
         let code = answered.as_ref().err().map(|refusal| refusal.code);
-        self.metrics.call(method, Outcome::of(code), started.elapsed());
-        Ok(answered)
+        self.ground.metrics().call(method, Outcome::of(code), started.elapsed());
+        Ok(answered.map_err(|refusal| refusal.to_request(id)))
     }
 
     /// What a stopping process waits for.
@@ -120,6 +129,13 @@ fn too_slow() -> Refusal {
     )
 }
 
+/// The span of a call; its request is drawn when the call is let in.
+macro_rules! call_span {
+    ($name:literal) => {
+        tracing::info_span!($name, request = tracing::field::Empty)
+    };
+}
+
 /// The params of a call, or the refusal that says that they can't be read.
 macro_rules! read {
     ($params:expr) => {
@@ -140,15 +156,29 @@ macro_rules! or_fail {
     };
 }
 
-pub(crate) use {or_fail, read};
+pub(crate) use {call_span, or_fail, read};
 
 #[cfg(test)]
 mod tests {
+    use qpq_core::{Incarnation, OsEntropy, SystemClock, Timestamp};
+    use qpq_service::{Settings, Writer};
+    use qpq_storage::memory::MemoryStorage;
+
     use super::*;
+
+    fn ground() -> Arc<Ground> {
+        let mut entropy = OsEntropy::new().unwrap();
+        let storage = Arc::new(MemoryStorage::new());
+        let (writer, _) = Writer::new(Arc::clone(&storage) as Arc<_>);
+        let incarnation = Incarnation::begin(Timestamp::from_millis(1), &mut entropy);
+        let (domain, settings) = ("alpha.test".parse().unwrap(), Settings::default());
+        let clock = Arc::new(SystemClock);
+        Arc::new(Ground::new(domain, incarnation, settings, clock, Box::new(entropy), storage, writer))
+    }
 
     #[tokio::test]
     async fn the_call_beyond_the_cap_is_overloaded_before_any_work() {
-        let calls = Calls::new(1, CancellationToken::new(), Metrics::new("0"));
+        let calls = Calls::new(1, CancellationToken::new(), ground());
         let _first = calls.enter().unwrap();
         let mut worked = false;
         let refused = calls.answer(Span::none(), async {
@@ -161,7 +191,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_hangs_is_refused_at_its_deadline() {
-        let calls = Calls::new(1, CancellationToken::new(), Metrics::new("0"));
+        let calls = Calls::new(1, CancellationToken::new(), ground());
         let refusal =
             calls.answer(Span::none(), std::future::pending::<Answered<()>>()).await.unwrap().unwrap_err();
         assert!(refusal.retry_after.is_some());
@@ -169,9 +199,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_refusal_names_the_request_that_its_work_was_done_for() {
+        let calls = Calls::new(1, CancellationToken::new(), ground());
+        let mut seen = None;
+        let work = async {
+            seen = request::current();
+            Err::<(), _>(Refusal::new(ErrorCode::Internal, "a fault"))
+        };
+        let refusal = calls.answer(Span::none(), work).await.unwrap().unwrap_err();
+        assert!(seen.is_some());
+        assert_eq!(refusal.request, seen);
+    }
+
+    #[tokio::test]
     async fn a_stopping_process_refuses_new_calls_in_words() {
         let stopping = CancellationToken::new();
-        let calls = Calls::new(1, stopping.clone(), Metrics::new("0"));
+        let calls = Calls::new(1, stopping.clone(), ground());
         stopping.cancel();
         let refusal = calls.answer(Span::none(), async { Ok(()) }).await.unwrap().unwrap_err();
         assert_eq!(refusal.code, ErrorCode::Draining);

@@ -5,10 +5,9 @@ use std::rc::Rc;
 use qpq_core::DeviceId;
 use qpq_schemas::client_capnp::{device_info, devices};
 use qpq_service::{DeviceView, wire};
-use tracing::info_span;
 
 use crate::{
-    call::{or_fail, read},
+    call::{call_span, or_fail, read},
     session::Live,
 };
 
@@ -28,7 +27,7 @@ impl devices::Server for DevicesServer {
     ) -> capnp::Result<()> {
         let live = &self.0;
         let work = live.cases().devices.own(&live.handle);
-        let views = or_fail!(live.answer(info_span!("rpc.devices.list"), work).await?, results);
+        let views = or_fail!(live.answer(call_span!("rpc.devices.list"), work).await?, results);
         let current = live.handle.device().device;
         let mut list = results.get().init_devices(wire::length(views.len()));
         for (index, view) in (0..).zip(&views) {
@@ -47,7 +46,7 @@ impl devices::Server for DevicesServer {
             let device = DeviceId::from_bytes(wire::array("device", read!(params)?.get_device())?);
             live.cases().devices.revoke_own(&live.handle, device).await
         };
-        or_fail!(live.answer(info_span!("rpc.devices.revoke"), work).await?, results);
+        or_fail!(live.answer(call_span!("rpc.devices.revoke"), work).await?, results);
         Ok(())
     }
 }

@@ -4,10 +4,9 @@ use std::rc::Rc;
 
 use qpq_schemas::client_capnp::directory;
 use qpq_service::wire;
-use tracing::info_span;
 
 use crate::{
-    call::{or_fail, read},
+    call::{call_span, or_fail, read},
     session::Live,
 };
 
@@ -30,7 +29,7 @@ impl directory::Server for DirectoryServer {
             let addresses = wire::addresses("addresses", read!(params)?.get_addresses())?;
             live.cases().directory.resolve(&live.handle, &addresses).await
         };
-        let users = or_fail!(live.answer(info_span!("rpc.directory.resolve"), work).await?, results);
+        let users = or_fail!(live.answer(call_span!("rpc.directory.resolve"), work).await?, results);
         wire::write_users(&users, results.get().init_users(wire::length(users.len())));
         Ok(())
     }

@@ -6,10 +6,9 @@ use qpq_core::{GroupId, MessageId, Millis, Seq, limits};
 use qpq_schemas::client_capnp::{application_submit, groups, submit_answer};
 use qpq_service::{Answered, ApplicationSubmit, CommitAnswer, FeedPosition, SubmitAnswer, wire};
 use qpq_storage::Feed;
-use tracing::info_span;
 
 use crate::{
-    call::{or_fail, read},
+    call::{call_span, or_fail, read},
     deliveries::{write_deliveries, write_position},
     session::Live,
 };
@@ -37,7 +36,7 @@ impl groups::Server for GroupsServer {
             let seq = live.cases().groups.create(&live.handle, &group, info, &tree).await?;
             Ok(FeedPosition::new(Feed::Group(group), live.cases().ground.incarnation(), seq))
         };
-        let position = or_fail!(live.answer(info_span!("rpc.groups.create"), work).await?, results);
+        let position = or_fail!(live.answer(call_span!("rpc.groups.create"), work).await?, results);
         write_position(&position, results.get().init_position());
         Ok(())
     }
@@ -53,7 +52,7 @@ impl groups::Server for GroupsServer {
             let submit = read!(params)?.get_submit().map_err(wire::unreadable)?;
             live.cases().groups.commit(&live.handle, wire::read_commit(submit)?).await
         });
-        let answered = live.answer(info_span!("rpc.groups.commit"), work).await?;
+        let answered = live.answer(call_span!("rpc.groups.commit"), work).await?;
         let answer = answered.unwrap_or_else(CommitAnswer::Refused);
         wire::write_commit_answer(&answer, results.get().init_answer());
         Ok(())
@@ -70,7 +69,7 @@ impl groups::Server for GroupsServer {
             wire::bounded("messages", messages.len())?;
             submit_readable(live, messages.iter().map(read_submit).collect()).await
         };
-        let answers = or_fail!(live.answer(info_span!("rpc.groups.submit"), work).await?, results);
+        let answers = or_fail!(live.answer(call_span!("rpc.groups.submit"), work).await?, results);
         let mut list = results.get().init_answers(wire::length(answers.len()));
         for (index, answer) in (0..).zip(&answers) {
             write_answer(answer, list.reborrow().get(index));
@@ -89,7 +88,7 @@ impl groups::Server for GroupsServer {
             let group = wire::group_id(params.get_group())?;
             live.cases().groups.tree(&live.handle, &group, params.get_epoch()).await
         };
-        let tree = or_fail!(live.answer(info_span!("rpc.groups.tree"), work).await?, results);
+        let tree = or_fail!(live.answer(call_span!("rpc.groups.tree"), work).await?, results);
         wire::write_tree(&tree, results.get().init_tree());
         Ok(())
     }
@@ -106,7 +105,7 @@ impl groups::Server for GroupsServer {
             let (after, most) = (Seq(params.get_after()), usize::from(params.get_max_items()));
             live.cases().groups.log(&live.handle, &group, after, most).await
         };
-        let page = or_fail!(live.answer(info_span!("rpc.groups.log"), work).await?, results);
+        let page = or_fail!(live.answer(call_span!("rpc.groups.log"), work).await?, results);
         let mut results = results.get();
         results.set_more(page.more);
         write_deliveries(&page.deliveries, results.init_deliveries(wire::length(page.deliveries.len())));

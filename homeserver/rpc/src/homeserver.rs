@@ -12,10 +12,9 @@ use qpq_service::{
     RegistrationUnderWay, wire,
 };
 use qpq_transport::CallPermit;
-use tracing::info_span;
 
 use crate::{
-    call::{or_fail, read},
+    call::{call_span, or_fail, read},
     link::Link,
     session::{CAPABILITIES, open, write_grant},
 };
@@ -61,7 +60,7 @@ impl homeserver::Server for HomeserverServer {
             Ok((begun, offer, held))
         };
         let (begun, offer, held) =
-            or_fail!(link.calls.answer(info_span!("rpc.homeserver.register"), work).await?, results);
+            or_fail!(link.calls.answer(call_span!("rpc.homeserver.register"), work).await?, results);
         let mut results = results.get();
         results.set_response(&offer.response);
         results.set_challenge(offer.challenge.as_bytes());
@@ -84,7 +83,7 @@ impl homeserver::Server for HomeserverServer {
             Ok((begun, response, held))
         };
         let (begun, response, held) =
-            or_fail!(link.calls.answer(info_span!("rpc.homeserver.log_in"), work).await?, results);
+            or_fail!(link.calls.answer(call_span!("rpc.homeserver.log_in"), work).await?, results);
         let mut results = results.get();
         results.set_response(&response);
         results.set_login(new_client(Once::new(link, begun, held)));
@@ -108,7 +107,7 @@ impl homeserver::Server for HomeserverServer {
             Ok((link.cases.sessions.resume(token.expose(), next).await?, held))
         };
         let (opened, held) =
-            or_fail!(link.calls.answer(info_span!("rpc.homeserver.resume"), work).await?, results);
+            or_fail!(link.calls.answer(call_span!("rpc.homeserver.resume"), work).await?, results);
         let mut results = results.get();
         write_grant(&opened.grant, results.reborrow().init_grant());
         results.set_session(open(link, opened.handle, held));
@@ -152,7 +151,7 @@ impl registration::Server for Once<RegistrationUnderWay> {
             Ok((link.cases.registrations.finish(self.take()?, new).await?, held))
         };
         let (opened, held) =
-            or_fail!(link.calls.answer(info_span!("rpc.registration.finish"), work).await?, results);
+            or_fail!(link.calls.answer(call_span!("rpc.registration.finish"), work).await?, results);
         let mut results = results.get();
         write_grant(&opened.grant, results.reborrow().init_grant());
         results.set_session(open(link, opened.handle, held));
@@ -174,7 +173,7 @@ impl login::Server for Once<LoginUnderWay> {
             Ok((begun, offer, held))
         };
         let (begun, offer, held) =
-            or_fail!(link.calls.answer(info_span!("rpc.login.finish"), work).await?, results);
+            or_fail!(link.calls.answer(call_span!("rpc.login.finish"), work).await?, results);
         let mut results = results.get();
         results.set_identity_key(offer.identity_key.as_bytes());
         results.set_sealed_identity(&offer.sealed_identity);
@@ -197,7 +196,7 @@ impl enrolment::Server for Once<EnrolmentUnderWay> {
             Ok((link.cases.logins.enrol(self.take()?, claim).await?, held))
         };
         let (opened, held) =
-            or_fail!(link.calls.answer(info_span!("rpc.enrolment.enrol"), work).await?, results);
+            or_fail!(link.calls.answer(call_span!("rpc.enrolment.enrol"), work).await?, results);
         let mut results = results.get();
         write_grant(&opened.grant, results.reborrow().init_grant());
         results.set_session(open(link, opened.handle, held));
@@ -224,7 +223,7 @@ fn write_info(link: &Link, mut info: domain_info::Builder<'_>) {
         RegistrationPolicy::Token => WirePolicy::Token,
         RegistrationPolicy::Open => WirePolicy::Open,
     });
-    info.set_draining(link.context.stopping().is_cancelled());
+    info.set_draining(link.announced.is_cancelled() || link.context.stopping().is_cancelled());
     let mut in_force = info.init_limits();
     in_force.set_message_bytes(narrow(limits::MESSAGE_BYTES));
     in_force.set_handshake_bytes(narrow(limits::HANDSHAKE_BYTES));

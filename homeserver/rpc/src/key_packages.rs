@@ -6,10 +6,9 @@ use qpq_core::limits;
 use qpq_schemas::client_capnp::{key_package_stock, key_package_upload, key_packages};
 use qpq_service::{Answered, KeyPackageUpload, wire};
 use qpq_storage::KeyPackageStock;
-use tracing::info_span;
 
 use crate::{
-    call::{or_fail, read},
+    call::{call_span, or_fail, read},
     session::Live,
 };
 
@@ -34,7 +33,7 @@ impl key_packages::Server for KeyPackagesServer {
             let packages = packages.iter().map(read_upload).collect::<Answered<_>>()?;
             live.cases().key_packages.upload(&live.handle, packages).await
         };
-        let stock = or_fail!(live.answer(info_span!("rpc.key_packages.upload"), work).await?, results);
+        let stock = or_fail!(live.answer(call_span!("rpc.key_packages.upload"), work).await?, results);
         write_stock(&stock, results.get().init_stock());
         Ok(())
     }
@@ -46,7 +45,7 @@ impl key_packages::Server for KeyPackagesServer {
     ) -> capnp::Result<()> {
         let live = &self.0;
         let work = live.cases().key_packages.stock(&live.handle);
-        let stock = or_fail!(live.answer(info_span!("rpc.key_packages.stock"), work).await?, results);
+        let stock = or_fail!(live.answer(call_span!("rpc.key_packages.stock"), work).await?, results);
         write_stock(&stock, results.get().init_stock());
         Ok(())
     }
@@ -64,7 +63,7 @@ impl key_packages::Server for KeyPackagesServer {
             let targets = wire::addresses("targets", params.get_targets())?;
             live.cases().key_packages.claim(&live.handle, &group, nonce, &targets).await
         };
-        let users = or_fail!(live.answer(info_span!("rpc.key_packages.claim"), work).await?, results);
+        let users = or_fail!(live.answer(call_span!("rpc.key_packages.claim"), work).await?, results);
         wire::write_claimed(&users, results.get().init_users(wire::length(users.len())));
         Ok(())
     }

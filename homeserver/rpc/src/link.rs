@@ -1,6 +1,6 @@
 //! What the capabilities of one client connection share, all on its worker thread.
 
-use std::{cell::RefCell, pin::pin, rc::Rc};
+use std::{cell::RefCell, pin::pin, rc::Rc, sync::Arc};
 
 use qpq_core::{ErrorCode, limits};
 use qpq_service::{Answered, Refusal, SessionEnd, SessionHandle, SourceNetwork, UseCases};
@@ -20,6 +20,8 @@ pub(crate) struct Link {
     pub(crate) cases: UseCases,
     /// The network that it comes from, as rates count it.
     pub(crate) source: SourceNetwork,
+    /// Fires when the process says that it will stop, which may be a while before it does.
+    pub(crate) announced: CancellationToken,
     /// The worker that it lives on.
     pub(crate) context: WorkerContext,
     /// Calls outside of sessions.
@@ -32,12 +34,17 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(cases: UseCases, source: SourceNetwork, context: WorkerContext) -> Rc<Self> {
-        let calls =
-            Calls::new(CALLS_BEFORE_LOGIN, context.stopping().clone(), cases.ground.metrics().clone());
+    pub(crate) fn new(
+        cases: UseCases,
+        source: SourceNetwork,
+        announced: CancellationToken,
+        context: WorkerContext,
+    ) -> Rc<Self> {
+        let calls = Calls::new(CALLS_BEFORE_LOGIN, context.stopping().clone(), Arc::clone(&cases.ground));
         Rc::new(Self {
             cases,
             source,
+            announced,
             calls,
             context,
             ended: CancellationToken::new(),

@@ -12,6 +12,7 @@ use qpq_schemas::client_capnp::homeserver;
 use qpq_service::{SourceNetwork, UseCases};
 use qpq_transport::{CloseCode, Connection, Handler, Rpc, RpcFault, RpcLimits, StreamError, WorkerContext};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{homeserver::HomeserverServer, link::Link};
@@ -24,17 +25,27 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct ClientListener {
     cases: UseCases,
     limits: RpcLimits,
+    announced: CancellationToken,
 }
 
 impl ClientListener {
     /// Serves these use cases within these limits ([`RpcLimits::client`]).
-    pub const fn new(cases: UseCases, limits: RpcLimits) -> Self {
-        Self { cases, limits }
+    pub fn new(cases: UseCases, limits: RpcLimits) -> Self {
+        Self { cases, limits, announced: CancellationToken::new() }
+    }
+
+    /// Says `draining` in `info` from when this fires, which may be a while before the listener drains.
+    #[must_use]
+    pub fn announcing(self, announced: CancellationToken) -> Self {
+        Self { announced, ..self }
     }
 
     async fn converse(&self, connection: &Connection, context: &WorkerContext) -> (CloseCode, String) {
         let source = network(connection.remote_address().ip());
-        let link = Link::new(self.cases.clone(), source, context.clone());
+        if context.stopping().is_cancelled() {
+            return draining();
+        }
+        let link = Link::new(self.cases.clone(), source, self.announced.clone(), context.clone());
         // Whatever ends the conversation, also a cancelled task, ends its subscriptions.
         let _ended = link.ended.clone().drop_guard();
         let (reader, writer) = tokio::select! {

@@ -4,10 +4,9 @@ use std::rc::Rc;
 
 use qpq_schemas::client_capnp::mailbox;
 use qpq_service::{Refusal, wire};
-use tracing::info_span;
 
 use crate::{
-    call::{or_fail, read},
+    call::{call_span, or_fail, read},
     deliveries::{read_positions, write_deliveries},
     session::Live,
     subscription,
@@ -34,7 +33,7 @@ impl mailbox::Server for MailboxServer {
             Ok((live.cases().mailboxes.subscribe(&live.handle)?, inbox))
         };
         let (feeder, inbox) =
-            or_fail!(live.answer(info_span!("rpc.mailbox.subscribe"), work).await?, results);
+            or_fail!(live.answer(call_span!("rpc.mailbox.subscribe"), work).await?, results);
         subscription::start(Rc::clone(live), feeder, inbox);
         Ok(())
     }
@@ -50,7 +49,7 @@ impl mailbox::Server for MailboxServer {
             let after = read_positions(params.get_after())?;
             live.cases().mailboxes.fetch(&live.handle, &after, usize::from(params.get_max_items())).await
         };
-        let page = or_fail!(live.answer(info_span!("rpc.mailbox.fetch"), work).await?, results);
+        let page = or_fail!(live.answer(call_span!("rpc.mailbox.fetch"), work).await?, results);
         let mut results = results.get();
         results.set_more(page.more);
         write_deliveries(&page.deliveries, results.init_deliveries(wire::length(page.deliveries.len())));
@@ -67,7 +66,7 @@ impl mailbox::Server for MailboxServer {
             let positions = read_positions(read!(params)?.get_positions())?;
             live.cases().mailboxes.acknowledge(&live.handle, &positions).await
         };
-        or_fail!(live.answer(info_span!("rpc.mailbox.acknowledge"), work).await?, results);
+        or_fail!(live.answer(call_span!("rpc.mailbox.acknowledge"), work).await?, results);
         Ok(())
     }
 }

@@ -27,7 +27,6 @@ use qpq_core::{ErrorCode, RequestId};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use qpq_metrics::Metrics;
 use qpq_storage::{AdminRole, Stored, WriteTx};
 
 use crate::{
@@ -205,7 +204,7 @@ impl Actions {
 
     /// A new request's id.
     pub fn new_request(&self) -> RequestId {
-        self.ground.draw(RequestId::random)
+        self.ground.new_request()
     }
 
     /// The checks.
@@ -218,9 +217,9 @@ impl Actions {
         &self.jobs
     }
 
-    /// What is counted.
-    pub fn metrics(&self) -> &Metrics {
-        self.ground.metrics()
+    /// What they stand on.
+    pub const fn ground(&self) -> &Arc<Ground> {
+        &self.ground
     }
 
     /// The list.

@@ -121,7 +121,8 @@ impl Delivery {
                 // A code of a newer peer is no use to anybody; its words are.
                 let code = ErrorCode::from_number(code).unwrap_or(ErrorCode::Internal);
                 let retry_after = (retry_after_ms > 0).then_some(Millis(retry_after_ms));
-                DeliveryBody::Refused { group, id, failure: Refusal { code, text, retry_after } }
+                let failure = Refusal { code, text, retry_after, request: None };
+                DeliveryBody::Refused { group, id, failure }
             }
             Notice::KeyPackagesLow(stock) => DeliveryBody::KeyPackagesLow(stock),
             Notice::NeedsResync { group } => DeliveryBody::NeedsResync {

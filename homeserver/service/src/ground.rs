@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use qpq_core::{Clock, Domain, Entropy, Incarnation, Timestamp, limits};
+use qpq_core::{Clock, Domain, Entropy, Incarnation, RequestId, Timestamp, limits};
 use qpq_metrics::{Limit, Metrics};
 use qpq_storage::{ReadTx, Storage, Stored};
 
-use crate::{Answered, Effects, NoPeers, PeerCalls, Settings, Wakes, WriteJob, Writer};
+use crate::{Answered, Effects, NoPeers, PeerCalls, Settings, Wakes, WriteJob, Writer, request};
 
 /// Domain, clock, entropy, storage, writer, wakes and peers: shared by all use cases, never mutable from outside.
 #[derive(Debug)]
@@ -68,9 +68,15 @@ impl Ground {
         self.clock.now()
     }
 
-    /// The end of an interactive call that begins now.
+    /// The end of an interactive call that begins now: no later than that of the request that it is made for.
     pub fn interactive_deadline(&self) -> Timestamp {
-        self.now().after(limits::INTERACTIVE)
+        let own = self.now().after(limits::INTERACTIVE);
+        request::deadline().map_or(own, |theirs| theirs.min(own))
+    }
+
+    /// A new request's id.
+    pub fn new_request(&self) -> RequestId {
+        self.draw(RequestId::random)
     }
 
     /// Draws from the entropy source.

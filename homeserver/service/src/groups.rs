@@ -155,7 +155,8 @@ fn check_member(member: Option<&qpq_storage::Member>, device: &DeviceAddress) ->
 
 impl From<qpq_delivery::policy::Refusal> for Refusal {
     fn from(refusal: qpq_delivery::policy::Refusal) -> Self {
-        Self { code: refusal.code(), text: refusal.to_string(), retry_after: refusal.retry_after() }
+        let retry_after = refusal.retry_after();
+        Self { code: refusal.code(), text: refusal.to_string(), retry_after, request: None }
     }
 }
 

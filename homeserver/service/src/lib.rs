@@ -38,6 +38,7 @@ mod rates;
 mod refusal;
 mod registration;
 pub mod relay;
+pub mod request;
 mod samples;
 mod sessions;
 mod settings;

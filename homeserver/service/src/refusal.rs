@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use qpq_core::{ErrorCode, Millis};
+use qpq_core::{ErrorCode, Millis, RequestId};
 use qpq_storage::StorageError;
 use tracing::error;
 
@@ -18,22 +18,35 @@ pub struct Refusal {
     pub text: String,
     /// When trying again makes sense; `None`: the same again does not help.
     pub retry_after: Option<Millis>,
+    /// The request that was refused, as logs name it; the edge that answers it fills it in.
+    pub request: Option<RequestId>,
 }
 
 impl Refusal {
     /// A refusal for good.
     pub fn new(code: ErrorCode, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), retry_after: None }
+        Self { code, text: text.into(), retry_after: None, request: None }
     }
 
     /// A refusal that ends by itself.
     pub fn retry(code: ErrorCode, text: impl Into<String>, after: Millis) -> Self {
-        Self { code, text: text.into(), retry_after: Some(after) }
+        Self { code, text: text.into(), retry_after: Some(after), request: None }
     }
 
     /// A malformed field.
     pub fn malformed(text: impl Into<String>) -> Self {
         Self::new(ErrorCode::Malformed, text)
+    }
+
+    /// The same, as the answer to this request.
+    #[must_use]
+    pub fn to_request(self, id: RequestId) -> Self {
+        Self { request: Some(id), ..self }
+    }
+
+    /// Whether it is the homeserver's own trouble, which its admin should see.
+    pub fn is_ours(&self) -> bool {
+        matches!(self.code, ErrorCode::NotStored | ErrorCode::Internal)
     }
 }
 

@@ -6,7 +6,7 @@
 use capnp::{message::ReaderSegments, struct_list};
 use qpq_core::{
     Address, DeviceAddress, DeviceCertificate, DeviceId, ErrorCode, GroupId, IdentityKey, MessageId, Millis,
-    Seq, SignatureKey, Timestamp, limits,
+    RequestId, Seq, SignatureKey, Timestamp, limits,
 };
 use qpq_schemas::common_capnp::{
     claimed_user, commit_answer, commit_submit, device_certificate, failure, group_tree, user_keys,
@@ -96,6 +96,9 @@ pub fn write_failure(refusal: &Refusal, mut builder: failure::Builder<'_>) {
     builder.set_code(refusal.code.number());
     builder.set_text(&refusal.text);
     builder.set_retry_after_ms(refusal.retry_after.map_or(0, |span| span.0));
+    if let Some(request) = &refusal.request {
+        builder.set_request(request.as_bytes());
+    }
 }
 
 /// Reads a refusal.
@@ -103,7 +106,9 @@ pub fn read_failure(reader: failure::Reader<'_>) -> Answered<Refusal> {
     let text = text("failure.text", reader.get_text())?.to_owned();
     let retry_after = Some(Millis(reader.get_retry_after_ms())).filter(|span| span.0 > 0);
     let code = ErrorCode::from_number(reader.get_code()).unwrap_or(ErrorCode::Internal);
-    Ok(Refusal { code, text, retry_after })
+    // It helps people only, so one that can't be read is none.
+    let request = reader.get_request().ok().and_then(RequestId::from_slice);
+    Ok(Refusal { code, text, retry_after, request })
 }
 
 /// Writes a device certificate.

@@ -11,13 +11,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use qpq_core::{DeviceId, Domain, ErrorCode, Millis};
+use qpq_core::{DeviceId, Domain, ErrorCode, Millis, RequestId};
 use qpq_metrics::{Limit, Metrics};
 use qpq_storage::{Feed, Storage, StorageError, Stored, WriteTx};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span, info_span};
 
-use crate::{Answered, Ground, Refusal};
+use crate::{Answered, Ground, Refusal, request};
 
 /// The most jobs in one transaction.
 const BATCH: usize = 256;
@@ -93,7 +94,10 @@ impl Writer {
     /// Queues a job and waits until it is durable.
     pub(crate) async fn write<J: WriteJob>(&self, ground: Arc<Ground>, job: J) -> Answered<J::Output> {
         let (answer, answered) = oneshot::channel();
-        let waiting = Queued { ground, job, output: None, answer: Some(answer) };
+        // Below the caller's span, so that what the store says is logged with the request.
+        let span = info_span!("db.job.write");
+        let waiting =
+            Queued { ground, job, output: None, answer: Some(answer), request: request::current(), span };
         self.queue.send(Box::new(waiting)).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
     }
@@ -109,7 +113,7 @@ trait Waiting: Send + std::fmt::Debug {
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<()>;
     fn committed(&mut self);
     fn metrics(&self) -> &Metrics;
-    fn failed(&mut self, refusal: Refusal);
+    fn failed(&mut self, cause: StorageError);
 }
 
 struct Queued<J: WriteJob> {
@@ -117,6 +121,9 @@ struct Queued<J: WriteJob> {
     job: J,
     output: Option<J::Output>,
     answer: Option<oneshot::Sender<Answered<J::Output>>>,
+    /// What its rows for other domains follow from.
+    request: Option<RequestId>,
+    span: Span,
 }
 
 impl<J: WriteJob> std::fmt::Debug for Queued<J> {
@@ -129,7 +136,8 @@ impl<J: WriteJob> std::fmt::Debug for Queued<J> {
 impl<J: WriteJob> Waiting for Queued<J> {
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<()> {
         self.output = None;
-        self.output = Some(self.job.run(tx).await?);
+        let work = request::of(self.request, self.job.run(tx));
+        self.output = Some(work.instrument(self.span.clone()).await?);
         Ok(())
     }
 
@@ -145,7 +153,8 @@ impl<J: WriteJob> Waiting for Queued<J> {
         self.ground.metrics()
     }
 
-    fn failed(&mut self, refusal: Refusal) {
+    fn failed(&mut self, cause: StorageError) {
+        let refusal = self.span.in_scope(|| Refusal::from(cause));
         if let Some(answer) = self.answer.take() {
             drop(answer.send(Err(refusal)));
         }
@@ -177,7 +186,7 @@ async fn write_batches(
         for mut job in batch.drain(..) {
             match write_together(storage.as_ref(), std::slice::from_mut(&mut job)).await {
                 Ok(()) => job.committed(),
-                Err(cause) => job.failed(cause.into()),
+                Err(cause) => job.failed(cause),
             }
         }
     }

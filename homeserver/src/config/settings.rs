@@ -67,6 +67,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         about: "true: refuse to start with anything that production must not have",
     },
     Setting {
+        key: "drain.notice",
+        default: Some("0s"),
+        about: "how long `/readyz` says draining before clients are sent away; a load balancer's probe interval",
+    },
+    Setting {
         key: "drain.deadline",
         default: Some("30s"),
         about: "how long calls in flight may take when the homeserver stops",
@@ -152,6 +157,7 @@ pub(crate) struct Config {
     /// Whether the rules of production hold.
     pub(crate) production: bool,
     /// How long calls in flight may take when we stop.
+    pub(crate) notice: Millis,
     pub(crate) drain: Millis,
     /// What the use cases obey.
     pub(crate) settings: Settings,
@@ -187,6 +193,7 @@ impl Config {
             )?,
             public_listen: read(layers, "public.listen", optional(socket))?,
             production: read(layers, "production", flag)?,
+            notice: read(layers, "drain.notice", pause)?,
             drain: read(layers, "drain.deadline", span)?,
             settings: Settings {
                 registration: read(layers, "registration.policy", |text| match text {
@@ -285,6 +292,11 @@ fn socket(text: &str) -> Result<SocketAddr, String> {
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| "give a whole number".to_owned())
+}
+
+/// A span of time that may be none.
+fn pause(text: &str) -> Result<Millis, String> {
+    if text == "0s" { Ok(Millis(0)) } else { span(text) }
 }
 
 /// A span of time: a whole number and a unit, `s`, `m`, `h` or `d`.

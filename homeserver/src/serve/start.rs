@@ -4,7 +4,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use ed25519_dalek::SigningKey;
-use qpq_core::{Clock as _, Domain, OsEntropy, SystemClock, Timestamp};
+use qpq_core::{Clock as _, Domain, OsEntropy, SystemClock};
 use qpq_federation::{Federation, FederationConfig};
 use qpq_federation_proto::{FederationAddress, Policy};
 use qpq_hub::Engine;
@@ -16,7 +16,9 @@ use qpq_service::{
 };
 use qpq_storage::{Storage, Vault};
 use qpq_storage_sqlite::{Options, SqliteStorage};
-use qpq_transport::{AcceptLimits, Endpoint, Leaf, ListenerTls, Offload, Profile, RpcLimits, Workers};
+use qpq_transport::{
+    AcceptLimits, Endpoint, Leaf, ListenerTls, Listening, Offload, Profile, RpcLimits, Workers,
+};
 use qpq_web::{
     Hosts, Probes, Readiness, Site, Sites, admin_router, bind_admin, bind_public, counted, public_router,
 };
@@ -25,6 +27,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use super::{
+    certificates::{Certificates, seconds},
     probe::{AddressFile, Probe},
     scheduler,
     setup_link::SetupFile,
@@ -54,9 +57,12 @@ pub(super) struct Running {
     pub(super) queue: Writer,
     pub(super) federation: Federation,
     pub(super) configuration: RunningConfiguration,
+    pub(super) certificates: Certificates,
     pub(super) workers: Workers,
     pub(super) sites: Sites,
     pub(super) admin_address: AddressFile,
+    pub(super) clients: Listening,
+    pub(super) notice: Duration,
     pub(super) writer: JoinHandle<()>,
     pub(super) tasks: TaskTracker,
     pub(super) stopping: CancellationToken,
@@ -97,8 +103,9 @@ pub(super) async fn start(
     if admin.moved {
         info!(address = %admin.address, "the default port of the console is taken, it listens on another one");
     }
-    let client_endpoint = listen(config, Listener::Client, &keys)?;
-    let peer_endpoint = listen(config, Listener::Federation, &keys)?;
+    let leaf = Leaf::new(&keys.leaf)?;
+    let client_endpoint = listen(config, Listener::Client, &leaf)?;
+    let peer_endpoint = listen(config, Listener::Federation, &leaf)?;
     let facts = DomainFacts {
         domain: config.domain.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -134,7 +141,7 @@ pub(super) async fn start(
         groups: cases.groups.clone(),
         workers: workers.clone(),
         endpoint: peer_endpoint.clone(),
-        leaf: Leaf::new(&keys.leaf)?,
+        leaf: leaf.clone(),
     })
     .await
     .context("federation could not start")?;
@@ -143,15 +150,16 @@ pub(super) async fn start(
     workers.serve(&peer_endpoint, peers, federation.handler()).await?;
     let clients = AcceptLimits { connections: config.connections, handshake: HANDSHAKE };
     let for_clients = cases.clone();
-    workers
+    let announced = stopping.clone();
+    let clients = workers
         .serve(&client_endpoint, clients, move |_| {
-            ClientListener::new(for_clients.clone(), RpcLimits::client())
+            ClientListener::new(for_clients.clone(), RpcLimits::client()).announcing(announced.clone())
         })
         .await?;
 
     let socket = AdminSocket::bind(&directory.admin_socket())?;
     ground.metrics().started(seconds(clock.now()));
-    ground.metrics().certificate("listeners", seconds(keys.leaf.certificate().not_after));
+    let certificates = Certificates::new(directory, keys.authority.pin(), leaf, Arc::clone(&ground));
     let configuration = RunningConfiguration::new(
         directory.config(),
         environment.settings.clone(),
@@ -207,19 +215,16 @@ pub(super) async fn start(
         queue,
         federation,
         configuration,
+        certificates,
         workers,
         sites,
         admin_address,
+        clients,
+        notice: config.notice.to_duration(),
         writer: writer_task,
         tasks,
         stopping,
     })
-}
-
-/// A time as metrics tell it.
-#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are far below 2^52")]
-fn seconds(at: Timestamp) -> f64 {
-    at.as_millis() as f64 / 1_000.0
 }
 
 /// Where browsers find the console: browsers allow passkeys on `localhost` and on names, never on an IP address.
@@ -278,11 +283,10 @@ enum Listener {
     Federation,
 }
 
-fn listen(config: &Config, listener: Listener, keys: &keys::Keys) -> anyhow::Result<Endpoint> {
-    let leaf = Leaf::new(&keys.leaf)?;
+fn listen(config: &Config, listener: Listener, leaf: &Leaf) -> anyhow::Result<Endpoint> {
     let (address, tls, profile) = match listener {
-        Listener::Client => (config.client_listen, ListenerTls::client(&leaf)?, Profile::Client),
-        Listener::Federation => (config.federation_listen, ListenerTls::federation(&leaf)?, Profile::Peer),
+        Listener::Client => (config.client_listen, ListenerTls::client(leaf)?, Profile::Client),
+        Listener::Federation => (config.federation_listen, ListenerTls::federation(leaf)?, Profile::Peer),
     };
     let offload = if config.gso { Offload::On } else { Offload::Off };
     Endpoint::listen(address, &tls, profile, offload).with_context(|| {

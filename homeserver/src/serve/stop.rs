@@ -1,13 +1,18 @@
-//! Stopping in order: nobody new, those who are there finish, what was accepted is durable, the files are closed.
+//! Stopping in order: it is said first, then clients go, then peers, what was accepted is durable, the files are closed.
+//!
+//! Clients go before peers, because a call in flight may wait for a peer's answer.
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::start::Running;
 
 /// After the drain the writer may take this long for what was queued.
 const FLUSH: Duration = Duration::from_secs(30);
+/// Links to peers get at least this long, also when clients took all of the drain.
+const LAST_CALLS: Duration = Duration::from_secs(4);
 /// The TCP listeners go last, and nobody is waited for long.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
@@ -21,6 +26,8 @@ pub(super) async fn stop(running: Running) {
         sites,
         admin_address,
         configuration,
+        clients,
+        notice,
         writer,
         tasks,
         stopping,
@@ -30,8 +37,15 @@ pub(super) async fn stop(running: Running) {
     stopping.cancel();
     let drain = configuration.drain().to_duration();
     tasks.close();
-    federation.stop(drain).await;
-    let report = workers.stop(drain).await;
+    tokio::time::sleep(notice).await;
+    let end = Instant::now() + drain;
+    let left = || end.saturating_duration_since(Instant::now());
+    let busy = clients.drain(left()).await;
+    if busy > 0 {
+        warn!(connections = busy, "some clients' calls did not end within {} s", drain.as_secs());
+    }
+    federation.stop(left().max(LAST_CALLS)).await;
+    let report = workers.stop(left().max(LAST_CALLS)).await;
     if report.abandoned > 0 {
         warn!(abandoned = report.abandoned, "some tasks did not end within {} s", drain.as_secs());
     }

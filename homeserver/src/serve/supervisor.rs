@@ -9,6 +9,7 @@ use tokio_util::{
 };
 use tracing::{debug, error, info};
 
+use super::certificates::Certificates;
 use crate::running::RunningConfiguration;
 
 /// Says that we are ready, and keeps the watchdog fed until what is returned is dropped.
@@ -33,8 +34,8 @@ pub(super) fn stopping() {
     notify(&[NotifyState::Stopping, NotifyState::Status("draining")]);
 }
 
-/// Reads the configuration again; one that can't be used changes nothing.
-pub(super) fn reload(configuration: &RunningConfiguration) {
+/// Reads configuration and certificate again; what can't be used changes nothing.
+pub(super) fn reload(configuration: &RunningConfiguration, certificates: &Certificates) {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(cause) => debug!(%cause, "no monotonic clock for the supervisor"),
@@ -44,6 +45,10 @@ pub(super) fn reload(configuration: &RunningConfiguration) {
             "the configuration was read again: log filter, federation policy and drain deadline are in effect"
         ),
         Err(refusal) => error!(%refusal, "the configuration stays as it was"),
+    }
+    if let Err(error) = certificates.reload() {
+        let cause = error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        error!(cause, "the certificate stays as it was");
     }
     notify(&[NotifyState::Ready]);
 }

@@ -5,7 +5,7 @@ mod audit_chain;
 use sqlx::{Connection as _, SqliteConnection};
 
 /// Each brings the schema from the version before it to its own number, counted from 1. A released one never changes.
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration {
         sql: include_str!("../migrations/0001_first.sql"),
         then: Step::Nothing,
@@ -30,6 +30,11 @@ const MIGRATIONS: [Migration; 5] = [
         sql: include_str!("../migrations/0005_jobs_and_samples.sql"),
         then: Step::Nothing,
         mark: "PRAGMA user_version = 5",
+    },
+    Migration {
+        sql: include_str!("../migrations/0006_requests.sql"),
+        then: Step::Nothing,
+        mark: "PRAGMA user_version = 6",
     },
 ];
 

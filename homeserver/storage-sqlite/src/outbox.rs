@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
-use qpq_core::{Digest, Domain, MessageId, Millis, Seq, Timestamp};
+use qpq_core::{Digest, Domain, MessageId, Millis, RequestId, Seq, Timestamp};
 use qpq_storage::{
     Backoff, NewOutboxRow, OutboxDepth, OutboxHead, OutboxRead, OutboxRow, OutboxWrite, StorageError, Stored,
     StreamName,
@@ -30,6 +30,7 @@ fn outbox_row(row: Fields<'_>) -> Stored<OutboxRow> {
             expires_at: row.optional_time("expires_at")?,
             payload: row.blob("payload")?,
             at: row.time("at")?,
+            request: row.optional_bytes("request")?.map(RequestId::from_bytes),
         },
     })
 }
@@ -67,7 +68,7 @@ impl OutboxRead for Transaction {
     ) -> Stored<Vec<OutboxRow>> {
         let what = "outbox_rows";
         let query =
-            sql("SELECT o.pk, o.seq, s.destination, s.stream, o.id, o.kind, o.expires_at, o.at, o.payload
+            sql("SELECT o.pk, o.seq, s.destination, s.stream, o.id, o.kind, o.expires_at, o.at, o.request, o.payload
                          FROM outbox_streams s JOIN outbox o ON o.stream_pk = s.pk
                          WHERE s.destination = ? AND s.stream = ? AND o.seq >= ?
                          ORDER BY o.seq LIMIT ?")
@@ -177,8 +178,9 @@ impl OutboxWrite for Transaction {
                 numbered.push((*pk, *last, row));
             }
         }
-        let head = "INSERT INTO outbox (stream_pk, seq, id, kind, expires_at, at, bytes, payload) VALUES";
-        self.insert_all(what, head, 8, &numbered, |statement, (stream, seq, row)| {
+        let head =
+            "INSERT INTO outbox (stream_pk, seq, id, kind, expires_at, at, bytes, payload, request) VALUES";
+        self.insert_all(what, head, 9, &numbered, |statement, (stream, seq, row)| {
             statement
                 .bind(*stream)
                 .bind(position(*seq))
@@ -188,6 +190,7 @@ impl OutboxWrite for Transaction {
                 .bind(time(row.at))
                 .bind(size(row.payload.len()))
                 .bind(row.payload.clone())
+                .bind(row.request.map(|id| id.as_bytes().to_vec()))
         })
         .await?;
         Ok(positions)
@@ -213,7 +216,7 @@ impl OutboxWrite for Transaction {
     ) -> Stored<Vec<OutboxRow>> {
         let what = "outbox_expire";
         let query =
-            sql("SELECT o.pk, o.seq, s.destination, s.stream, o.id, o.kind, o.expires_at, o.at, o.payload
+            sql("SELECT o.pk, o.seq, s.destination, s.stream, o.id, o.kind, o.expires_at, o.at, o.request, o.payload
                          FROM outbox o JOIN outbox_streams s ON s.pk = o.stream_pk
                          WHERE o.expires_at <= ? AND o.seq > s.acknowledged_seq
                          ORDER BY o.expires_at LIMIT ?")

@@ -1,7 +1,7 @@
 //! Rows on their way to peers: one ordered stream per conversation and direction.
 
 use async_trait::async_trait;
-use qpq_core::{Digest, Domain, MessageId, Millis, Seq, Timestamp};
+use qpq_core::{Digest, Domain, MessageId, Millis, RequestId, Seq, Timestamp};
 
 use crate::Stored;
 
@@ -25,6 +25,8 @@ pub struct NewOutboxRow {
     pub payload: Vec<u8>,
     /// When it was accepted.
     pub at: Timestamp,
+    /// The request that it follows from, for the logs of both domains.
+    pub request: Option<RequestId>,
 }
 
 /// A stored row.

@@ -11,6 +11,7 @@ fn batch(stream: u8, payload: &[u8]) -> Batch {
         kind: RowKind::GroupEntry,
         ttl: None,
         payload: payload.to_vec(),
+        request: None,
     };
     Batch::new(StreamId::from_bytes([stream; 16]), None, vec![row]).unwrap()
 }

@@ -177,6 +177,7 @@ impl World {
                 kind: RowKind::GroupEntry,
                 ttl: None,
                 payload: vec![rows],
+                request: None,
             });
         }
         let head = Self::head(stream, queue);
@@ -378,6 +379,7 @@ fn gaps_are_refused() -> Result<(), String> {
         kind: RowKind::GroupEntry,
         ttl: None,
         payload: vec![],
+        request: None,
     };
     let batch =
         Batch::new(StreamId::from_bytes([1; 16]), None, vec![row]).map_err(|error| error.to_string())?;

@@ -9,6 +9,7 @@ fn row(seq: u64, payload: &[u8]) -> Row {
         kind: RowKind::GroupEntry,
         ttl: Some(Millis(5)),
         payload: payload.to_vec(),
+        request: None,
     }
 }
 
@@ -89,6 +90,7 @@ prop_compose! {
             kind: RowKind::from_number(kind),
             ttl: ttl.map(|ttl| Millis(ttl.get())),
             payload,
+            request: None,
         });
         Batch::new(StreamId::from_bytes(stream), before.map(Digest::from_bytes), rows.collect()).unwrap()
     }

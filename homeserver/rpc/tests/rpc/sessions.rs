@@ -48,3 +48,31 @@ async fn a_stopping_homeserver_closes_with_a_reason_and_leaves_nothing_behind() 
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_draining_listener_answers_what_is_in_flight_and_tells_newcomers_why_not() {
+    local(async {
+        let world = World::start().await;
+        let caller = world.dial().await;
+        let info = async || caller.homeserver.info_request().send().promise.await.unwrap();
+        assert!(!info().await.get().unwrap().get_info().unwrap().get_draining());
+        world.announced.cancel();
+        assert!(
+            info().await.get().unwrap().get_info().unwrap().get_draining(),
+            "it is said before it is done"
+        );
+
+        // An answer to a login takes its time; the call after it arrived first.
+        let call = caller.homeserver.log_in_request().send().promise;
+        info().await;
+        assert_eq!(world.listening.drain(SOON).await, 0);
+        let reply = call.await.unwrap();
+        assert_eq!(reply.get().unwrap().get_failure().unwrap().get_code(), ErrorCode::Malformed.number());
+
+        let newcomer = world.connect().await;
+        let reason = newcomer.closed().await;
+        assert!(reason.contains("stopping: reconnect in a moment"), "{reason}");
+        assert_eq!(world.workers.stop(SOON).await.abandoned, 0);
+    })
+    .await;
+}

@@ -19,10 +19,11 @@ use qpq_schemas::client_capnp::{device_claim, enrolment, homeserver, session, se
 use qpq_service::{Ground, OpaqueSetup, Settings, UseCases, Writer, wire};
 use qpq_storage::{Storage, memory::MemoryStorage};
 use qpq_transport::{
-    AcceptLimits, CertificateAuthority, Connection, DialTls, Endpoint, Leaf, ListenerTls, Offload, Profile,
-    Rpc, RpcLimits, ServerTrust, Workers,
+    AcceptLimits, CertificateAuthority, Connection, DialTls, Endpoint, Leaf, ListenerTls, Listening, Offload,
+    Profile, Rpc, RpcLimits, ServerTrust, Workers,
 };
 use tokio::task::spawn_local;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) const PASSWORD: &[u8] = b"correct horse battery staple";
@@ -30,6 +31,8 @@ pub(crate) const PASSWORD: &[u8] = b"correct horse battery staple";
 pub(crate) struct World {
     pub(crate) cases: UseCases,
     pub(crate) workers: Workers,
+    pub(crate) listening: Listening,
+    pub(crate) announced: CancellationToken,
     authority: CertificateAuthority,
     address: SocketAddr,
 }
@@ -69,13 +72,15 @@ impl World {
         let endpoint = Endpoint::listen(loopback(), &tls, Profile::Client, Offload::On).unwrap();
         let workers = Workers::start(NonZeroUsize::MIN).unwrap();
         let served = cases.clone();
-        workers
+        let announced = CancellationToken::new();
+        let announce = announced.clone();
+        let listening = workers
             .serve(&endpoint, AcceptLimits::default(), move |_| {
-                ClientListener::new(served.clone(), RpcLimits::client())
+                ClientListener::new(served.clone(), RpcLimits::client()).announcing(announce.clone())
             })
             .await
             .unwrap();
-        Self { cases, workers, authority, address: endpoint.local_addr() }
+        Self { cases, workers, listening, announced, authority, address: endpoint.local_addr() }
     }
 
     pub(crate) async fn token(&self) -> String {

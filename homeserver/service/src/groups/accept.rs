@@ -20,7 +20,7 @@ use qpq_storage::{
 };
 
 use super::{Place, check_member, no_group, records::GroupEntry};
-use crate::{Answered, Effects, Refusal, peering};
+use crate::{Answered, Effects, Refusal, peering, request};
 
 /// A message for a group's log, its framing already read.
 #[derive(Clone, Debug)]
@@ -287,6 +287,7 @@ impl<'a> Batch<'a> {
                     expires_at: entry.expires_at,
                     payload: record.to_bytes(),
                     at: now,
+                    request: request::current(),
                 });
             }
             effects.send(domain);

@@ -14,7 +14,7 @@ use super::{
     Place,
     records::{GroupSubmit, SubmitRefused},
 };
-use crate::{Answered, Effects, Refusal};
+use crate::{Answered, Effects, Refusal, request};
 
 /// How soon a message that found a full queue may be tried again, whatever the full domain says.
 const SOONEST: Millis = Millis::from_secs(1);
@@ -195,6 +195,7 @@ async fn send(
         expires_at: Some(now.after(place.ttl)),
         payload: record.to_bytes(),
         at: now,
+        request: request::current(),
     };
     tx.outbox_append(&[row]).await?;
     effects.send(destination.clone());

@@ -18,7 +18,7 @@ use super::{
     create::stored_chunks,
     records::{Committer, GroupEntry, GroupWelcome},
 };
-use crate::{Effects, WriteJob};
+use crate::{Effects, WriteJob, request};
 
 /// A commit that was judged and merged in memory.
 pub(super) struct StoredCommit {
@@ -102,6 +102,7 @@ impl StoreCommit {
             expires_at: None,
             payload,
             at: commit.now,
+            request: request::current(),
         };
         let mut rows = Vec::new();
         if let Some(entry) = &share.entry {

@@ -15,7 +15,7 @@ use super::{
     check_member,
     records::{GroupSubmit, expires_at},
 };
-use crate::{Answered, Effects, Refusal, SessionHandle, WriteJob, peering};
+use crate::{Answered, Effects, Refusal, SessionHandle, WriteJob, peering, request};
 
 /// One message for a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,6 +195,7 @@ async fn forward(
             expires_at: Some(message.expires_at),
             payload: record.to_bytes(),
             at: now,
+            request: request::current(),
         });
         let outcome = SeenSubmit { payload, outcome: SubmitOutcome::AtHome { at: now } };
         fresh.insert(message.id, outcome.clone());

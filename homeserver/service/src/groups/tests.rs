@@ -286,6 +286,7 @@ async fn nobody_speaks_for_another_domain() {
         kind: RowKind::GroupEntry,
         ttl: None,
         payload: entry.to_bytes(),
+        request: None,
     };
     assert!(matches!(alpha.apply(&beta.domain, row).await, RowOutcome::Refused(_)));
     assert_eq!(log(&alice, &group, 1).await.len(), 0);
@@ -385,6 +386,7 @@ async fn a_hub_has_no_say_about_what_a_device_sent_elsewhere() {
         kind: RowKind::SubmitRefused,
         ttl: None,
         payload: record.to_bytes(),
+        request: None,
     };
     // Of a group that bob isn't in.
     let forged = row(&refused(&theirs, Some(&bob)), message_id(1));
@@ -432,6 +434,7 @@ async fn a_log_is_kept_only_where_somebody_reads_it() {
         kind: RowKind::GroupEntry,
         ttl: None,
         payload: entry.to_bytes(),
+        request: None,
     };
     assert!(matches!(beta.apply(&alpha.domain, row).await, RowOutcome::Refused(_)));
     let mut tx = beta.ground.read().await.unwrap();

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use qpq_core::{Digest, Domain, ErrorCode, FederationKey, Incarnation, Millis, limits};
+use qpq_core::{Digest, Domain, ErrorCode, FederationKey, Incarnation, Millis, RequestId, Seq, limits};
 use qpq_federation_proto::{
     Batch, BatchDigest, HeaderError, Judgement, Position, Refusal as RowRefusal, Row, RowKind, SignedHeader,
     StreamAnswer, StreamId, heads_digest, judge,
 };
 use qpq_storage::{InboxHead, ParkedRow, PeerState, Stored, WriteTx};
+use tracing::debug;
 
 use super::RowOutcome;
-use crate::{Answered, Effects, Ground, Known, Refusal, WriteJob, bans, groups, peering};
+use crate::{Answered, Effects, Ground, Known, Refusal, WriteJob, bans, groups, peering, request};
 
 /// How long a peer keeps rows for which there is no room here before it asks again.
 const PUT_OFF: Millis = Millis::from_secs(1_800);
@@ -58,7 +59,27 @@ pub async fn accept(
         batches,
         effects: Effects::default(),
     };
-    ground.write(job).await?.ok_or_else(|| no_peer(ground, origin))
+    let requests = requests(&job.batches);
+    let answers = ground.write(job).await?.ok_or_else(|| no_peer(ground, origin))?;
+    for (stream, seq, request) in requests {
+        if answers.iter().any(|(of, answer)| *of == stream && has(answer, seq)) {
+            debug!(peer.domain = %origin, %request, seq = seq.0, "a peer's row is stored");
+        }
+    }
+    Ok(answers)
+}
+
+/// The requests that rows follow from, if anybody wants to read of them.
+fn requests(batches: &[Batch]) -> Vec<(StreamId, Seq, RequestId)> {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return Vec::new();
+    }
+    let rows = batches.iter().flat_map(|batch| batch.rows().iter().map(|row| (batch.stream(), row)));
+    rows.filter_map(|(stream, row)| Some((stream, row.seq, row.request?))).collect()
+}
+
+fn has(answer: &StreamAnswer, seq: Seq) -> bool {
+    matches!(answer, StreamAnswer::Applied { through, .. } if *through >= seq)
 }
 
 /// What `hello` says to `origin` about its streams here: how many, and their digest.
@@ -157,7 +178,9 @@ async fn apply_batch(
             }
             let mut refusals = Vec::new();
             for row in application.rows() {
-                match apply_row(ground, tx, origin, &stream, row, effects).await? {
+                // What follows from a row (a hub's fan-out) follows from its request.
+                let applied = request::of(row.request, apply_row(ground, tx, origin, &stream, row, effects));
+                match applied.await? {
                     RowOutcome::Stored => {}
                     RowOutcome::Refused(ack) => refusals.push(RowRefusal { seq: row.seq, ack }),
                 }

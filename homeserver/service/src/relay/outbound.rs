@@ -94,6 +94,7 @@ fn batches(loaded: Loaded, now: Timestamp) -> Answered<Vec<Batch>> {
         kind: RowKind::from_number(row.kind),
         ttl: row.expires_at.map(|end| end.since(now)),
         payload: row.payload,
+        request: row.request,
     };
     loaded
         .into_iter()

@@ -41,6 +41,7 @@ fn submit(
         expires_at,
         payload: submit.to_bytes(),
         at,
+        request: None,
     }
 }
 
@@ -107,6 +108,7 @@ fn call(key: &SigningKey, stream: [u8; 16], kind: u16) -> RelayCall {
         kind: RowKind::from_number(kind),
         ttl: None,
         payload: vec![0; 64],
+        request: None,
     };
     let batch = Batch::new(StreamId::from_bytes(stream), Some(Digest::ZERO), vec![row]).unwrap();
     let incarnation = Incarnation::from_slice(&[1; 16]).unwrap();

@@ -54,3 +54,25 @@ async fn audit_rows_of_the_first_schema_are_chained_in_their_order() {
     assert_eq!(storage.read().await.unwrap().audit_count(&all).await.unwrap(), 3);
     storage.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn rows_that_waited_before_there_were_request_ids_are_sent_without_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("homeserver.db");
+    let mut connection = raw(&path).await;
+    sqlx::raw_sql(FIRST).execute(&mut connection).await.unwrap();
+    let waiting = "INSERT INTO outbox_streams (pk, destination, stream, last_seq, acknowledged_seq)
+                   VALUES (1, 'beta.test', zeroblob(16), 1, 0);
+                   INSERT INTO outbox (stream_pk, seq, id, kind, at, bytes, payload)
+                   VALUES (1, 1, zeroblob(16), 2, 7, 1, x'01');
+                   PRAGMA user_version = 1";
+    sqlx::raw_sql(waiting).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+
+    let storage = SqliteStorage::open(&path, &DatabaseKey::new([1; 32]), &Options::default()).await.unwrap();
+    let mut tx = storage.read().await.unwrap();
+    let rows = tx.outbox_rows(&"beta.test".parse().unwrap(), &[0; 16], Seq(1), 10, 1_000).await.unwrap();
+    assert_eq!(rows.iter().map(|row| (row.seq, row.row.request)).collect::<Vec<_>>(), [(Seq(1), None)]);
+    drop(tx);
+    storage.close().await.unwrap();
+}

@@ -219,6 +219,7 @@ pub async fn peers_are_listed_by_where_they_stand(subject: &mut dyn Subject) -> 
             expires_at: None,
             payload: vec![number; 10],
             at: at(u64::from(number)),
+            request: None,
         })
     };
     tx.outbox_append(&[row(1)?, row(2)?, row(3)?]).await?;

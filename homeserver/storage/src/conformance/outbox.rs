@@ -1,6 +1,6 @@
 //! Rows on their way to peers.
 
-use qpq_core::{Millis, Seq, Timestamp};
+use qpq_core::{Millis, RequestId, Seq, Timestamp};
 
 use super::{
     Failure, Outcome, Subject,
@@ -21,6 +21,8 @@ fn row(stream: StreamName, number: u8) -> Result<NewOutboxRow, Failure> {
         expires_at: Some(at(100 + u64::from(number))),
         payload: vec![number; 10],
         at: at(u64::from(number)),
+        // Every other row follows from a request.
+        request: number.is_multiple_of(2).then_some(RequestId::from_bytes([number; 16])),
     })
 }
 

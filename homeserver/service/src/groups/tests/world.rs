@@ -186,6 +186,7 @@ impl Site {
                     kind: RowKind::from_number(row.row.kind),
                     ttl: row.row.expires_at.map(|end| end.since(now)),
                     payload: row.row.payload,
+                    request: row.row.request,
                 });
             }
             tx.outbox_acknowledge(to, &head.stream, head.last, None, now).await.unwrap();
