@@ -133,11 +133,12 @@ async fn a_name_is_given_once_and_a_role_is_another_one() {
 async fn sessions_are_listed_and_end_at_once() {
     let home = Home::open();
     let ann = first(&home).await;
+    home.wait(Millis(1));
     let bob = added(&home, "bob", "auditor").await;
     let listed = socket(&home, "admin.session-list", json!({})).await.unwrap();
     let names: Vec<&Value> =
         listed["sessions"].as_array().unwrap().iter().map(|line| &line["name"]).collect();
-    assert_eq!(names, ["ann", "bob"]);
+    assert_eq!(names, ["bob", "ann"]);
     let listed = socket(&home, "admin.session-list", json!({ "name": "bob" })).await.unwrap();
     assert_eq!(listed["sessions"][0]["agent"], "Browser<script>");
     assert_eq!(listed["sessions"][0]["address"], "192.0.2.1");
