@@ -66,8 +66,9 @@ mod tests {
     use super::*;
 
     fn read(verb: &str, form: &str) -> Result<Value, Refusal> {
-        let action = Actions::all().find(|action| action.verb == verb).unwrap();
-        of(action, &Fields::of(form).unwrap())
+        let action = Actions::all().find(|action| action.verb == verb);
+        let fields = Fields::of(form).map_err(|problem| Refusal::malformed(problem.to_string()))?;
+        of(action.ok_or_else(|| Refusal::malformed(verb))?, &fields)
     }
 
     #[test]

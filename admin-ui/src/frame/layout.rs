@@ -105,7 +105,7 @@ fn areas(scene: &Scene, who: &SignedIn) -> Vec<Area> {
         let current = if scene.path == action.route {
             Some("page")
         } else {
-            places.iter().any(|place| below(place)).then_some("true")
+            places.iter().any(below).then_some("true")
         };
         Some(Area { path: action.route, name: scene.t(key), current })
     });
