@@ -43,6 +43,12 @@ impl Timestamp {
         self.0
     }
 
+    /// As seconds since the epoch, for metrics.
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are far below 2^52")]
+    pub fn as_seconds(self) -> f64 {
+        self.0 as f64 / 1_000.0
+    }
+
     /// This time plus a span; stops at the end of time instead of wrapping.
     #[must_use]
     pub const fn after(self, span: Millis) -> Self {

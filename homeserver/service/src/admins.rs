@@ -12,6 +12,7 @@ mod enrol;
 mod factors;
 mod limits;
 mod links;
+mod metered;
 mod own;
 mod passkeys;
 mod password;

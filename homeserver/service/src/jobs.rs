@@ -15,6 +15,7 @@ use std::{
 
 use async_trait::async_trait;
 use qpq_core::{ErrorCode, Millis, Timestamp};
+use qpq_metrics::JobResult;
 use qpq_storage::{JobRun, Stored, WriteTx};
 use serde::Serialize;
 use tokio::{
@@ -287,6 +288,9 @@ impl Jobs {
                 (false, result)
             }
         };
+        let outcome = if ok { JobResult::Succeeded } else { JobResult::Failed };
+        let ended = self.0.ground.now().as_seconds();
+        self.0.ground.metrics().job(state.job.id, outcome, ended, watch.elapsed());
         let run = JobRun { job: state.job.id.to_owned(), started, duration, ok, result };
         self.keep(state, &run).await;
         *state.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);

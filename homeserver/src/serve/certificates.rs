@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use qpq_core::{Domain, Pin, Timestamp};
+use qpq_core::{Domain, Pin};
 use qpq_service::Ground;
 use qpq_transport::{Anchors, Leaf, Verdict};
 use tracing::info;
@@ -59,12 +59,6 @@ impl Certificates {
     }
 
     fn count(&self) {
-        self.ground.metrics().certificate("listeners", seconds(self.leaf.certificate().not_after));
+        self.ground.metrics().certificate("listeners", self.leaf.certificate().not_after.as_seconds());
     }
-}
-
-/// A time as metrics tell it.
-#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are far below 2^52")]
-pub(super) fn seconds(at: Timestamp) -> f64 {
-    at.as_millis() as f64 / 1_000.0
 }

@@ -1,6 +1,11 @@
 //! Starting: store, use cases, federation, listeners, admin socket, in this order. Each needs the one before.
 
-use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use ed25519_dalek::SigningKey;
@@ -27,7 +32,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use super::{
-    certificates::{Certificates, seconds},
+    certificates::Certificates,
     probe::{AddressFile, Probe},
     scheduler,
     setup_link::SetupFile,
@@ -98,7 +103,7 @@ pub(super) async fn start(
     let setup = OpaqueSetup::from_bytes(keys.opaque.expose()).context("`keys/opaque` can't be used")?;
     let cases = UseCases::new(&ground, setup, engine);
 
-    let admin = bind_admin(config.admin_listen)?;
+    let admin = bind_admin(console_address(config, &ground).await?)?;
     let public = config.public_listen.map(bind_public).transpose()?;
     if admin.moved {
         info!(address = %admin.address, "the default port of the console is taken, it listens on another one");
@@ -158,7 +163,7 @@ pub(super) async fn start(
         .await?;
 
     let socket = AdminSocket::bind(&directory.admin_socket())?;
-    ground.metrics().started(seconds(clock.now()));
+    ground.metrics().started(clock.now().as_seconds());
     let certificates = Certificates::new(directory, keys.authority.pin(), leaf, Arc::clone(&ground));
     let configuration = RunningConfiguration::new(
         directory.config(),
@@ -225,6 +230,22 @@ pub(super) async fn start(
         tasks,
         stopping,
     })
+}
+
+/// Where the console listens: as configured, but on loopback until somebody can sign in. Who sets up the first admin sits at
+/// this machine.
+async fn console_address(config: &Config, ground: &Ground) -> anyhow::Result<Option<SocketAddr>> {
+    let Some(configured) = config.admin_listen else { return Ok(None) };
+    if configured.ip().is_loopback() || Admins::anybody(ground).await? {
+        return Ok(Some(configured));
+    }
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, configured.port()));
+    warn!(
+        %loopback,
+        "no admin can sign in yet, so the console listens on loopback only; it listens on {configured} from the first \
+         start after somebody can"
+    );
+    Ok(Some(loopback))
 }
 
 /// Where browsers find the console: browsers allow passkeys on `localhost` and on names, never on an IP address.

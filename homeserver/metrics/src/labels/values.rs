@@ -188,7 +188,7 @@ named! {
         /// It will become a problem.
         Warning = "warning",
         /// It is one.
-        Error = "error",
+        Critical = "critical",
     }
 }
 

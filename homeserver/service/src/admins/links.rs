@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use qpq_core::{Digest, ErrorCode, Millis, Secret, Timestamp};
+use qpq_metrics::SignInFailure;
 use qpq_storage::{AdminLine, AdminLink, AdminRole, LinkPurpose, ReadTx, Stored, WriteTx};
 
 use super::{Admins, LinkView, SetupLink, life, secrets};
-use crate::{Answered, Refusal, WriteJob};
+use crate::{Answered, Ground, Refusal, WriteJob};
 
 /// For the first admin, who sits before the terminal, and for a recovery, which somebody waits for.
 const SHORT: Millis = Millis::from_secs(3_600);
@@ -25,6 +26,13 @@ impl DraftLink {
 }
 
 impl Admins {
+    /// Whether anybody can sign in. Until somebody can, whoever finds the link can become the owner, so the console stays
+    /// where only this machine reaches it.
+    pub async fn anybody(ground: &Ground) -> Answered<bool> {
+        let admins = ground.read().await?.admins(&life(ground.now())).await?;
+        Ok(admins.iter().any(AdminLine::is_enrolled))
+    }
+
     /// A fresh link for the first admin, which voids the one before; `None` once somebody can sign in.
     pub async fn first_run(&self) -> Answered<Option<SetupLink>> {
         let (shown, job) = self.first_link_job();
@@ -41,7 +49,8 @@ impl Admins {
     pub async fn link(&self, token: &str) -> Answered<LinkView> {
         let now = self.now();
         let mut tx = self.0.ground.read().await?;
-        let link = usable(tx.as_mut(), &secrets::link_hash(token), now).await??;
+        let found = usable(tx.as_mut(), &secrets::link_hash(token), now).await?;
+        let link = self.metered(SignInFailure::SetupLink, found)?;
         let admin = match &link.admin {
             Some(id) => Some(tx.admin(id).await?.ok_or_else(gone)?),
             None => None,

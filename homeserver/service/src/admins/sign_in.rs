@@ -1,6 +1,7 @@
 //! Signing in, and proving again who is signed in: with a passkey, with password and code, with a recovery code.
 
 use qpq_core::Secret;
+use qpq_metrics::SignInFailure;
 use qpq_storage::{Admin, AdminName};
 use serde_json::Value;
 
@@ -19,7 +20,8 @@ impl Admins {
     #[expect(clippy::unused_async, reason = "callers treat all steps alike, wherever a step is kept")]
     pub async fn begin_sign_in(&self, visit: &Visit) -> Answered<Ceremony> {
         let now = self.now();
-        self.0.doors.admit(&visit.network, 1, now, "sign-ins from your network")?;
+        let admitted = self.0.doors.admit(&visit.network, 1, now, "sign-ins from your network");
+        self.metered(SignInFailure::RateLimited, admitted)?;
         let (options, state) = self.0.passkeys.begin_sign_in()?;
         let id = secrets::token(&self.0.ground);
         self.0.sign_ins.begin(id.expose(), Pending::SignIn(Box::new(state)), now);
@@ -33,12 +35,17 @@ impl Admins {
         answer: Value,
         visit: &Visit,
     ) -> Answered<NewSession> {
-        let Pending::SignIn(state) = self.0.sign_ins.take(ceremony, self.now())? else { return Err(gone()) };
-        let (answer, credential_id) = Passkeys::identify(answer)?;
-        let (admin, known) = self.known(&credential_id).await?;
-        let id = known.stored.id;
-        let credential = self.0.passkeys.finish_sign_in(&answer, *state, known)?;
-        self.open(&admin, Factor::Passkey { id, credential_id, credential }, None, visit).await
+        let outcome = async {
+            let Pending::SignIn(state) = self.0.sign_ins.take(ceremony, self.now())? else {
+                return Err(gone());
+            };
+            let (answer, credential_id) = Passkeys::identify(answer)?;
+            let (admin, known) = self.known(&credential_id).await?;
+            let id = known.stored.id;
+            let credential = self.0.passkeys.finish_sign_in(&answer, *state, known)?;
+            self.open(&admin, Factor::Passkey { id, credential_id, credential }, None, visit).await
+        };
+        self.metered(SignInFailure::Passkey, outcome.await)
     }
 
     /// Signs in with a password and six digits, or a recovery code instead of them.
@@ -49,23 +56,24 @@ impl Admins {
         code: &str,
         visit: &Visit,
     ) -> Answered<NewSession> {
-        let attempt = self.0.attempts.begin(&visit.network, name, self.now())?;
+        let attempt = self.attempt(visit, name)?;
         let outcome = async {
             let (admin, factor) = self.with_password(name, password, code).await?;
-            self.open(&admin, factor, None, visit).await
+            let reason = factor.failure();
+            self.metered(reason, self.open(&admin, factor, None, visit).await)
         };
         attempt.settled(outcome.await)
     }
 
     /// Signs in with a recovery code alone: for accounts without a password whose passkey is lost.
     pub async fn sign_in_recovery(&self, name: &str, code: &str, visit: &Visit) -> Answered<NewSession> {
-        let attempt = self.0.attempts.begin(&visit.network, name, self.now())?;
+        let attempt = self.attempt(visit, name)?;
         let outcome = async {
             let admin = self.named(name).await?.ok_or_else(wrong)?;
             let code = secrets::code_hash(code).ok_or_else(wrong)?;
             self.open(&admin, Factor::Recovery { hash: None, code }, None, visit).await
         };
-        attempt.settled(outcome.await)
+        attempt.settled(self.metered(SignInFailure::RecoveryCode, outcome.await))
     }
 
     /// Begins to prove with a passkey who is signed in.
@@ -90,19 +98,22 @@ impl Admins {
         answer: Value,
         visit: &Visit,
     ) -> Answered<NewSession> {
-        let state = match self.0.ceremonies.take(ceremony, self.now())? {
-            Pending::Proof { admin, state } if admin == signed_in.admin => state,
-            _ => return Err(gone()),
+        let outcome = async {
+            let state = match self.0.ceremonies.take(ceremony, self.now())? {
+                Pending::Proof { admin, state } if admin == signed_in.admin => state,
+                _ => return Err(gone()),
+            };
+            let (answer, credential_id) = Passkeys::identify(answer)?;
+            let (admin, known) = self.known(&credential_id).await?;
+            if admin.id != signed_in.admin {
+                return Err(not_accepted());
+            }
+            let id = known.stored.id;
+            let credential = self.0.passkeys.finish_proof(&answer, &state, known)?;
+            let factor = Factor::Passkey { id, credential_id, credential };
+            self.open(&admin, factor, Some(signed_in.session), visit).await
         };
-        let (answer, credential_id) = Passkeys::identify(answer)?;
-        let (admin, known) = self.known(&credential_id).await?;
-        if admin.id != signed_in.admin {
-            return Err(not_accepted());
-        }
-        let id = known.stored.id;
-        let credential = self.0.passkeys.finish_proof(&answer, &state, known)?;
-        let factor = Factor::Passkey { id, credential_id, credential };
-        self.open(&admin, factor, Some(signed_in.session), visit).await
+        self.metered(SignInFailure::Passkey, outcome.await)
     }
 
     /// Proves with password and code who is signed in; the session gets a new id and cookie.
@@ -113,13 +124,14 @@ impl Admins {
         code: &str,
         visit: &Visit,
     ) -> Answered<NewSession> {
-        let attempt = self.0.attempts.begin(&visit.network, &signed_in.name, self.now())?;
+        let attempt = self.attempt(visit, &signed_in.name)?;
         let outcome = async {
             let (admin, factor) = self.with_password(&signed_in.name, password, code).await?;
             if admin.id != signed_in.admin {
                 return Err(wrong());
             }
-            self.open(&admin, factor, Some(signed_in.session), visit).await
+            let reason = factor.failure();
+            self.metered(reason, self.open(&admin, factor, Some(signed_in.session), visit).await)
         };
         attempt.settled(outcome.await)
     }
@@ -158,14 +170,16 @@ impl Admins {
         let admin = self.named(name).await?;
         let stored = admin.as_ref().and_then(|admin| admin.password.as_ref());
         let right = self.0.passwords.verify(stored.map(|stored| stored.hash.as_str()), password).await?;
-        let (Some(stored), true) = (stored, right) else { return Err(wrong()) };
+        let (Some(stored), true) = (stored, right) else {
+            return self.metered(SignInFailure::Password, Err(wrong()));
+        };
         let hash = stored.hash.clone();
         let step =
             TotpSecret::from_bytes(&stored.totp_secret).and_then(|totp| totp.step_of(code, self.now()));
         let factor = match (step, secrets::code_hash(code)) {
             (Some(step), _) => Factor::Code { hash, step },
             (None, Some(code)) => Factor::Recovery { hash: Some(hash), code },
-            (None, None) => return Err(wrong()),
+            (None, None) => return self.metered(SignInFailure::Code, Err(wrong())),
         };
         Ok((admin.ok_or_else(wrong)?, factor))
     }

@@ -65,6 +65,10 @@ impl Checks {
             self.look_at_database().await;
         }
         let report = judge(&self.facts().await);
+        self.ground.metrics().findings(|severity| {
+            let named = report.findings.iter().filter(|finding| finding.severity.name() == severity.name());
+            u64::try_from(named.count()).unwrap_or(u64::MAX)
+        });
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report.clone());
         report
     }
