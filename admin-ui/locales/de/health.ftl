@@ -28,4 +28,4 @@ jobs-ok = Erledigt
 jobs-failed = Fehlgeschlagen
 jobs-never = Noch nie
 jobs-run = Jetzt ausführen
-jobs-run-one = { $name } jetzt ausführen
+jobs-run-one = Jetzt ausführen: { $name }
