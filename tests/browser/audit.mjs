@@ -1,5 +1,6 @@
 // The audit log: every filter, both exports, the chain.
 import { readFile } from "node:fs/promises";
+import { EXTREMES } from "./browser.mjs";
 import { check, equal } from "./steps.mjs";
 
 async function downloaded(admin, link) {
@@ -39,7 +40,7 @@ export async function audit(steps, owner, { mallory }) {
     const rows = await owner.rows();
     check(rows.length >= 2, `${rows.length} rows`);
     check(rows.every((row) => row.Action === "user.ban" && row.Who === "admin:olga" && row.Target === mallory.address), JSON.stringify(rows));
-    await owner.look("audit-filtered");
+    await owner.look("audit-filtered", EXTREMES);
     const lines = (await downloaded(owner, "Download as JSONL")).split("\n").filter((line) => line).map((line) => JSON.parse(line));
     equal(kept(lines), shown(rows), "rows of the JSONL export");
     const records = table(await downloaded(owner, "Download as CSV"));
@@ -49,7 +50,7 @@ export async function audit(steps, owner, { mallory }) {
   await steps.step("dates filter, and a filter that nothing matches says so", async () => {
     await owner.go("/audit?from=2020-01-01&until=2020-01-02");
     await owner.reads("No row matches.");
-    await owner.look("audit-none-found");
+    await owner.look("audit-none-found", EXTREMES);
     const tomorrow = new Date(Date.now() + 86_400_000).toISOString().slice(0, 10);
     await owner.go("/audit");
     await owner.fill({ "From (UTC)": "2020-01-01", "Before (UTC)": tomorrow });

@@ -1,12 +1,13 @@
 // What is no page: each has a fitting status, a sentence, a way on, the request's id.
 import { createServer } from "node:http";
+import { EXTREMES } from "./browser.mjs";
 import { check, equal } from "./steps.mjs";
 
 async function tells(admin, title, name) {
   await admin.titled(title);
   await admin.reads("Request");
   check(await admin.page.locator("main a.button").count() > 0, "no way on");
-  if (name) await admin.look(name);
+  if (name) await admin.look(name, EXTREMES);
 }
 
 export async function errors(steps, owner, { alice }) {
@@ -55,7 +56,7 @@ export async function errors(steps, owner, { alice }) {
       await Promise.all([sent, owner.page.getByRole("button", { name: "Go" }).click()]);
       equal((await sent).status(), 403, "status");
       await owner.titled("This form didn’t come from this console");
-      await owner.look("error-cross-site");
+      await owner.look("error-cross-site", EXTREMES);
       await unharmed();
     } finally {
       elsewhere.close();

@@ -1,4 +1,5 @@
 // The first minutes: the link that the server printed, a passkey, recovery codes, and pages on which nothing has happened yet.
+import { EXTREMES } from "./browser.mjs";
 import { check, equal } from "./steps.mjs";
 import { Console, plain } from "./console.mjs";
 
@@ -69,7 +70,7 @@ export async function firstRun(steps, alpha) {
     await steps.step(`"${name}" without anything in it says what to do first`, async () => {
       await owner.go(path);
       await owner.reads(words);
-      await owner.look(`empty-${name}`);
+      await owner.look(`empty-${name}`, EXTREMES);
     });
   }
   return owner;

@@ -1,4 +1,5 @@
 // Users, and keeping one of them out: the live session is cut, logins are refused with the reason, the ban ends by itself.
+import { EXTREMES } from "./browser.mjs";
 import { named } from "./console.mjs";
 import { check, equal, eventually } from "./steps.mjs";
 
@@ -20,7 +21,7 @@ export async function moderation(steps, owner, { alice, mallory }) {
     equal((await owner.rows()).map((row) => row.Address), [mallory.address], "found users");
     await owner.go("/users?search=nobody-of-this-name");
     await owner.reads("No user matches.");
-    await owner.look("users-none-found");
+    await owner.look("users-none-found", EXTREMES);
   });
   await steps.step("a user's page shows device, session and what a ban would do", async () => {
     await owner.go("/users");
@@ -35,7 +36,7 @@ export async function moderation(steps, owner, { alice, mallory }) {
     }
     await owner.go(`/users/preview?address=${encodeURIComponent(mallory.address)}&effect=delete`);
     await owner.titled("What would happen");
-    await owner.look("preview");
+    await owner.look("preview", EXTREMES);
   });
   await steps.step("a ban with a reason and an expiry cuts the live session within a second", async () => {
     const listening = mallory.listens(120);
@@ -93,7 +94,7 @@ export async function moderation(steps, owner, { alice, mallory }) {
     await owner.send("Ban them", part);
     const banned = (await owner.rows()).filter((row) => row.State.startsWith("Banned")).map((row) => row.Address);
     equal(banned.sort(), [alice.address, mallory.address], "banned users");
-    await owner.look("users-banned");
+    await owner.look("users-banned", EXTREMES);
     for (const person of [alice, mallory]) {
       await owner.go(`/users/show?address=${encodeURIComponent(person.address)}`);
       const lift = owner.part("Lift the ban");

@@ -1,4 +1,5 @@
 // Settings, what this homeserver is, health with its jobs, the overview of a domain on which something happens.
+import { EXTREMES } from "./browser.mjs";
 import { named } from "./console.mjs";
 import { check, equal } from "./steps.mjs";
 
@@ -23,7 +24,7 @@ export async function settings(steps, owner) {
     check(deadline(await owner.rows()).Origin.includes("File"), "the deadline does not come from the file");
     const line = (await domain.admin("config", "show")).find(({ key }) => key === "drain.deadline");
     equal([line.value, line.origin.startsWith("default")], ["7s", false], "what the command line shows");
-    await owner.look("settings-saved");
+    await owner.look("settings-saved", EXTREMES);
   });
   await steps.step("a value that can't be is refused with what was typed kept", async () => {
     await owner.go("/settings");
@@ -31,7 +32,7 @@ export async function settings(steps, owner) {
     await owner.send("Save drain.deadline", owner.page, 400);
     await owner.reads("drain.deadline");
     equal(await owner.page.getByLabel(named("Value")).inputValue(), "soon", "the kept value");
-    await owner.look("error-setting");
+    await owner.look("error-setting", EXTREMES);
     await owner.fill({ Value: "9s" });
     await owner.send("Try again");
     await owner.said("Saved: drain.deadline");
