@@ -12,14 +12,15 @@ async function downloaded(admin, link) {
 // RFC 4180 without line breaks in fields.
 export function table(text) {
   const [head, ...lines] = text.split("\r\n").filter((line) => line);
-  const fields = (line) => [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,"]*))/g)].map(([, quoted, bare]) => quoted?.replaceAll('""', '"') ?? bare);
+  const field = /(?:^|,)(?:"((?:[^"]|"")*)"|([^,"]*))/g;
+  const fields = (line) => [...line.matchAll(field)].map(([, quoted, bare]) => quoted?.replaceAll('""', '"') ?? bare);
   const names = fields(head);
   return lines.map((line) => Object.fromEntries(fields(line).map((value, place) => [names[place], value])));
 }
 
 // What the page's rows and an export have in common, oldest first.
-const shown = (rows) => rows.map((row) => ({ seq: Number(row["No."]), actor: row.Who, action: row.Action, target: row.Target, reason: row.Reason.replace(/^–$/, ""), request: row.Request })).reverse();
-const kept = (rows) => rows.map(({ seq, actor, action, target, reason, request }) => ({ seq: Number(seq), actor, action, target, reason: reason ?? "", request: String(request) }));
+const shown = (rows) => rows.map((row) => [row["No."], row.Who, row.Action, row.Target, row.Reason.replace(/^–$/, ""), row.Request]).reverse();
+const kept = (rows) => rows.map(({ seq, actor, action, target, reason, request }) => [String(seq), actor, action, target, reason ?? "", request]);
 
 export async function audit(steps, owner, { mallory }) {
   steps.area = "audit";

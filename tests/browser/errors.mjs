@@ -47,7 +47,8 @@ export async function errors(steps, owner, { alice }) {
     const body = `<!doctype html><html lang="en"><title>Elsewhere</title><form method="post" action="${owner.domain.origin}/users/ban">
       <input name="_token" value="${token}"><input name="addresses" value="${alice.address}"><input name="reason" value="because">
       <button>Go</button></form>`;
-    const elsewhere = createServer((_, response) => response.writeHead(200, { "content-type": "text/html", "content-security-policy": "default-src 'none'" }).end(body));
+    const headers = { "content-type": "text/html", "content-security-policy": "default-src 'none'" };
+    const elsewhere = createServer((_, response) => response.writeHead(200, headers).end(body));
     await new Promise((resolve) => elsewhere.listen(0, "localhost", resolve));
     try {
       await owner.page.goto(`http://localhost:${elsewhere.address().port}/`);

@@ -1,7 +1,8 @@
 // The walk through the console: two real domains with their people, and everything an admin does in the browser, once.
 // Arguments: the directory with the programs, one for the domains, one for screenshots.
 import { mkdir } from "node:fs/promises";
-import { account, admins } from "./admins.mjs";
+import { account } from "./account.mjs";
+import { admins } from "./admins.mjs";
 import { audit } from "./audit.mjs";
 import { launch } from "./browser.mjs";
 import { Console } from "./console.mjs";
