@@ -52,7 +52,7 @@ export async function federation(steps, alpha, beta, { alice, bob }) {
   await steps.step("a block with a reason holds them back", async () => {
     await alpha.go(there);
     const part = alpha.part("Block this domain");
-    await alpha.fill({ "Reason (the banned user reads it)": "a flood of <script>spam</script>" }, part);
+    await alpha.fill({ "Reason (the other domain reads it)": "a flood of <script>spam</script>" }, part);
     await alpha.send("Block", part);
     await alpha.said(`Blocked: ${beta.domain.name}`);
     await alpha.reads("Blocked", "a flood of <script>spam</script>", "nothing is sent or accepted");

@@ -69,7 +69,7 @@ export async function scriptless(steps, owner, { bob }) {
     await owner.go("/federation");
     await owner.page.getByRole("link", { name: "alpha.test" }).click();
     const part = owner.part("Block this domain");
-    await owner.fill({ "Reason (the banned user reads it)": "for a moment" }, part);
+    await owner.fill({ "Reason (the other domain reads it)": "for a moment" }, part);
     await owner.send("Block", part);
     await owner.reads("for a moment");
     await owner.look("noscript-peer-blocked", EXTREMES);
