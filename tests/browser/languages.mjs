@@ -61,4 +61,4 @@ export async function german(steps, owner, { alice }) {
 }
 
 // Names and words that German has too.
-const ALIKE = /^(Domain|Status|Name|Health|Token|Code|Passkeys?|QR|alpha\.test|beta\.test|alice@.*|olga.*|[a-z]+\.[a-z.-]+)$/;
+const ALIKE = /^(Browser|Domain|Status|Name|Health|Token|Code|Passkeys?|QR|alpha\.test|beta\.test|alice@.*|olga.*|[a-z]+\.[a-z.-]+)$/;

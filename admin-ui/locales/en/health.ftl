@@ -28,4 +28,4 @@ jobs-ok = Done
 jobs-failed = Failed
 jobs-never = Not yet
 jobs-run = Run now
-jobs-run-one = Run { $name } now
+jobs-run-one = Run now: { $name }
