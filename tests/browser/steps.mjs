@@ -43,7 +43,15 @@ function within(milliseconds, work) {
 
 export class Steps {
   constructor(browser, screenshots, deadline) {
-    Object.assign(this, { browser, screenshots, deadline, passed: 0, failed: 0, watched: [], area: "" });
+    Object.assign(this, { browser, screenshots, deadline, counts: { passed: 0, failed: 0 }, watched: [], area: "" });
+  }
+
+  // The same walk by somebody else at the same time, with browsers of their own.
+  beside(...watched) {
+    const other = new Steps(this.browser, this.screenshots, this.deadline);
+    Object.assign(other, { counts: this.counts, watched });
+    this.watched = this.watched.filter((one) => !watched.includes(one));
+    return other;
   }
 
   // A browser of its own for somebody.
@@ -71,11 +79,11 @@ export class Steps {
     const findings = this.watched.flatMap((watched) => watched.noticed());
     const spent = ((Date.now() - began) / 1000).toFixed(1);
     if (!wrong && findings.length === 0) {
-      this.passed += 1;
+      this.counts.passed += 1;
       console.log(`ok      ${title} (${spent} s)`);
       return;
     }
-    this.failed += 1;
+    this.counts.failed += 1;
     console.log(`FAILED  ${title} (${spent} s)`);
     if (wrong) console.log(indented(wrong.stack ?? String(wrong)));
     for (const finding of new Set(findings)) console.log(indented(finding));
