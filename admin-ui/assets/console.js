@@ -111,6 +111,8 @@
   };
   enliven(document);
   document.querySelectorAll("form[data-passkey]").forEach(passkeyForm);
+  // On a narrow screen the areas are one line that scrolls: the current one is in sight.
+  document.querySelector(".areas [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   // Parts that are fetched anew bring new times.
   const live = document.getElementById("live");
   if (live) new MutationObserver(() => enliven(live)).observe(live, { childList: true });

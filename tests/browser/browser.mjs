@@ -9,6 +9,24 @@ const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", 
   "--disable-component-update", "--disable-sync"];
 const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
+// Every page is looked at in these; what differs only in its words, in fewer.
+export const ALL = [["light", 1440], ["dark", 1440], ["light", 360], ["dark", 360]];
+export const EXTREMES = [["light", 1440], ["dark", 360]];
+
+// Names of texts, and places in texts, that should have become words.
+function raw() {
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const text = node.textContent.trim();
+    const exact = node.parentElement.closest("code, pre, bdi, time, script, noscript, [lang]:not(html)");
+    if (!exact && (/^[a-z]+(-[a-z0-9_]+)+$/.test(text) || /\{ ?\$|\{\{|\bundefined\b|\[object /.test(text))) found.push(text);
+  }
+  return found;
+}
+
+const COLOURS = ["color-contrast", "link-in-text-block"];
+
 export const launch = (executablePath) => chromium.launch({ executablePath, args: FLAGS });
 
 export class Watched {
@@ -19,10 +37,11 @@ export class Watched {
     await mkdir(screenshots, { recursive: true });
     watched.context = await browser.newContext({
       javaScriptEnabled: script, viewport: { width, height: 900 }, colorScheme: scheme, locale, timezoneId: "Europe/Berlin",
-      permissions: [], acceptDownloads: true,
+      permissions: [], acceptDownloads: true, reducedMotion: "reduce",
     });
+    watched.context.setDefaultTimeout(10_000);
+    watched.context.on("page", (page) => watched.watch(page));
     watched.page = await watched.context.newPage();
-    watched.watch(watched.page);
     return watched;
   }
 
@@ -31,8 +50,8 @@ export class Watched {
       const text = message.text();
       // A refusal that the walk provoked on purpose shows as a failed load.
       const status = /status of (\d{3})/.exec(text)?.[1];
-      if (message.type() === "error" && !(status && this.expected.has(Number(status)))) this.findings.push(`console: ${text}`);
       if (/Content.Security.Policy/i.test(text)) this.findings.push(`policy: ${text}`);
+      else if (message.type() === "error" && !(status && this.expected.has(Number(status)))) this.findings.push(`console: ${text}`);
     });
     page.on("pageerror", (error) => this.findings.push(`script: ${error.message}`));
     page.on("request", (request) => {
@@ -46,6 +65,12 @@ export class Watched {
     });
   }
 
+  // What was noticed since the last time; refusals that were meant no longer are.
+  noticed() {
+    this.expected.clear();
+    return this.findings.splice(0);
+  }
+
   // A virtual authenticator, as a laptop has one built in.
   async withPasskeys() {
     const session = await this.context.newCDPSession(this.page);
@@ -56,31 +81,51 @@ export class Watched {
     });
   }
 
-  // Looks at the page as it is: screenshots in both schemes and widths, axe without exclusions.
-  async look(name) {
-    for (const [scheme, width] of [["light", 1440], ["dark", 1440], ["light", 360], ["dark", 360]]) {
-      await this.page.emulateMedia({ colorScheme: scheme });
-      await this.page.setViewportSize({ width, height: 900 });
+  // Looks at the page as it is: screenshots in both schemes and widths, axe without exclusions, texts that were left behind.
+  async look(name, ways = ALL) {
+    const judged = this.script ? this.page : await this.copy();
+    for (const [scheme, width] of ways) {
+      for (const page of new Set([this.page, judged])) {
+        await page.emulateMedia({ colorScheme: scheme });
+        await page.setViewportSize({ width, height: 900 });
+      }
       await this.page.screenshot({ path: join(this.screenshots, `${name}-${scheme}-${width}.png`), fullPage: true });
-      const wide = this.script && await this.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+      const wide = await this.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
       if (wide > 0) this.findings.push(`${name}: ${wide} px wider than a window of ${width} px`);
-      if (this.script) await this.axe(`${name} ${scheme} ${width}`);
+      const all = EXTREMES.some(([one, other]) => one === scheme && other === width);
+      await this.axe(judged, `${name} ${scheme} ${width}`, all ? undefined : COLOURS);
     }
+    for (const text of await this.page.evaluate(raw)) this.findings.push(`${name}: reads "${text}", which is no text for people`);
+    if (judged !== this.page) await judged.close();
     await this.page.emulateMedia({ colorScheme: "light" });
     await this.page.setViewportSize({ width: 1440, height: 900 });
     this.seen.add(name);
   }
 
-  // axe is evaluated by the debugger, so the page's own policy stays as it is.
-  async axe(name) {
-    await this.page.evaluate(axeSource);
-    const { violations } = await this.page.evaluate(() => globalThis.axe.run(document));
+  // axe is a script. A page without scripts is copied to where they run, as it is: with what stands there instead of them.
+  async copy() {
+    const url = this.page.url();
+    const html = (await this.page.content()).replaceAll(/<script[^>]*><\/script>/g, "").replaceAll(/<(\/?)noscript>/g, "<$1div>");
+    this.copies ??= await this.context.browser().newContext({ timezoneId: "Europe/Berlin", reducedMotion: "reduce" });
+    const page = await this.copies.newPage();
+    await page.route(url, (route) => route.fulfill({ contentType: "text/html; charset=utf-8", body: html }));
+    await page.goto(url);
+    return page;
+  }
+
+  // axe is evaluated by the debugger, so the page's own policy stays as it is. All of its default rules look at either scheme
+  // and either width; those about colours at every combination.
+  async axe(page, name, rules) {
+    if (!await page.evaluate(() => "axe" in globalThis)) await page.evaluate(axeSource);
+    const options = { resultTypes: ["violations"], ...(rules && { runOnly: rules }) };
+    const { violations } = await page.evaluate((chosen) => globalThis.axe.run(document, chosen), options);
     for (const { id, help, nodes } of violations) {
       for (const node of nodes) this.findings.push(`axe, ${name}: ${id} (${help}) at ${node.target.join(" ")}`);
     }
   }
 
   async close() {
+    await this.copies?.close();
     await this.context.close();
   }
 }

@@ -1,12 +1,22 @@
 // One real homeserver as a child process, and its people: made, started, asked on the command line, stopped.
 import { execFile, spawn } from "node:child_process";
-import { mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { createSocket } from "node:dgram";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
+
+// However the walk ends, nothing that it started stays behind.
+const running = new Set();
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+function started(program, args, options) {
+  const child = spawn(program, args, options);
+  running.add(child);
+  child.once("exit", () => running.delete(child));
+  return child;
+}
 
 // A port that is free for TCP on both loopback addresses at this moment.
 async function freeTcpPort() {
@@ -47,6 +57,7 @@ export class Domain {
     const [client, peer, admin] = [await freeUdpPort(), await freeUdpPort(), await freeTcpPort()];
     domain.client = `127.0.0.1:${client}`;
     domain.origin = `http://localhost:${admin}`;
+    await writeFile(secretFile(place), "a secret of this run\n", { mode: 0o600 });
     await run(domain.program("qpq-server"), [
       "--data-dir", domain.data, "init", "--domain", name,
       "--client-listen", domain.client, "--federation-listen", `127.0.0.1:${peer}`, "--admin-listen", `127.0.0.1:${admin}`,
@@ -63,7 +74,7 @@ export class Domain {
   async serve() {
     this.output = "";
     this.log = "";
-    this.process = spawn(this.program("qpq-server"), ["--data-dir", this.data, "serve"], { stdio: ["ignore", "pipe", "pipe"] });
+    this.process = started(this.program("qpq-server"), ["--data-dir", this.data, "serve"], { stdio: ["ignore", "pipe", "pipe"] });
     this.process.stdout.on("data", (bytes) => { this.output += bytes; });
     this.process.stderr.on("data", (bytes) => { this.log += bytes; });
     const deadline = Date.now() + 30_000;
@@ -78,9 +89,13 @@ export class Domain {
     }
   }
 
-  // A verb of the command line; its JSON.
+  // A verb of the command line; its JSON. Exit code 3 says that `doctor` found something.
   async admin(...verb) {
-    const { stdout } = await run(this.program("qpq-server"), ["--data-dir", this.data, "--json", ...verb], { maxBuffer: 64 << 20 });
+    const args = ["--data-dir", this.data, "--json", ...verb];
+    const { stdout } = await run(this.program("qpq-server"), args, { maxBuffer: 64 << 20, timeout: 60_000 }).catch((error) => {
+      if (verb[0] === "doctor" && error.code === 3) return error;
+      throw error;
+    });
     return JSON.parse(stdout);
   }
 
@@ -92,13 +107,11 @@ export class Domain {
   }
 
   // Registers a person with a home of their own.
-  async person(name) {
+  async person(name, token) {
     const home = join(this.place, `${name}.${this.name}`);
-    const { client_pin: pin } = await this.admin("info");
-    const { token } = await this.admin("token", "create");
     const person = new Person(this, name, home);
-    await person.qpq("register", `${name}@${this.name}`, "--server", this.client, "--pin", pin,
-      "--password-file", await secretFile(this.place), "--registration-token", token);
+    const given = token ?? (await this.admin("token", "create")).token;
+    await person.entered("register", "--registration-token", given);
     return person;
   }
 
@@ -110,11 +123,8 @@ export class Domain {
   }
 }
 
-async function secretFile(place) {
-  const path = join(place, "secret");
-  await writeFile(path, "a secret of this run\n", { mode: 0o600 });
-  return path;
-}
+// The password of all accounts, and the passphrase of all stores.
+const secretFile = (place) => join(place, "secret");
 
 export class Person {
   constructor(domain, name, home) {
@@ -123,27 +133,61 @@ export class Person {
 
   // Runs `qpq`; resolves to {status, stdout, stderr}.
   async qpq(...verb) {
-    const file = await secretFile(this.domain.place);
+    const file = secretFile(this.domain.place);
     const args = ["--home", this.home, "--passphrase-file", file, ...verb];
     try {
-      return { status: 0, ...(await run(this.domain.program("qpq"), args)) };
+      return { status: 0, ...(await run(this.domain.program("qpq"), args, { timeout: 60_000 })) };
     } catch (error) {
       if (typeof error.code !== "number") throw error;
-      if (verb[0] === "register") throw new Error(error.stderr);
       return { status: error.code, stdout: error.stdout, stderr: error.stderr };
     }
   }
 
-  // Starts `qpq recv` and resolves when it ends, with what it said: how a live session hears that it was cut.
+  // Registers, or logs in: with everything that the homeserver wants to hear.
+  async enters(verb, ...more) {
+    const { client_pin: pin } = await this.domain.admin("info");
+    return this.qpq(verb, this.address, "--server", this.domain.client, "--pin", pin,
+      "--password-file", secretFile(this.domain.place), ...more);
+  }
+
+  async entered(verb, ...more) {
+    const { status, stderr } = await this.enters(verb, ...more);
+    if (status !== 0) throw new Error(`${this.address} could not ${verb}: ${stderr}`);
+  }
+
+  logsIn() {
+    return this.enters("login");
+  }
+
+  // The same person on another device.
+  elsewhere() {
+    return new Person(this.domain, this.name, `${this.home}.elsewhere`);
+  }
+
+  async says(to, text) {
+    const { status, stderr } = await this.qpq("send", to, text);
+    if (status !== 0) throw new Error(`${this.address} could not write to ${to}: ${stderr}`);
+  }
+
+  // What comes within these seconds, or at once.
+  async hears(seconds) {
+    const { status, stdout, stderr } = await this.qpq("recv", "--wait", String(seconds));
+    if (status !== 0) throw new Error(`${this.address} could not receive: ${stderr}`);
+    return stdout;
+  }
+
+  // Starts `qpq recv` and resolves when it ends, with what it said and when: how a live session hears that it was cut.
   listens(seconds) {
-    const child = spawn(this.domain.program("qpq"),
-      ["--home", this.home, "--passphrase-file", join(this.domain.place, "secret"), "recv", "--wait", String(seconds)]);
-    let said = "";
-    child.stdout.on("data", (bytes) => { said += bytes; });
-    child.stderr.on("data", (bytes) => { said += bytes; });
-    const ended = new Promise((resolve) => child.once("exit", (status) => resolve({ status, said, at: Date.now() })));
+    const child = started(this.domain.program("qpq"),
+      ["--home", this.home, "--passphrase-file", secretFile(this.domain.place), "recv", "--wait", String(seconds)]);
+    let [said, heard] = ["", 0];
+    const hear = (bytes) => {
+      heard ||= Date.now();
+      said += bytes;
+    };
+    child.stdout.on("data", hear);
+    child.stderr.on("data", hear);
+    const ended = new Promise((resolve) => child.once("close", (status) => resolve({ status, said, heard })));
     return { child, ended };
   }
 }
-
-export { mkdtemp, readFile };

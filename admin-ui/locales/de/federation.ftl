@@ -56,6 +56,7 @@ confirm-do = Der Pin stimmt: bestätigen
 block-title = Diese Domain blockieren
 block-any-title = Eine Domain blockieren
 block-hint = Ihre Verbindungen enden sofort; nichts wird gesendet oder angenommen. Wartendes bleibt.
+block-reason = Grund (die andere Domain liest ihn)
 block-do = Blockieren
 unblock-title = Blockade aufheben
 unblock-do = Aufheben

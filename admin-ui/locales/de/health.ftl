@@ -1,4 +1,4 @@
-health-title = Gesundheit
+health-title = Zustand
 health-lead-ok = Alles ist gut.
 health-lead-bad = Etwas braucht Aufmerksamkeit.
 health-at = Geprüft:

@@ -56,6 +56,7 @@ confirm-do = The pin is right: confirm
 block-title = Block this domain
 block-any-title = Block a domain
 block-hint = Its links end at once; nothing is sent or accepted. What waits is kept.
+block-reason = Reason (the other domain reads it)
 block-do = Block
 unblock-title = Lift the block
 unblock-do = Lift it

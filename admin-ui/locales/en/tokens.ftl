@@ -22,4 +22,4 @@ tokens-creator = Made by
 tokens-revoke = Revoke
 tokens-revoke-one = Revoke the token { $name }
 tokens-unrevoke = Give back
-tokens-unrevoke-one = Give the token { $name } back
+tokens-unrevoke-one = Give back the token { $name }
