@@ -27,6 +27,8 @@ export async function account(steps, owner) {
   await steps.step("signed out, old pages and forms lead to the door; the passkey opens it", async () => {
     const other = await owner.watched.context.newPage();
     await other.goto(`${owner.domain.origin}/tokens`);
+    // A page in the background is drawn when the browser finds time, and a picture of it waits for that.
+    await owner.page.bringToFront();
     await owner.go("/account");
     await owner.send("Sign out");
     await owner.said("You are signed out.");

@@ -47,11 +47,8 @@ export class Steps {
   }
 
   // The same walk by somebody else at the same time, with browsers of their own.
-  beside(...watched) {
-    const other = new Steps(this.browser, this.screenshots, this.deadline);
-    Object.assign(other, { counts: this.counts, watched });
-    this.watched = this.watched.filter((one) => !watched.includes(one));
-    return other;
+  beside() {
+    return Object.assign(new Steps(this.browser, this.screenshots, this.deadline), { counts: this.counts });
   }
 
   // A browser of its own for somebody.

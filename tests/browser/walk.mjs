@@ -26,14 +26,11 @@ const deadline = Date.now() + WHOLE;
 const domains = [];
 
 async function walk(steps) {
-  await selfCheck(steps);
   const [alpha, beta] = domains;
-
-  const owner = await firstRun(steps, alpha);
+  const meanwhile = steps.beside();
+  const [owner, without] = await together(firstRun(steps, alpha), firstRunWithoutScript(meanwhile, beta));
   // Only now does anybody register, for the pages had to be seen empty.
   const registering = Promise.all([alpha.person("alice"), alpha.person("mallory"), beta.person("bob")]);
-  registering.catch(() => {});
-  const without = await firstRunWithoutScript(steps, beta);
   const people = {};
   steps.area = "people";
   await steps.step("people register with the client", async () => {
@@ -54,11 +51,14 @@ async function walk(steps) {
   }, { needed: true });
   await federation(steps, owner, other, people);
   await steps.close(other.watched);
-  const ended = await Promise.allSettled([
-    scriptless(steps.beside(without.watched), without, people),
-    theRest(steps, owner, people),
-  ]);
+  await together(theRest(steps, owner, people), scriptless(meanwhile, without, people));
+}
+
+// Both walk on to their ends, whatever happens to the other.
+async function together(...walks) {
+  const ended = await Promise.allSettled(walks);
   for (const { reason } of ended) if (reason) throw reason;
+  return ended.map(({ value }) => value);
 }
 
 async function theRest(steps, owner, people) {
@@ -89,7 +89,10 @@ try {
     process.exit(1);
   }, WHOLE + 8_000);
   late.unref();
-  for (const name of ["alpha.test", "beta.test"]) domains.push(await Domain.start(programs, place, name));
+  const starting = async () => {
+    for (const name of ["alpha.test", "beta.test"]) domains.push(await Domain.start(programs, place, name));
+  };
+  await together(selfCheck(steps), starting());
   await walk(steps);
 } catch (error) {
   console.log(error instanceof Lost ? `stopped: ${error.message}` : error.stack);
