@@ -66,8 +66,8 @@ pub(super) async fn start(
         let (jobs, stopping) = (jobs.clone(), stopping.clone());
         drop(tasks.spawn(async move { jobs.drive(job, stopping).await }));
     }
-    let stopping = stopping.clone();
-    drop(tasks.spawn(async move { watch(&clockwork, &due, clock.as_ref(), &stopping).await }));
+    let (stopping, began) = (stopping.clone(), clock.now());
+    drop(tasks.spawn(async move { watch(&clockwork, &due, clock.as_ref(), began, &stopping).await }));
     Ok(())
 }
 
@@ -91,11 +91,16 @@ async fn arm(due: &Due) -> Result<Armed, tokio_cron_scheduler::JobSchedulerError
     Ok(Armed { scheduler, next })
 }
 
-/// Until the end: a clock that went back makes the schedule anew. Then the schedule ends.
-async fn watch(clockwork: &Clockwork, due: &Due, clock: &dyn Clock, stopping: &CancellationToken) {
+/// Until the end: a clock that went back since the schedule was made, at `last`, makes it anew. Then the schedule ends.
+async fn watch(
+    clockwork: &Clockwork,
+    due: &Due,
+    clock: &dyn Clock,
+    mut last: Timestamp,
+    stopping: &CancellationToken,
+) {
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut last = clock.now();
     while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
         let now = clock.now();
         if now < last || clockwork.0.lock().await.is_none() {
@@ -162,7 +167,11 @@ mod tests {
         let due: Due = Arc::new(move |job| told.lock().unwrap().push(job));
         let clockwork = Arc::new(Clockwork(Mutex::new(Some(arm(&due).await.unwrap()))));
         let (watching, clock, stop) = (Arc::clone(&clockwork), Arc::clone(clock), stopping.clone());
-        drop(TaskTracker::new().spawn(async move { watch(&watching, &due, clock.as_ref(), &stop).await }));
+        let began = clock.now();
+        drop(
+            TaskTracker::new()
+                .spawn(async move { watch(&watching, &due, clock.as_ref(), began, &stop).await }),
+        );
         (clockwork, heard, stopping)
     }
 
