@@ -43,7 +43,7 @@ export async function tokens(steps, owner) {
     await owner.look("tokens-revoked", EXTREMES);
   });
   await steps.step("given back, it works again, until it is used up", async () => {
-    await owner.send(`Give the token ${id} back`);
+    await owner.send(`Give back the token ${id}`);
     await owner.said("The token works again");
     await domain.person("dave", token);
     await owner.go("/tokens?state=used-up");
