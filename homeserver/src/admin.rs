@@ -97,11 +97,12 @@ pub(crate) async fn perform(socket: &Path, verb: &str, arguments: &Value) -> Res
     let answer = answer.get()?;
     if answer.has_failure() {
         let failure = answer.get_failure()?;
-        let (code, mut text) = (failure.get_code(), failure.get_text()?.to_string().unwrap_or_default());
+        let (code, text) = (failure.get_code(), failure.get_text()?.to_string().unwrap_or_default());
         // From 500 on it is the homeserver's own trouble, and more is in its log.
-        if let Some(request) = RequestId::from_slice(failure.get_request()?).filter(|_| code >= 500) {
-            text.push_str(&format!("; the log has more under {request}"));
-        }
+        let text = match RequestId::from_slice(failure.get_request()?) {
+            Some(request) if code >= 500 => format!("{text}; the log has more under {request}"),
+            _ => text,
+        };
         return Err(AdminError::Refused { code, text });
     }
     let text = answer.get_result()?.to_str().map_err(capnp::Error::from)?;

@@ -52,7 +52,7 @@ impl Authenticator {
         let mut object = b"\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData\x58".to_vec();
         object.push(u8::try_from(data.len()).unwrap());
         object.extend_from_slice(&data);
-        self.answer(json!({
+        self.answer(&json!({
             "attestationObject": BASE64URL_NOPAD.encode(&object),
             "clientDataJSON": BASE64URL_NOPAD.encode(client.as_bytes()),
         }))
@@ -65,7 +65,7 @@ impl Authenticator {
         let data = self.data(self.flags);
         let hash = Digest::of(&[client.as_bytes()]);
         let signature: DerSignature = self.key.sign(&[data.as_slice(), hash.as_bytes()].concat());
-        self.answer(json!({
+        self.answer(&json!({
             "authenticatorData": BASE64URL_NOPAD.encode(&data),
             "clientDataJSON": BASE64URL_NOPAD.encode(client.as_bytes()),
             "signature": BASE64URL_NOPAD.encode(signature.as_bytes()),
@@ -73,7 +73,7 @@ impl Authenticator {
         }))
     }
 
-    fn answer(&self, response: Value) -> Value {
+    fn answer(&self, response: &Value) -> Value {
         let id = BASE64URL_NOPAD.encode(&self.credential);
         json!({ "id": id, "rawId": id, "type": "public-key", "response": response, "extensions": {} })
     }
