@@ -17,6 +17,8 @@ use qpq_storage::{
 };
 use qpq_storage_sqlite::{DatabaseKey, Options, SqliteStorage};
 
+use super::signed_in;
+
 /// Rows in one transaction.
 const BATCH: u32 = 250;
 /// Every so many-th user is banned, and every so many-th peer blocked.
@@ -47,14 +49,18 @@ impl Size {
     }
 }
 
-/// Fills the domain in this data directory, which no process serves meanwhile.
-pub(super) async fn domain(directory: &Path, name: &Domain, size: Size) -> anyhow::Result<()> {
+/// Fills the domain in this data directory, which no process serves meanwhile; answers with the header of a signed-in owner.
+pub(super) async fn domain(directory: &Path, name: &Domain, size: Size) -> anyhow::Result<String> {
     let path = directory.join("keys/database");
     let text = std::fs::read_to_string(&path).with_context(|| format!("no key in {}", path.display()))?;
     let bytes = HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes())?;
     let key = bytes.try_into().ok().map(DatabaseKey::new).context("the database key has another length")?;
     let storage = SqliteStorage::open(&directory.join("homeserver.db"), &key, &Options::default()).await?;
-    let filled = store(&storage, name, size, SystemClock.now(), &mut OsEntropy::new()?).await;
+    let filled = async {
+        store(&storage, name, size, SystemClock.now(), &mut OsEntropy::new()?).await?;
+        signed_in::owner(&storage).await
+    };
+    let filled = filled.await;
     storage.close().await?;
     filled
 }
