@@ -14,6 +14,7 @@ use axum::{
 use fluent_bundle::FluentValue;
 use qpq_core::{RequestId, Timestamp};
 use qpq_service::{AdminRole, SignedIn, SourceNetwork, Visit};
+use tracing::{Instrument as _, info_span};
 
 use super::{Console, cookies, language, layout, problem::Problem};
 use crate::pages::{Answers, Desk, Markup, Words, ask, coded, moment};
@@ -62,7 +63,9 @@ pub(super) async fn around(
     let (parts, body) = request.into_parts();
     let mut scene = Scene::of(console, id, &parts);
     request = Request::from_parts(parts, body);
-    let fault = scene.who(request.headers()).await.err();
+    // What is logged on the way carries the id that the page shows.
+    let span = info_span!("console", request = %id);
+    let fault = scene.who(request.headers()).instrument(span.clone()).await.err();
     let mut response = match (fault, scene.elsewhere(request.method())) {
         (Some(problem), _) => problem.into_response(),
         (None, Some(place)) => Redirect::temporary(&place).into_response(),
@@ -72,7 +75,7 @@ pub(super) async fn around(
             if let Some(desk) = scene.desk() {
                 extensions.insert(desk);
             }
-            next.run(request).await
+            next.run(request).instrument(span).await
         }
     };
     if scene.new_visitor {
