@@ -108,8 +108,13 @@ impl Scene {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let host = text(header::HOST.as_str());
         let https = console.admins.place().origin.strip_prefix("https://");
-        let scheme =
-            if https.is_some_and(|named| named.eq_ignore_ascii_case(host)) { "https" } else { "http" };
+        // A proxy may pass the port on; browsers leave the usual one out of an origin.
+        let bare = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let (scheme, host) = if https.is_some_and(|named| named.eq_ignore_ascii_case(bare)) {
+            ("https", host.strip_suffix(":443").unwrap_or(host))
+        } else {
+            ("http", host)
+        };
         let known = cookies::get(headers, cookies::VISITOR)
             .filter(|token| token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let visitor = known.map_or_else(|| drawn(&console), str::to_owned);
