@@ -38,8 +38,8 @@ pub(crate) async fn run(
         Err(error @ (AdminError::Refused { .. } | AdminError::Unreadable(_))) => return Err(error.into()),
     };
     match format {
-        Format::Json => output::result(format, &report),
-        Format::Text => output::line(&text::written(&report)),
+        Format::Json => output::result(format, &report)?,
+        Format::Text => output::whole(&format!("{}\n", text::written(&report)))?,
     }
     Ok(report.get("ok") == Some(&Value::Bool(true)))
 }

@@ -28,6 +28,11 @@ pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a text is a filter; if not, why.
+pub(crate) fn judge(filter: &str) -> Result<(), String> {
+    parsed(filter).map(drop)
+}
+
 /// Changes the filter of a process that logs already.
 pub(crate) fn refilter(filter: &str) -> Result<(), String> {
     let filter = parsed(filter)?;
@@ -35,9 +40,8 @@ pub(crate) fn refilter(filter: &str) -> Result<(), String> {
 }
 
 fn parsed(filter: &str) -> Result<EnvFilter, String> {
-    let alone = EnvFilter::try_new(filter).map_err(|error| {
-        format!("`log.filter` can't be `{filter}`: {error}; try `info` or `info,qpq_federation=debug`")
-    })?;
+    let alone = EnvFilter::try_new(filter)
+        .map_err(|error| format!("{error}; try `info` or `info,qpq_federation=debug`"))?;
     if filter.contains(SCHEDULER) {
         return Ok(alone);
     }

@@ -81,11 +81,11 @@ fn run(globals: &Globals, order: &Order) -> anyhow::Result<Verdict> {
 fn local(directory: &DataDir, verb: &Verb, format: Format) -> anyhow::Result<Verdict> {
     let environment = Environment::read();
     match verb {
-        Verb::Init(flags) => output::result(format, &alone(init::run(directory, flags, &environment))??),
+        Verb::Init(flags) => output::result(format, &alone(init::run(directory, flags, &environment))??)?,
         Verb::Serve(flags) => serve::run(directory, flags, &environment)?,
         Verb::Demo(flags) => alone(demo::run(flags.exit))??,
         Verb::Healthcheck => output::line(&healthcheck::run(directory)?),
-        Verb::Config(verb) => output::result(format, &show::run(directory, verb, &environment)?),
+        Verb::Config(verb) => output::result(format, &show::run(directory, verb, &environment)?)?,
     }
     Ok(Verdict::Fine)
 }
@@ -97,7 +97,7 @@ async fn ask(socket: &Path, verb: &str, arguments: &Value, format: Format) -> an
         return Ok(Verdict::Fine);
     }
     let result = admin::perform(socket, verb, arguments).await?;
-    output::result(format, &result);
+    output::result(format, &result)?;
     Ok(if verb == "audit.verify" && result.get("ok") == Some(&Value::Bool(false)) {
         Verdict::Problems
     } else {

@@ -1,6 +1,6 @@
 //! The one place that prints: results for people or as JSON, errors with their causes.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the program's output")]
+#![expect(clippy::print_stderr, reason = "this is the program's output")]
 
 use std::{error::Error, io::Write as _};
 
@@ -15,11 +15,19 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Prints a result.
-pub(crate) fn result(format: Format, value: &Value) {
+/// Prints a result. Nobody who reads any more (`| head`) is no error; a full disk is.
+pub(crate) fn result(format: Format, value: &Value) -> std::io::Result<()> {
     match format {
-        Format::Json => println!("{value:#}"),
-        Format::Text => print!("{}", text(value)),
+        Format::Json => whole(&format!("{value:#}\n")),
+        Format::Text => whole(&text(value)),
+    }
+}
+
+/// Prints a text, if somebody reads it.
+pub(crate) fn whole(text: &str) -> std::io::Result<()> {
+    match raw(text) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
     }
 }
 
@@ -30,10 +38,9 @@ pub(crate) fn raw(text: &str) -> std::io::Result<()> {
     out.flush()
 }
 
-/// Prints a line for people.
+/// Prints a line for people beside what matters: a homeserver does not end because nobody reads it.
 pub(crate) fn line(text: &str) {
-    println!("{text}");
-    drop(std::io::stdout().flush());
+    drop(raw(&format!("{text}\n")));
 }
 
 /// Prints an error and what caused it.

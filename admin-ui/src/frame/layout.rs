@@ -7,6 +7,7 @@ use axum::{
     response::Response,
 };
 use qpq_service::{Action, Actions, NewSession, SignedIn};
+use tracing::warn;
 
 use super::{assets, cookies, headers, problem::Problem, said, scene::Scene};
 use crate::pages::{Page, Refused};
@@ -56,6 +57,10 @@ pub(super) fn around(mut scene: Scene, mut response: Response) -> Response {
     let problem = response.extensions_mut().remove::<Problem>().or(refused);
     if let Some(problem) = &problem {
         *response.status_mut() = problem.status;
+        if problem.is_ours() {
+            let (status, reason) = (problem.status.as_u16(), &problem.text);
+            warn!(request = %scene.request, status, reason, "the console could not do what it was asked");
+        }
     }
     let page = response.extensions_mut().remove::<Page>();
     let html = match (&problem, page) {

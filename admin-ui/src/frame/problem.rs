@@ -75,6 +75,11 @@ impl Problem {
         Self { text, ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "error-500") }
     }
 
+    /// Whether it is the homeserver's own trouble, which belongs in its log.
+    pub(super) fn is_ours(&self) -> bool {
+        matches!(self.key, "error-500" | "error-503")
+    }
+
     /// Where to sign in again, or to prove who one is, if that is what helps.
     fn door(&self) -> Option<String> {
         let back = ask::encoded(self.back.as_deref().unwrap_or("/"));

@@ -14,6 +14,7 @@ use axum::{
 use fluent_bundle::FluentValue;
 use qpq_core::{RequestId, Timestamp};
 use qpq_service::{AdminRole, SignedIn, SourceNetwork, Visit};
+use tracing::{Instrument as _, info_span};
 
 use super::{Console, cookies, language, layout, problem::Problem};
 use crate::pages::{Answers, Desk, Markup, Words, ask, coded, moment};
@@ -62,7 +63,9 @@ pub(super) async fn around(
     let (parts, body) = request.into_parts();
     let mut scene = Scene::of(console, id, &parts);
     request = Request::from_parts(parts, body);
-    let fault = scene.who(request.headers()).await.err();
+    // What is logged on the way carries the id that the page shows.
+    let span = info_span!("console", request = %id);
+    let fault = scene.who(request.headers()).instrument(span.clone()).await.err();
     let mut response = match (fault, scene.elsewhere(request.method())) {
         (Some(problem), _) => problem.into_response(),
         (None, Some(place)) => Redirect::temporary(&place).into_response(),
@@ -72,7 +75,7 @@ pub(super) async fn around(
             if let Some(desk) = scene.desk() {
                 extensions.insert(desk);
             }
-            next.run(request).await
+            next.run(request).instrument(span).await
         }
     };
     if scene.new_visitor {
@@ -105,8 +108,13 @@ impl Scene {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let host = text(header::HOST.as_str());
         let https = console.admins.place().origin.strip_prefix("https://");
-        let scheme =
-            if https.is_some_and(|named| named.eq_ignore_ascii_case(host)) { "https" } else { "http" };
+        // A proxy may pass the port on; browsers leave the usual one out of an origin.
+        let bare = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let (scheme, host) = if https.is_some_and(|named| named.eq_ignore_ascii_case(bare)) {
+            ("https", host.strip_suffix(":443").unwrap_or(host))
+        } else {
+            ("http", host)
+        };
         let known = cookies::get(headers, cookies::VISITOR)
             .filter(|token| token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let visitor = known.map_or_else(|| drawn(&console), str::to_owned);

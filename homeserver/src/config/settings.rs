@@ -7,6 +7,7 @@ use qpq_delivery::rates::Rate;
 use qpq_service::{RegistrationPolicy, Settings};
 
 use super::{ConfigError, Layers, Origin, layers::variable_part};
+use crate::logging;
 
 /// One setting.
 #[derive(Debug)]
@@ -221,7 +222,7 @@ impl Config {
                 "json" => Ok(LogFormat::Json),
                 _ => Err("give `text` or `json`".to_owned()),
             })?,
-            log_filter: read(layers, "log.filter", |text| Ok(text.to_owned()))?,
+            log_filter: read(layers, "log.filter", |text| logging::judge(text).map(|()| text.to_owned()))?,
         };
         config.dialable(layers)?;
         if config.public_listen.is_some() && config.public_listen == config.admin_listen {
@@ -366,6 +367,7 @@ mod tests {
             ("domain = \"a.test\"\n[limits]\nmessage-ttl = \"soon\"", "7d"),
             ("domain = \"a.test\"\n[registration]\npolicy = \"maybe\"", "`token` or `open`"),
             ("domain = \"a.test\"\n[client]\nlisten = \"localhost\"", "IP:PORT"),
+            ("domain = \"a.test\"\n[log]\nfilter = \"qpq=loud\"", "try `info`"),
         ] {
             let error = parsed(text).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");

@@ -103,6 +103,12 @@ async fn watch(
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
         let now = clock.now();
+        // The scheduler can't count before 1970: none runs until the clock is right again.
+        if now.as_millis() == 0 {
+            end(clockwork).await;
+            last = now;
+            continue;
+        }
         if now < last || clockwork.0.lock().await.is_none() {
             if now < last {
                 warn!(%now, before = %last, "the clock was set back: the jobs' schedule is made anew");

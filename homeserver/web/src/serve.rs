@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::Bound;
 
-/// The head of a request may take this long.
+/// The head of a request may take this long, and so may a connection until its first one is there.
 const HEAD: Duration = Duration::from_secs(10);
 /// The longest head, in bytes, and the most headers.
 const HEAD_BYTES: usize = 32 * 1024;
@@ -38,7 +38,11 @@ impl Sites {
         for Site { bound, router } in sites {
             for listener in bound.listeners {
                 let service = router.clone().into_make_service_with_connect_info::<SocketAddr>();
-                let mut server = axum_server::from_tcp(listener)?.handle(handle.clone());
+                // HTTP/1 alone: who says nothing is never asked which version it speaks, and HTTP/2 has no time limits.
+                let mut server = axum_server::from_tcp(listener)?
+                    .handle(handle.clone())
+                    .http1_only()
+                    .first_request_timeout(HEAD);
                 server
                     .http_builder()
                     .http1()
