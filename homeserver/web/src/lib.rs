@@ -6,6 +6,7 @@
 mod bind;
 mod counted;
 mod guard;
+mod places;
 mod probes;
 mod serve;
 

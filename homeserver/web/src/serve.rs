@@ -7,10 +7,12 @@ use axum_server::Handle;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::Bound;
+use crate::{Bound, places::Places};
 
 /// The head of a request may take this long, and so may a connection until its first one is there.
 const HEAD: Duration = Duration::from_secs(10);
+/// Connections at once to one site; descriptors are left for clients, peers and the database.
+const CONNECTIONS: usize = 256;
 /// The longest head, in bytes, and the most headers.
 const HEAD_BYTES: usize = 32 * 1024;
 const HEADERS: usize = 64;
@@ -36,13 +38,15 @@ impl Sites {
     pub fn serve(sites: Vec<Site>) -> std::io::Result<Self> {
         let (handle, tasks) = (Handle::new(), TaskTracker::new());
         for Site { bound, router } in sites {
+            let places = Places::new(CONNECTIONS);
             for listener in bound.listeners {
                 let service = router.clone().into_make_service_with_connect_info::<SocketAddr>();
                 // HTTP/1 alone: who says nothing is never asked which version it speaks, and HTTP/2 has no time limits.
                 let mut server = axum_server::from_tcp(listener)?
                     .handle(handle.clone())
                     .http1_only()
-                    .first_request_timeout(HEAD);
+                    .first_request_timeout(HEAD)
+                    .acceptor(places.clone());
                 server
                     .http_builder()
                     .http1()

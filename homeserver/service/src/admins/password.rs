@@ -1,8 +1,8 @@
 //! Passwords: Argon2id on blocking threads, few at once, and the same time for names that nobody has.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use data_encoding::BASE64_NOPAD;
 use qpq_core::{ErrorCode, Millis, Secret};
 use subtle::ConstantTimeEq as _;
@@ -26,6 +26,8 @@ pub(super) struct Passwords {
     params: Params,
     turns: Arc<Semaphore>,
     places: Arc<Semaphore>,
+    /// What was computed in before: taken again, because memory that ever new threads let go of comes back slowly.
+    memory: Arc<Mutex<Vec<Vec<Block>>>>,
 }
 
 impl Passwords {
@@ -42,7 +44,7 @@ impl Passwords {
 
     fn with(params: Params) -> Self {
         let semaphore = |places| Arc::new(Semaphore::new(places));
-        Self { params, turns: semaphore(AT_ONCE), places: semaphore(WAITING) }
+        Self { params, turns: semaphore(AT_ONCE), places: semaphore(WAITING), memory: Arc::default() }
     }
 
     /// The password as it is stored: PHC form.
@@ -88,13 +90,21 @@ impl Passwords {
         let failed = || Refusal::new(ErrorCode::Internal, "the password could not be computed");
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(busy)?;
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| failed())?;
-        let password = password.clone();
+        let (password, memory) = (password.clone(), Arc::clone(&self.memory));
         // Both go with the computation: a caller that goes away doesn't make room for another one.
         let work = move || {
             let (_place, _turn) = (place, turn);
             let mut hash = [0; HASH];
+            let spare = || memory.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut blocks = spare().pop().unwrap_or_default();
+            blocks.resize(params.block_count(), Block::default());
             let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-            argon.hash_password_into(password.expose().as_bytes(), &salt, &mut hash).map(|()| hash)
+            let password = password.expose().as_bytes();
+            let done = argon.hash_password_into_with_memory(password, &salt, &mut hash, &mut blocks);
+            // What is left in it tells about the password.
+            blocks.fill(Block::default());
+            spare().push(blocks);
+            done.map(|()| hash)
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| failed())?.map_err(|_| failed())
     }
