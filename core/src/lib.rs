@@ -17,6 +17,7 @@ pub mod limits;
 pub mod mls;
 pub mod opaque;
 mod pin;
+mod plain;
 mod secret;
 mod text_form;
 mod time;
@@ -34,5 +35,6 @@ pub use id::{
     SessionId, TokenId,
 };
 pub use pin::{Pin, PinError};
+pub use plain::is_plain;
 pub use secret::Secret;
 pub use time::{Clock, ManualClock, Millis, MillisError, SystemClock, Timestamp, TimestampError};

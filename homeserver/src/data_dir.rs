@@ -189,8 +189,11 @@ impl DataDir {
             Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(failed(source)),
             Ok(()) | Err(_) => {}
         }
-        Self::write_new(&next, bytes)?;
-        fs::rename(&next, path).map_err(failed)
+        let replaced = Self::write_new(&next, bytes).and_then(|()| fs::rename(&next, path).map_err(failed));
+        replaced.inspect_err(|_| {
+            // Half a file is no use; one that can't be removed is replaced the next time.
+            fs::remove_file(&next).ok();
+        })
     }
 
     /// Checks that the directory holds a domain and that nobody else can open what lies in it.

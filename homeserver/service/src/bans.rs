@@ -51,9 +51,9 @@ impl BanTerms {
         if reason.chars().count() > REASON {
             return Err(Refusal::malformed(format!("`reason` has more than {REASON} characters")));
         }
-        if reason.chars().any(char::is_control) {
+        if !qpq_core::is_plain(reason) {
             return Err(Refusal::malformed(
-                "`reason` holds control characters: write one line of plain text",
+                "`reason` holds control characters or marks that turn the writing direction: write one line of plain text",
             ));
         }
         if lifetime.is_some_and(|span| span < Millis::from_secs(1) || span > LONGEST) {

@@ -151,7 +151,7 @@ impl Tokens {
             return Err(Refusal::malformed("`expires` is 0: a token that is over at once is of no use"));
         }
         let note = order.note.trim();
-        if note.chars().count() > NOTE || note.chars().any(char::is_control) {
+        if note.chars().count() > NOTE || !qpq_core::is_plain(note) {
             return Err(Refusal::malformed(format!("a note is one line with at most {NOTE} characters")));
         }
         let now = self.ground.now();

@@ -213,7 +213,7 @@ impl WriteJob for OwnChange {
 /// A label that can be shown.
 fn label_of(text: &str) -> Answered<String> {
     let label = text.trim();
-    if label.is_empty() || label.chars().count() > LABEL || label.chars().any(char::is_control) {
+    if label.is_empty() || label.chars().count() > LABEL || !qpq_core::is_plain(label) {
         let text = format!("a passkey's name is one line with 1 to {LABEL} characters");
         return Err(Refusal::malformed(text));
     }
