@@ -20,7 +20,7 @@ use qpq_storage::Peer;
 use qpq_transport::{Anchors, Endpoint, Leaf, PeerCertificate, Verdict, WorkerContext, Workers};
 use tokio::{
     sync::{Notify, Semaphore},
-    time::{MissedTickBehavior, interval, timeout},
+    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
@@ -40,8 +40,6 @@ const DIALS: usize = 16;
 const STRANGERS: Rate = Rate { burst: 60, refill: Millis::from_secs(1) };
 /// Addresses of strangers that are remembered.
 const STRANGERS_KNOWN: usize = 10_000;
-/// How often rows whose time is over are looked for.
-const EXPIRY: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -92,9 +90,7 @@ impl Core {
     pub(crate) async fn start(core: &Arc<Self>) -> Answered<()> {
         Self::sync(core).await?;
         let watcher = Arc::clone(core);
-        core.workers.spawn(None, |_| Self::watch_peers(watcher)).await.map_err(|_| stopping())?;
-        let keeper = Arc::clone(core);
-        core.workers.spawn(None, |_| Self::keep_up(keeper)).await.map_err(|_| stopping())
+        core.workers.spawn(None, |_| Self::watch_peers(watcher)).await.map_err(|_| stopping())
     }
 
     pub(crate) async fn stop(&self, deadline: Duration) {
@@ -176,18 +172,6 @@ impl Core {
                 warn!(error = %refusal, "the list of peers could not be read, will retry");
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 core.changed.notify_one();
-            }
-        }
-    }
-
-    /// Expires what waited too long, until federation ends.
-    async fn keep_up(core: Arc<Self>) {
-        let mut ticks = interval(EXPIRY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while core.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
-            let expired = relay::expire(&core.ground).await;
-            if let Ok(rows @ 1..) = expired {
-                warn!(rows, "messages for peers expired before they could be sent");
             }
         }
     }

@@ -78,7 +78,7 @@ pub const JOBS: [Job; 7] = [
     job("expire-messages", "20 * * * * *", "Expires messages that were not read in their time."),
     job(
         "expire-relay",
-        "40 * * * * *",
+        "10,40 * * * * *",
         "Expires messages for other domains that could not be sent in their time.",
     ),
     job("check", "30 * * * * *", "Looks whether anything is wrong."),

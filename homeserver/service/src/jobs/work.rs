@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use qpq_core::{Millis, RequestId};
 use tokio::time::sleep;
+use tracing::warn;
 
 use super::Jobs;
 use crate::{Answered, Caller, Depth, Integrity, Severity, Swept, Upkeep, expire_messages, relay, samples};
@@ -26,7 +27,11 @@ impl Jobs {
                 expire_messages(ground).await.map(|unread| count(long(unread), "message", "expired unread"))
             }
             "expire-relay" => {
-                relay::expire(ground).await.map(|rows| count(long(rows), "message", "expired unsent"))
+                let expired = relay::expire(ground).await;
+                if let Ok(rows @ 1..) = expired {
+                    warn!(rows, "messages for peers expired before they could be sent");
+                }
+                expired.map(|rows| count(long(rows), "message", "expired unsent"))
             }
             "check" => return Ok(self.check().await),
             "sample" => samples::take(ground, &self.0.sessions, &self.0.peering, &self.0.checks)
