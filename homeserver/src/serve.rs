@@ -1,6 +1,7 @@
 //! `qpq-server serve`: puts the rooms together, runs until SIGTERM or SIGINT, and stops in order.
 
 mod certificates;
+mod console;
 mod probe;
 mod scheduler;
 mod setup_link;

@@ -1,11 +1,6 @@
 //! Starting: store, use cases, federation, listeners, admin socket, in this order. Each needs the one before.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    num::NonZeroUsize,
-    sync::Arc,
-    time::Duration,
-};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use ed25519_dalek::SigningKey;
@@ -16,8 +11,8 @@ use qpq_hub::Engine;
 use qpq_metrics::Listener as Told;
 use qpq_rpc::{AdminSocket, ClientListener};
 use qpq_service::{
-    Actions, Admins, Appliance, ConsolePlace, DomainFacts, Ground, OpaqueSetup, Peering, PeeringIdentity,
-    SocketFact, SocketState, UseCases, Writer,
+    Actions, Admins, Appliance, DomainFacts, Ground, OpaqueSetup, Peering, PeeringIdentity, SocketFact,
+    SocketState, UseCases, Writer,
 };
 use qpq_storage::{Storage, Vault};
 use qpq_storage_sqlite::{Options, SqliteStorage};
@@ -33,6 +28,7 @@ use tracing::{info, warn};
 
 use super::{
     certificates::Certificates,
+    console,
     probe::{AddressFile, Probe},
     scheduler,
     setup_link::SetupFile,
@@ -103,7 +99,14 @@ pub(super) async fn start(
     let setup = OpaqueSetup::from_bytes(keys.opaque.expose()).context("`keys/opaque` can't be used")?;
     let cases = UseCases::new(&ground, setup, engine);
 
-    let admin = bind_admin(console_address(config, &ground).await?)?;
+    let address = console::listens(config.admin_listen, Admins::anybody(&ground).await?);
+    if let (Some(later), true) = (config.admin_listen, address != config.admin_listen) {
+        warn!(
+            "no admin can sign in yet, so the console listens on loopback only; it listens on {later} from the first start \
+             after somebody can"
+        );
+    }
+    let admin = bind_admin(address)?;
     let public = config.public_listen.map(bind_public).transpose()?;
     if admin.moved {
         info!(address = %admin.address, "the default port of the console is taken, it listens on another one");
@@ -117,7 +120,7 @@ pub(super) async fn start(
         client_address: told(config.client_address.as_ref(), &client_endpoint),
         federation_address: told(config.federation_address.as_ref(), &peer_endpoint),
         client_pin: keys.authority.pin().to_string(),
-        admin_url: url(admin.address),
+        admin_url: console::url(admin.address),
         since: clock.now(),
     };
     let federation_key = SigningKey::from_bytes(keys.federation.expose());
@@ -182,8 +185,11 @@ pub(super) async fn start(
         storage: Arc::clone(&storage),
     };
     let appliance = Appliance { configuration: Arc::new(configuration.clone()), machine: Arc::new(machine) };
-    let admins = Admins::new(Arc::clone(&ground), console_place(config, admin.address))
-        .context("the console can't be where the configuration says (`admin.name`)")?;
+    let admins = Admins::new(
+        Arc::clone(&ground),
+        console::place(&config.domain, config.admin_name.as_ref(), admin.address),
+    )
+    .context("the console can't be where the configuration says (`admin.name`)")?;
     let setup_file = SetupFile::announce(directory, &admins).await?;
     let actions = Arc::new(Actions::new(&cases, admins.clone(), peering.clone(), facts.clone(), appliance));
     let pages = qpq_admin_ui::console(Arc::clone(&actions), admins, Arc::new(clock));
@@ -230,39 +236,6 @@ pub(super) async fn start(
         tasks,
         stopping,
     })
-}
-
-/// Where the console listens: as configured, but on loopback until somebody can sign in. Who sets up the first admin sits at
-/// this machine.
-async fn console_address(config: &Config, ground: &Ground) -> anyhow::Result<Option<SocketAddr>> {
-    let Some(configured) = config.admin_listen else { return Ok(None) };
-    if configured.ip().is_loopback() || Admins::anybody(ground).await? {
-        return Ok(Some(configured));
-    }
-    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, configured.port()));
-    warn!(
-        %loopback,
-        "no admin can sign in yet, so the console listens on loopback only; it listens on {configured} from the first \
-         start after somebody can"
-    );
-    Ok(Some(loopback))
-}
-
-/// Where browsers find the console: browsers allow passkeys on `localhost` and on names, never on an IP address.
-fn console_place(config: &Config, listens: SocketAddr) -> ConsolePlace {
-    let (origin, rp_id) = match &config.admin_name {
-        Some(name) => (format!("https://{name}"), name.to_string()),
-        None => (format!("http://localhost:{}", listens.port()), "localhost".to_owned()),
-    };
-    ConsolePlace { origin, rp_id, domain: config.domain.to_string() }
-}
-
-/// How people open what listens there.
-fn url(address: SocketAddr) -> String {
-    if address.ip().is_loopback() || address.ip().is_unspecified() {
-        return format!("http://localhost:{}", address.port());
-    }
-    format!("http://{address}")
 }
 
 async fn open_storage(
