@@ -12,6 +12,11 @@ use qpq_tests::{
 };
 use qpq_transport::CertificateAuthority;
 use rustix::process::Signal;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -28,6 +33,45 @@ fn a_supervisor_learns_whether_it_is_ready() -> anyhow::Result<()> {
         alpha.stop().await?;
         alpha.server(&["healthcheck"])?.refuse(1, &["no homeserver is running"]).await?;
         Ok(())
+    })
+}
+
+#[test]
+fn who_connects_and_says_nothing_is_hung_up_on() -> anyhow::Result<()> {
+    story(async |world| {
+        let alpha = world.domain("alpha").await?;
+        let address = fs::read_to_string(alpha.directory().join("run/admin-address"))?;
+        // Nothing, half a request, half of what another version of HTTP begins with.
+        for begun in ["", "GET /livez HT", "PRI * HTTP/2"] {
+            let mut silent = TcpStream::connect(address.trim()).await?;
+            silent.write_all(begun.as_bytes()).await?;
+            let mut said = Vec::new();
+            timeout(SOON, silent.read_to_end(&mut said))
+                .await
+                .with_context(|| format!("still open after `{begun}`"))??;
+        }
+        alpha.server(&["healthcheck"])?.succeed().await?;
+        Ok(())
+    })
+}
+
+#[test]
+fn a_setting_that_is_refused_leaves_the_file_as_it_was() -> anyhow::Result<()> {
+    story(async |world| {
+        let alpha = world.domain("alpha").await?;
+        let file = alpha.directory().join("quicproquo.toml");
+        let before = fs::read(&file)?;
+        for (key, value, exit, words) in [
+            ("log.filter", "info\nproduction = true", 2, "log.filter"),
+            ("log.filter", "=,=", 2, "log.filter"),
+            ("federation.policy", "everybody", 2, "allow-listed"),
+            ("client.listen", "127.0.0.1:1", 1, "restart"),
+            ("log.filtre", "info", 1, "log.filtre"),
+        ] {
+            alpha.server(&["config", "set", key, value])?.refuse(exit, &[words]).await?;
+            ensure!(fs::read(&file)? == before, "`{key}` = `{value}` changed the file");
+        }
+        alpha.restart().await
     })
 }
 

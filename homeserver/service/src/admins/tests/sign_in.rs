@@ -223,3 +223,36 @@ async fn a_proof_is_ones_own() {
     assert_eq!(proved.signed_in.name, "bob");
     assert_eq!(home.admins.session(bob.welcome.session.cookie.expose()).await.unwrap(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_is_counted_by_what_was_wrong_and_what_is_right_is_not() {
+    let home = Home::open();
+    let ann = first(&home).await;
+    let counted = |reason: &str| {
+        let text = home.ground.metrics().render(&qpq_metrics::Snapshot::default());
+        let line = format!("quicproquo_console_sign_in_failures_total{{reason=\"{reason}\"}} ");
+        text.lines().find_map(|told| told.strip_prefix(&line)).map_or(0, |n| n.parse::<u64>().unwrap())
+    };
+    let sign_in = async |network: &str, password: &str, code: &str| {
+        home.admins.sign_in_password("ann", &secret(password), code, &visit_from(network)).await
+    };
+    let link = home.admins.first_run().await.unwrap();
+    assert!(link.is_none());
+    sign_in("a", "not her password", "123456").await.map(drop).unwrap_err();
+    assert_eq!(counted("password"), 1);
+    home.admins.link("never-was").await.map(drop).unwrap_err();
+    assert_eq!(counted("setup-link"), 1);
+    home.admins.sign_in_recovery("ann", "AAAA-BBBB-CCCC-DDDD", &visit_from("b")).await.map(drop).unwrap_err();
+    assert_eq!(counted("recovery-code"), 1);
+    for _ in 0..3 {
+        sign_in("c", "not her password", "123456").await.map(drop).unwrap_err();
+    }
+    assert_eq!((counted("password"), counted("rate-limited")), (4, 0));
+    sign_in("c", "not her password", "123456").await.map(drop).unwrap_err();
+    assert_eq!((counted("password"), counted("rate-limited")), (4, 1));
+    let mut key = ann.key;
+    passkey_sign_in(&home, &mut Authenticator::new()).await.map(drop).unwrap_err();
+    assert_eq!(counted("passkey"), 1);
+    passkey_sign_in(&home, &mut key).await.map(drop).unwrap();
+    assert_eq!((counted("passkey"), counted("code")), (1, 0));
+}
