@@ -126,6 +126,7 @@ interface Session {
   directory @3 () -> (directory :Directory);
   mailbox @4 () -> (mailbox :Mailbox);
   groups @5 () -> (groups :Groups);
+  contacts @6 () -> (contacts :Contacts);
 }
 
 interface Account {
@@ -164,7 +165,7 @@ interface KeyPackages {
   claim @2 (group :Data, nonce :Data, targets :List(Text)) -> (users :List(ClaimedUser), failure :Failure);
   # Takes one KeyPackage of every device of each target, of any domain, for adding them to `group`.
   # Repeating the call with the same nonce (16 bytes) takes nothing more. Order as asked. A target's own
-  # failure is in its `keys.failure`: 102, 209, 300, 303, 305.
+  # failure is in its `keys.failure`: 102, 209, 300, 303, 305, 306.
 }
 
 struct KeyPackageUpload {
@@ -183,8 +184,32 @@ struct KeyPackageStock {
 
 interface Directory {
   # Who is who.
-  resolve @0 (addresses :List(Text)) -> (users :List(UserKeys), failure :Failure);
-  # The keys of users of any domain, in the order asked.
+  resolve @0 (addresses :List(Text), group :Data) -> (users :List(UserKeys), failure :Failure);
+  # The keys of users of any domain, in the order asked. Asking for somebody whose domain wants their consent first
+  # leaves a request (306). `group` names a group that the device shares with them: its members see each other without
+  # having accepted each other; empty: none.
+}
+
+interface Contacts {
+  # Whom of other domains the account accepts. Members of one domain see each other without.
+
+  requests @0 () -> (requests :List(ContactRequest), failure :Failure);
+  # Who has asked and waits for an answer, the oldest first. They don't learn whether the request was seen.
+
+  accept @1 (addresses :List(Text)) -> (asked :List(Text), failure :Failure);
+  # Lets users of other domains see the account's keys, claim its KeyPackages and add it to groups. Call it before
+  # writing to somebody first, too: who writes first accepts. `asked` are those who had asked; their domains are told.
+  # Repeating it is harmless. Failures: 100, 101.
+
+  decline @2 (address :Text) -> (failure :Failure);
+  # Takes a request, or an earlier acceptance, back. Nobody is told, and for 30 days the same user leaves no other request.
+  # Groups that exist go on. Failures: 102.
+}
+
+struct ContactRequest {
+  # Somebody who asks to be accepted.
+  from @0 :Text;
+  since @1 :UInt64;
 }
 
 struct FeedPosition {
@@ -240,6 +265,7 @@ struct Delivery {
     needsResync @7 :ResyncDelivery;
     removed @8 :RemovedDelivery;
     expired @9 :ExpiredDelivery;
+    contact @10 :ContactDelivery;
   }
 }
 
@@ -302,6 +328,19 @@ struct ExpiredDelivery {
   id @0 :Data;
 }
 
+struct ContactDelivery {
+  # Something about a user of another domain.
+  address @0 :Text;
+  event @1 :ContactEvent;
+}
+
+enum ContactEvent {
+  requested @0;
+  # They ask to be accepted: see Contacts.requests.
+  accepted @1;
+  # They have accepted: send what was kept for them.
+}
+
 interface Groups {
   # Conversations, ordered by the hub that each group id names.
 
@@ -310,7 +349,7 @@ interface Groups {
   # Failures: 100, 101, 401, 405.
 
   commit @1 (submit :CommitSubmit) -> (answer :CommitAnswer);
-  # Offers a commit to the hub and waits for its answer, up to 8 s. Failures: 100, 101, 103, 303, 401, 403, 404.
+  # Offers a commit to the hub and waits for its answer, up to 8 s. Failures: 100, 101, 103, 303, 306, 401, 403, 404.
 
   submit @2 (messages :List(ApplicationSubmit)) -> (answers :List(SubmitAnswer), failure :Failure);
   # Hands application messages over; each answer means that its message is durable here.

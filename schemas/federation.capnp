@@ -56,10 +56,13 @@ interface Link {
 
   proxyFetchKeyPackages @1 (requester :Text, group :Data, nonce :Data, targets :List(Text), call :Call)
       -> (users :List(ClaimedUser), failure :Failure);
-  # Claims KeyPackages of the callee's users for the caller's user `requester`.
+  # Claims KeyPackages of the callee's users for the caller's user `requester`. 306 as in `resolveUser`.
 
-  resolveUser @2 (requester :Text, addresses :List(Text), call :Call) -> (users :List(UserKeys), failure :Failure);
-  # The keys of the callee's users.
+  resolveUser @2 (requester :Text, addresses :List(Text), call :Call, group :Data)
+      -> (users :List(UserKeys), failure :Failure);
+  # The keys of the callee's users. Where these must accept the requester first, the answer about each of them is 306, the
+  # same for a user who doesn't exist. `group` names a group that the user is a member of, or a KeyPackage was claimed for:
+  # who knows its id is told without consent. A hub that asks for another domain's committer must name it.
 
   federationHealth @3 () -> (health :FederationHealth, failure :Failure);
   # What the callee thinks of the caller.
@@ -104,8 +107,8 @@ struct Row {
   # One row of a stream.
   id @0 :Data;
   kind @1 :UInt16;
-  # 1 groupSubmit, 2 groupEntry, 3 welcome, 4 submitRefused, 5 tombstone. Unknown kinds are parked by the
-  # receiver, never dropped.
+  # 1 groupSubmit, 2 groupEntry, 3 welcome, 4 submitRefused, 5 tombstone, 6 contactAccepted. Unknown kinds are
+  # parked by the receiver, never dropped.
   ttlMs @2 :UInt64;
   # What is left of its life, judged only by the domain that holds it; 0: it never expires.
   payload @3 :Data;

@@ -61,3 +61,11 @@ struct Tombstone {
   kind @1 :UInt16;
   # What the row was.
 }
+
+struct ContactAccepted {
+  # Kind 6: a user of the origin has accepted a user of the destination who had asked.
+  user @0 :Text;
+  # Who accepted; its domain is the origin.
+  asker @1 :Text;
+  # Who had asked; a user of the destination.
+}

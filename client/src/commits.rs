@@ -129,8 +129,10 @@ impl Client {
                 Ok(Offer::Lost)
             }
             CommitVerdict::Refused(refusal) => {
-                let later = ClientError::Refused(refusal.clone()).is_transient()
-                    || refusal.is(ErrorCode::PeerUnreachable);
+                // Whoever has to accept this account first may take weeks: the group doesn't wait for them.
+                let later = !refusal.is(ErrorCode::Requested)
+                    && (ClientError::Refused(refusal.clone()).is_transient()
+                        || refusal.is(ErrorCode::PeerUnreachable));
                 if later {
                     return Err(refusal.into());
                 }

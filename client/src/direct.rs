@@ -42,17 +42,19 @@ impl Client {
             }
             record.id
         } else {
+            self.accept_contacts(std::slice::from_ref(user)).await?;
             self.ask_whether_there_is(user).await?;
             self.make_group(None, Some(user)).await?
         };
-        self.add_users(&group, &[user.clone(), me.address().clone()]).await
+        self.add_users(&group, &[user.clone(), me.address().clone()]).await?;
+        self.has_accepted(user).await
     }
 
     async fn ask_whether_there_is(&self, user: &Address) -> Result<(), ClientError> {
-        let answers = self.session()?.resolve(std::slice::from_ref(user)).await?;
+        let answers = self.session()?.resolve(std::slice::from_ref(user), None).await?;
         match answers.into_iter().next() {
             Some(Ok(keys)) => self.judge(&[(user.clone(), &keys)]).await,
-            Some(Err(refusal)) => Err(ClientError::User { address: user.clone(), refusal }),
+            Some(Err(refusal)) => Err(self.not_told(user, refusal).await?),
             None => Err(ClientError::protocol("no answer about the user")),
         }
     }

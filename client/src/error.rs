@@ -210,6 +210,15 @@ pub enum ClientError {
         #[source]
         refusal: Refusal,
     },
+    /// Users of other domains who have to accept this account first.
+    #[error(
+        "{} has to accept you first; if there is such a user, they were asked",
+        users.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    Requested {
+        /// Who.
+        users: Vec<Address>,
+    },
     /// No such group here.
     #[error("there is no group `{text}` here: `qpq group list` shows what there is")]
     UnknownGroup {
@@ -273,6 +282,7 @@ impl ClientError {
     pub const fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Refused(refusal) | Self::User { refusal, .. } => refusal.code,
+            Self::Requested { .. } => Some(ErrorCode::Requested),
             _ => None,
         }
     }
@@ -285,6 +295,7 @@ impl ClientError {
             | Self::Deadline { .. }
             | Self::Disconnected { .. }
             | Self::Overloaded
+            | Self::Requested { .. }
             | Self::Contention { .. } => true,
             Self::Refused(refusal) | Self::User { refusal, .. } => {
                 // The numbers from 300 mean "later", whoever says so.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use qpq_core::{Address, DeviceId, Entropy as _, GroupId};
+use qpq_core::{Address, DeviceId, Entropy as _, ErrorCode, GroupId};
 
 use crate::{
     Client, ClientError,
@@ -103,6 +103,7 @@ impl Client {
                 return Err(ClientError::CutOff { group: record.id, address: self.address()? });
             }
         }
+        self.accept_contacts(users).await?;
         self.add_users(&record.id, users).await?;
         Ok(record.id)
     }
@@ -225,6 +226,14 @@ impl Client {
         let mut nonce = [0; 16];
         self.entropy()?.fill(&mut nonce);
         let claimed = self.session()?.claim(group, &nonce, users).await?;
+        let waiting = users.iter().zip(&claimed).filter_map(|(address, claimed)| match &claimed.keys {
+            Err(refusal) if refusal.is(ErrorCode::Requested) => Some((address.clone(), refusal)),
+            Ok(_) | Err(_) => None,
+        });
+        let (waiting, refusals): (Vec<_>, Vec<_>) = waiting.unzip();
+        if let Some(refusal) = refusals.first() {
+            return Err(self.note_requested(&waiting, refusal).await?);
+        }
         let mut addition = Addition { users: users.to_vec(), packages: Vec::new(), active: BTreeSet::new() };
         for (address, claimed) in users.iter().zip(claimed) {
             let ClaimedUser { keys, packages } = claimed;

@@ -71,10 +71,14 @@ impl Client {
 
     async fn ask_for(&self, address: &Address) -> Result<(), ClientError> {
         self.connect().await?;
-        let answers = self.session()?.resolve(std::slice::from_ref(address)).await?;
+        let mut tx = self.inner.store.begin().await?;
+        // Who talks with us already shows their keys without being asked for more.
+        let group = self.direct_group(&mut tx, address).await?;
+        drop(tx);
+        let answers = self.session()?.resolve(std::slice::from_ref(address), group.as_ref()).await?;
         match answers.into_iter().next() {
             Some(Ok(keys)) => self.judge(&[(address.clone(), &keys)]).await,
-            Some(Err(refusal)) => Err(ClientError::User { address: address.clone(), refusal }),
+            Some(Err(refusal)) => Err(self.not_told(address, refusal).await?),
             None => Err(ClientError::protocol("no answer about the user")),
         }
     }
@@ -84,12 +88,18 @@ impl Client {
         Ok(KeyReport::of(address, tx.identity(address).await?.as_ref()))
     }
 
+    /// Whether somebody was asked for their consent a short while ago.
+    async fn is_waited_for(&self, address: &Address) -> Result<bool, ClientError> {
+        let mut tx = self.inner.store.begin().await?;
+        Ok(tx.requested(address).await?.is_some_and(|asked| asked.waits(self.now())))
+    }
+
     /// A look at a user's identity key before something is sent: at most once an hour and process, and only for
     /// a moment, because a peer that is down must not hold up what can be queued for it.
     pub(crate) async fn glance(&self, address: &Address) -> Result<(), ClientError> {
         let now = self.now();
         let fresh = self.inner.looked_at.borrow().get(address).is_some_and(|at| now.since(*at) < GLANCE);
-        if !fresh && self.session().is_ok() {
+        if !fresh && self.session().is_ok() && !self.is_waited_for(address).await? {
             self.inner.looked_at.borrow_mut().insert(address.clone(), now);
             match tokio::time::timeout(GLANCE_DEADLINE, self.ask_for(address)).await {
                 Ok(Err(error @ ClientError::User { .. })) if !error.is_transient() => {

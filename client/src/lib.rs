@@ -14,6 +14,7 @@
 mod client;
 mod commits;
 mod connect;
+mod contacts;
 mod devices;
 mod direct;
 mod error;
@@ -48,5 +49,6 @@ pub use login::LoggedIn;
 pub use mls::Suite;
 pub use received::{Message, Undelivered};
 pub use send::{SendState, Sent};
+pub use session::ContactRequest;
 pub use server::{Server, ServerAddress, Trust};
 pub use wire::DeviceRow;

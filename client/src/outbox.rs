@@ -82,6 +82,12 @@ impl Client {
                     if !keep {
                         self.give_up(user, &error).await?;
                     }
+                    if let ClientError::Refused(refusal) = &error
+                        && refusal.is(ErrorCode::Requested)
+                    {
+                        // Its hub says so; the user's home has said so already where it is another.
+                        self.note_requested(std::slice::from_ref(user), refusal).await?;
+                    }
                     self.inner.reasons.borrow_mut().insert(user.clone(), error.to_string());
                     waiting.users.push((user.clone(), error.to_string()));
                 }
@@ -159,7 +165,7 @@ impl Client {
                 }
                 match self.direct_group(tx, user).await? {
                     Some(group) => group,
-                    None => return Ok(Step::Open(user.clone())),
+                    None => return self.first_contact(tx, user).await,
                 }
             }
         };
@@ -215,6 +221,14 @@ impl Client {
         }
         touched.insert(id.clone());
         Ok(Step::Ready(Submit { id: outgoing.id, group: id, message }))
+    }
+
+    /// A conversation is made when the first message can go; not while the other is asked for their consent.
+    async fn first_contact(&self, tx: &mut Tx<'_>, user: &Address) -> Result<Step, ClientError> {
+        if tx.requested(user).await?.is_some_and(|asked| asked.waits(self.now())) {
+            return Ok(Step::Wait(ClientError::Requested { users: vec![user.clone()] }.to_string()));
+        }
+        Ok(Step::Open(user.clone()))
     }
 
     /// Submits what is stored, and stores the answers.

@@ -5,7 +5,7 @@ use qpq_core::{Address, GroupId, MessageId};
 use crate::{
     Client, ClientError,
     mls::Content,
-    store::{GroupState, NewOutgoing, OutgoingState, Target},
+    store::{GroupState, NewOutgoing, OutgoingState, Target, Tx},
 };
 
 /// What became of a text.
@@ -28,6 +28,8 @@ pub struct Sent {
 pub enum SendState {
     /// Stored here; it goes out with the next command that reaches the homeserver.
     Queued,
+    /// Stored here until the user has accepted this account; then it goes out by itself.
+    Requested,
     /// Durable at the homeserver.
     Accepted,
 }
@@ -69,7 +71,7 @@ impl Client {
             return Err(ClientError::Undeliverable { message: *id, reason: String::from("it is gone") });
         };
         let state = match outgoing.state {
-            OutgoingState::Queued => SendState::Queued,
+            OutgoingState::Queued => self.queued(&mut tx, &outgoing.target).await?,
             OutgoingState::AtHome { .. } | OutgoingState::AtHub { .. } => SendState::Accepted,
             OutgoingState::Failed { reason } => {
                 // Told here and now, not once more later.
@@ -80,6 +82,10 @@ impl Client {
         };
         let waits = match (state, waits) {
             (SendState::Accepted, _) => None,
+            (SendState::Requested, _) => match &outgoing.target {
+                Target::User(user) => Some(ClientError::Requested { users: vec![user.clone()] }.to_string()),
+                Target::Group(_) => None,
+            },
             (SendState::Queued, Some(error)) => Some(error.to_string()),
             (SendState::Queued, None) => {
                 let refusal = self.inner.refusals.borrow().get(id).map(ToString::to_string);
@@ -95,6 +101,16 @@ impl Client {
             Target::User(user) => self.direct_group(&mut tx, &user).await?,
         };
         Ok(Sent { message_id: *id, group, state, waits })
+    }
+
+    /// Whether a text waits for the homeserver or for the user's consent.
+    async fn queued(&self, tx: &mut Tx<'_>, target: &Target) -> Result<SendState, ClientError> {
+        let Target::User(user) = target else { return Ok(SendState::Queued) };
+        let asked = tx.requested(user).await?;
+        Ok(match asked {
+            Some(asked) if asked.accepted.is_none() => SendState::Requested,
+            Some(_) | None => SendState::Queued,
+        })
     }
 
     /// Whom a text is for: an address, else a group.

@@ -1,11 +1,13 @@
 //! A logged-in session: every call as a function of domain types, each with its deadline.
 
+mod contacts;
+
 use std::rc::Rc;
 
 use qpq_core::{Address, DeviceCertificate, DeviceId, GroupId, MessageId, Seq};
 use qpq_schemas::{
     client_capnp::{
-        device_claim, devices, directory, groups, inbox, key_packages, mailbox, session, submit_answer,
+        contacts as contacts_capnp, device_claim, devices, directory, groups, inbox, key_packages, mailbox, session, submit_answer,
     },
     common_capnp::commit_answer,
 };
@@ -18,6 +20,8 @@ use crate::{
     wire::{self, ClaimedUser, Delivery, DeviceRow, Grant, Position, Stock, UserAnswer, refused},
 };
 
+pub use contacts::ContactRequest;
+
 /// The capabilities of one session; clones share the connection.
 #[derive(Clone)]
 pub struct Session {
@@ -27,6 +31,7 @@ pub struct Session {
     directory: directory::Client,
     mailbox: mailbox::Client,
     groups: groups::Client,
+    contacts: contacts_capnp::Client,
 }
 
 impl std::fmt::Debug for Session {
@@ -89,6 +94,7 @@ impl Session {
             directory: session.directory_request().send().pipeline.get_directory(),
             mailbox: session.mailbox_request().send().pipeline.get_mailbox(),
             groups: session.groups_request().send().pipeline.get_groups(),
+            contacts: session.contacts_request().send().pipeline.get_contacts(),
             link,
         }
     }
@@ -174,10 +180,18 @@ impl Session {
         Ok(users)
     }
 
-    /// The keys of users of any domain, in the order asked.
-    pub async fn resolve(&self, addresses: &[Address]) -> Result<Vec<UserAnswer>, ClientError> {
+    /// The keys of users of any domain, in the order asked; `group` is one that this device shares with them.
+    pub async fn resolve(
+        &self,
+        addresses: &[Address],
+        group: Option<&GroupId>,
+    ) -> Result<Vec<UserAnswer>, ClientError> {
         let mut request = self.directory.resolve_request();
-        let mut list = request.get().init_addresses(length(addresses.len())?);
+        let mut params = request.get();
+        if let Some(group) = group {
+            params.set_group(&group.to_bytes());
+        }
+        let mut list = params.init_addresses(length(addresses.len())?);
         for (n, address) in (0..).zip(addresses) {
             list.set(n, address.to_string());
         }

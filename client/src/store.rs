@@ -23,6 +23,7 @@ mod lock;
 mod mls_state;
 mod outgoing;
 mod positions;
+mod requested;
 mod row;
 mod schema;
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use key::StoreKey;
 pub use key_packages::StockRow;
 pub use outgoing::{NewOutgoing, Outgoing, OutgoingState, Target};
 pub use positions::Feed;
+pub use requested::RequestedContact;
 
 /// How a store is opened.
 #[derive(Clone, Copy, Debug)]

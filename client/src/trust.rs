@@ -90,7 +90,7 @@ impl Client {
                 .collect();
             let Ok(session) = self.session() else { return Ok(Proof::Unknown) };
             for chunk in users.chunks(100) {
-                let answers = match session.resolve(chunk).await {
+                let answers = match session.resolve(chunk, Some(group)).await {
                     Err(error) if error.is_transient() => return Ok(Proof::Unknown),
                     other => other?,
                 };

@@ -10,7 +10,7 @@ mod sessions;
 use qpq_core::{ErrorCode, GroupId, MessageId, Millis, RequestId};
 use qpq_schemas::common_capnp;
 
-pub use deliveries::{Delivery, DeliveryBody, Position};
+pub use deliveries::{ContactEvent, Delivery, DeliveryBody, Position};
 pub use directory::{ClaimedPackage, ClaimedUser, UserAnswer, UserKeys};
 pub use sessions::{DeviceRow, DomainInfo, Grant, Limits, Stock};
 

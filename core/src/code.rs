@@ -88,6 +88,8 @@ codes! {
     Draining = 304,
     /// No KeyPackage is left, or none with enough lifetime.
     KeyPackagesExhausted = 305,
+    /// The user, if there is one, has to accept the requester first, and was asked; the answer says when to ask again.
+    Requested = 306,
     /// The group has moved on; fetch the missing commits and rebase.
     WrongEpoch = 400,
     /// The group's policy does not allow this.

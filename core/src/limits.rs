@@ -58,6 +58,26 @@ pub const RELAY_STREAMS: usize = 256;
 pub const PEER_STREAMS: u64 = 65_536;
 /// Bytes of rows of unknown kinds that are parked for one peer; further ones wait at the peer.
 pub const PARKED_BYTES: u64 = 16 * 1024 * 1024;
+/// How long a request to be accepted waits for its answer, counted from when it was last asked.
+pub const CONTACT_REQUEST: Millis = Millis::from_days(30);
+/// How long whoever was declined leaves no other request.
+pub const CONTACT_DECLINED: Millis = Millis::from_days(30);
+/// What is asked again within this time changes nothing.
+pub const CONTACT_ASKED: Millis = Millis::from_secs(3_600);
+/// When whoever heard `requested` should ask again.
+pub const CONTACT_ASK_AGAIN: Millis = Millis::from_secs(600);
+/// Requests that wait for one user's answer.
+pub const CONTACT_REQUESTS_PER_TARGET: u64 = 200;
+/// Requests of one user of another domain that wait here.
+pub const CONTACT_REQUESTS_PER_REQUESTER: u64 = 100;
+/// Requests of all users of one other domain that wait here.
+pub const CONTACT_REQUESTS_PER_DOMAIN: u64 = 10_000;
+/// Different users that one user of another domain may ask for in `CONTACT_ASKED`.
+pub const CONTACT_ASKS_PER_REQUESTER: u64 = 100;
+/// The same for all users of one other domain.
+pub const CONTACT_ASKS_PER_DOMAIN: u64 = 10_000;
+/// Users of other domains that one account may have accepted or declined.
+pub const CONTACTS_PER_ACCOUNT: u64 = 10_000;
 /// Default port of the client listener (UDP).
 pub const CLIENT_PORT: u16 = 7443;
 /// Default port of the federation listener (UDP).

@@ -49,12 +49,16 @@ impl LinkHandle {
         deadline: Duration,
         requester: Address,
         addresses: Vec<Address>,
+        group: Option<GroupId>,
     ) -> Called<Vec<UserAnswer>> {
         self.call("resolveUser", deadline, move |link, carried| async move {
             let mut request = link.resolve_user_request();
             let mut params = request.get();
             params.set_requester(requester.to_string());
             wire::write_call(carried, params.reborrow().init_call());
+            if let Some(group) = &group {
+                params.set_group(&group.to_bytes());
+            }
             write_addresses(&addresses, params.init_addresses(length(addresses.len())));
             let response = request.send().promise.await?;
             let results = response.get()?;

@@ -8,8 +8,8 @@ use qpq_schemas::federation_capnp::link;
 use qpq_service::{
     Answered, CommitAnswer, Refusal, allowed_peer, relay,
     wire::{
-        address, addresses, array, device_address, group_id, length, read_commit, unreadable, write_claimed,
-        write_commit_answer, write_failure, write_tree, write_users,
+        address, addresses, array, device_address, group_id, length, optional_group_id, read_commit,
+        unreadable, write_claimed, write_commit_answer, write_failure, write_tree, write_users,
     },
 };
 use qpq_transport::CallGate;
@@ -131,7 +131,8 @@ impl link::Server for LinkServer {
             self.still_allowed().await?;
             let requester = address("requester", params.get_requester())?;
             let asked = addresses("addresses", params.get_addresses())?;
-            self.core.directory.resolve_for_peer(&self.peer, &requester, &asked).await
+            let group = optional_group_id(params.get_group())?;
+            self.core.directory.resolve_for_peer(&self.peer, &requester, &asked, group.as_ref()).await
         };
         let carried = wire::read_call(params.get_call());
         let answer = self.answer(span!("fed.link.resolve"), carried, limits::INTERACTIVE, answer).await;

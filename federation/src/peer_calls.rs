@@ -77,11 +77,12 @@ impl PeerCalls for Way {
         peer: &Domain,
         requester: &Address,
         addresses: &[Address],
+        group: Option<&GroupId>,
         deadline: Timestamp,
     ) -> Result<Vec<UserAnswer>, PeerCallError> {
         self.ask(peer, deadline, |link, left| {
-            let (requester, addresses) = (requester.clone(), addresses.to_vec());
-            async move { link.resolve(left, requester, addresses).await }
+            let (requester, addresses, group) = (requester.clone(), addresses.to_vec(), group.cloned());
+            async move { link.resolve(left, requester, addresses, group).await }
         })
         .await
     }

@@ -11,7 +11,9 @@ use std::{
 use async_trait::async_trait;
 use qpq_core::{ErrorCode, Millis};
 use qpq_federation_proto::Policy;
-use qpq_service::{Answered, Configuration, ConfigurationFact, Peering, Refusal, SettingView};
+use qpq_service::{
+    Answered, Configuration, ConfigurationFact, Ground, Peering, Refusal, SettingView,
+};
 use toml_edit::DocumentMut;
 
 use crate::{
@@ -21,7 +23,8 @@ use crate::{
 };
 
 /// The settings that take no restart.
-pub(crate) const RELOADABLE: [&str; 3] = ["federation.policy", "drain.deadline", "log.filter"];
+pub(crate) const RELOADABLE: [&str; 4] =
+    ["federation.policy", "federation.directory", "drain.deadline", "log.filter"];
 
 /// The file, the layers above it, and what a change is applied to.
 #[derive(Clone, Debug)]
@@ -33,6 +36,7 @@ struct Inner {
     environment: Vec<(String, String)>,
     flags: Vec<(&'static str, Option<String>)>,
     peering: Peering,
+    ground: Arc<Ground>,
     /// What runs: as it was at the start, and what was reloaded since.
     applied: Mutex<Layers>,
     /// How long calls in flight may take when we stop, in milliseconds.
@@ -47,7 +51,7 @@ impl RunningConfiguration {
         file: PathBuf,
         environment: Vec<(String, String)>,
         flags: Vec<(&'static str, Option<String>)>,
-        peering: Peering,
+        (peering, ground): (Peering, Arc<Ground>),
         started_with: (Layers, Millis),
     ) -> Self {
         let (layers, drain) = started_with;
@@ -56,6 +60,7 @@ impl RunningConfiguration {
             environment,
             flags,
             peering,
+            ground,
             applied: Mutex::new(layers),
             drain: AtomicU64::new(drain.0),
             changing: tokio::sync::Mutex::default(),
@@ -111,6 +116,7 @@ impl RunningConfiguration {
             FederationPolicy::AllowListed => Policy::AllowListed,
             FederationPolicy::Closed => Policy::Closed,
         });
+        self.0.ground.set_directory(config.settings.directory);
         self.0.drain.store(config.drain.0, Ordering::Relaxed);
         let mut applied = self.0.applied.lock().unwrap_or_else(PoisonError::into_inner);
         for key in RELOADABLE {

@@ -15,7 +15,7 @@ pub struct Sent {
     pub message_id: String,
     /// The group it went to; absent while a first message waits for the homeserver.
     pub group: Option<String>,
-    /// `queued` or `accepted`.
+    /// `queued`, `requested` or `accepted`.
     pub state: String,
 }
 

@@ -74,6 +74,11 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: KeysVerb,
     },
+    /// See and answer users of other domains who ask to be accepted.
+    Requests {
+        #[command(subcommand)]
+        verb: RequestsVerb,
+    },
     /// Send a text to a user or a group.
     Send {
         /// An address, a group's name or a group's id.
@@ -181,6 +186,22 @@ pub(crate) enum KeysVerb {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum RequestsVerb {
+    /// List who asks.
+    List,
+    /// Accept somebody: they see your keys, write to you and add you to groups.
+    Accept {
+        /// Whom.
+        address: Address,
+    },
+    /// Decline somebody, or take an acceptance back. They are not told.
+    Decline {
+        /// Whom.
+        address: Address,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum GroupVerb {
     /// Make a group.
     Create {
@@ -227,6 +248,9 @@ mod tests {
             "qpq --home h devices list",
             "qpq --home h keys show bob@beta.test",
             "qpq --home h keys accept bob@beta.test",
+            "qpq --home h requests list --json",
+            "qpq --home h requests accept bob@beta.test",
+            "qpq --home h requests decline bob@beta.test",
             "qpq --home h send bob@beta.test hello --json",
             "qpq --home h recv --wait 5 --max 3 --json",
             "qpq --home h group create team",

@@ -4,6 +4,7 @@ mod account;
 mod group;
 mod keys;
 mod messages;
+mod requests;
 
 use qpq_client::{Client, Options, store::Unlock};
 
@@ -52,6 +53,7 @@ async fn act(client: &Client, format: Format, verb: Verb) -> anyhow::Result<()> 
         Verb::Whoami => account::whoami(client, format).await,
         Verb::Devices { verb } => account::devices(client, format, verb).await,
         Verb::Keys { verb } => keys::run(client, format, verb).await,
+        Verb::Requests { verb } => requests::run(client, format, verb).await,
         Verb::Send { target, text } => messages::send(client, format, &target, &text).await,
         Verb::Recv { wait, max } => messages::recv(client, format, wait, max).await,
         Verb::Group { verb } => group::run(client, format, verb).await,

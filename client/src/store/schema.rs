@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 use super::{StoreError, row::failed};
 
 /// Layout N is made by entry N − 1; each ends by saying its number. Never change one that was released.
-const LAYOUTS: &[&str] = &[FIRST];
+const LAYOUTS: &[&str] = &[FIRST, CONTACTS];
 
 const FIRST: &str = "
 CREATE TABLE account (
@@ -139,6 +139,17 @@ CREATE TABLE pending_commits (
     accepted INTEGER NOT NULL
 ) STRICT;
 PRAGMA user_version = 1;
+";
+
+/// Who has to accept this account first; `accepted` until the user knows.
+const CONTACTS: &str = "
+CREATE TABLE requested (
+    address TEXT PRIMARY KEY,
+    since INTEGER NOT NULL,
+    ask_again INTEGER NOT NULL,
+    accepted INTEGER
+) STRICT;
+PRAGMA user_version = 2;
 ";
 
 /// Brings the database to the newest layout; one of a newer version is refused.

@@ -17,7 +17,7 @@ use crate::{
     },
     store::{Feed, GroupRecord, GroupState, NewMessage, NewOutgoing, OutgoingState, Recorded, Target, Tx},
     trust::is_proven,
-    wire::{Delivery, DeliveryBody},
+    wire::{ContactEvent, Delivery, DeliveryBody},
 };
 
 impl Batch<'_> {
@@ -53,6 +53,15 @@ impl Batch<'_> {
                 self.end(tx, group, &state).await
             }
             (DeliveryBody::Removed { group }, _) => self.end(tx, group, &GroupState::Removed).await,
+            (DeliveryBody::Contact { address, event: ContactEvent::Accepted }, _) => {
+                tx.note_accepted(address, self.now).await?;
+                self.outcome.progress.unblocked = true;
+                Ok(Step::Next)
+            }
+            (DeliveryBody::Contact { event: ContactEvent::Requested, .. }, _) => {
+                tracing::info!("somebody asks to be accepted");
+                Ok(Step::Next)
+            }
             (DeliveryBody::Expired { .. }, _) => Ok(Step::Next),
             (DeliveryBody::Application { .. } | DeliveryBody::Commit { .. }, Feed::Mailbox) => {
                 tracing::warn!("a group's row came in the mailbox; it is skipped");

@@ -1,7 +1,7 @@
 //! What a mailbox delivers: positions in feeds, and what stands there.
 
-use qpq_core::{Cursor, DeviceAddress, GroupId, Incarnation, MessageId, Seq, Timestamp};
-use qpq_schemas::client_capnp::{delivery, feed_position};
+use qpq_core::{Address, Cursor, DeviceAddress, GroupId, Incarnation, MessageId, Seq, Timestamp};
+use qpq_schemas::client_capnp::{ContactEvent as Event, delivery, feed_position};
 
 use super::{Stock, bytes, group, message_id, parsed, read_stock, refusal, text};
 use crate::{ClientError, error::Refusal, store::Feed};
@@ -90,8 +90,24 @@ pub enum DeliveryBody {
         /// Its id.
         id: MessageId,
     },
+    /// Something about a user of another domain.
+    Contact {
+        /// Whom.
+        address: Address,
+        /// What.
+        event: ContactEvent,
+    },
     /// Something that a newer domain knows.
     Unknown,
+}
+
+/// What is said about a user of another domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContactEvent {
+    /// They ask to be accepted.
+    Requested,
+    /// They have accepted.
+    Accepted,
 }
 
 pub(crate) fn read_delivery(reader: delivery::Reader<'_>) -> Result<Delivery, ClientError> {
@@ -135,6 +151,16 @@ pub(crate) fn read_delivery(reader: delivery::Reader<'_>) -> Result<Delivery, Cl
         }
         Ok(delivery::Removed(row)) => DeliveryBody::Removed { group: group(row?.get_group()?)? },
         Ok(delivery::Expired(row)) => DeliveryBody::Expired { id: message_id(row?.get_id()?)? },
+        Ok(delivery::Contact(row)) => {
+            let row = row?;
+            let event = match row.get_event() {
+                Ok(Event::Requested) => Some(ContactEvent::Requested),
+                Ok(Event::Accepted) => Some(ContactEvent::Accepted),
+                Err(capnp::NotInSchema(_)) => None,
+            };
+            let address = parsed(row.get_address()?, "an address")?;
+            event.map_or(DeliveryBody::Unknown, |event| DeliveryBody::Contact { address, event })
+        }
         Err(capnp::NotInSchema(_)) => DeliveryBody::Unknown,
     };
     Ok(Delivery {

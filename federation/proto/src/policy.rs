@@ -46,6 +46,57 @@ impl fmt::Display for Policy {
     }
 }
 
+/// Who sees the users of this domain without having been accepted by them. Its own members always do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DirectoryPolicy {
+    /// Users of peers that the admin added; all others ask first.
+    #[default]
+    Peers,
+    /// Nobody: whoever it is asks first.
+    Consent,
+    /// Users of every domain that is let in: who exists is public.
+    Open,
+}
+
+/// A text that names no directory policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a directory policy: peers, consent or open")]
+pub struct DirectoryPolicyError(String);
+
+impl FromStr for DirectoryPolicy {
+    type Err = DirectoryPolicyError;
+
+    fn from_str(text: &str) -> Result<Self, DirectoryPolicyError> {
+        match text {
+            "peers" => Ok(Self::Peers),
+            "consent" => Ok(Self::Consent),
+            "open" => Ok(Self::Open),
+            other => Err(DirectoryPolicyError(other.chars().take(64).collect())),
+        }
+    }
+}
+
+impl fmt::Display for DirectoryPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Peers => "peers",
+            Self::Consent => "consent",
+            Self::Open => "open",
+        })
+    }
+}
+
+impl DirectoryPolicy {
+    /// Whether users of a domain with this record must be accepted first.
+    pub const fn asks_first(self, record: Option<PeerState>) -> bool {
+        match self {
+            Self::Open => false,
+            Self::Consent => true,
+            Self::Peers => !matches!(record, Some(PeerState::Allowed)),
+        }
+    }
+}
+
 /// What the admin decided about one domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerState {
@@ -138,6 +189,22 @@ mod tests {
         assert!(!Policy::Closed.would_allow(Some(PeerState::Allowed)).allows());
         assert!(Policy::AllowListed.would_allow(Some(PeerState::Allowed)).allows());
         assert!(Policy::Open.would_allow(None).allows());
+    }
+
+    #[test]
+    fn the_directory_is_open_to_peers_unless_the_admin_says_otherwise() {
+        let (peer, stranger) = (Some(PeerState::Allowed), None);
+        let cases = [
+            (DirectoryPolicy::default(), [false, true]),
+            (DirectoryPolicy::Consent, [true, true]),
+            (DirectoryPolicy::Open, [false, false]),
+        ];
+        for (policy, [of_peer, of_stranger]) in cases {
+            assert_eq!(policy.asks_first(peer), of_peer);
+            assert_eq!(policy.asks_first(stranger), of_stranger);
+            assert_eq!(policy.to_string().parse(), Ok(policy));
+        }
+        assert!(DirectoryPolicy::Peers.asks_first(Some(PeerState::AwaitingConfirmation)));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub enum StreamName {
     Submissions(GroupId),
     /// The log of a group that the origin orders, for the destination's members.
     FanOut(GroupId),
-    /// Notices from domain to domain that belong to no group's order: refused submits.
+    /// Notices from domain to domain that belong to no group's order: refused submits, accepted contacts.
     Control,
 }
 
@@ -94,6 +94,8 @@ pub enum RowKind {
     SubmitRefused,
     /// Stands for a row that will not come (5); the reason is in its payload.
     Tombstone,
+    /// A user of the origin has accepted a user of the destination who had asked (6).
+    ContactAccepted,
     /// A kind from a newer version: stored and parked, never dropped.
     Unknown(u16),
 }
@@ -107,6 +109,7 @@ impl RowKind {
             Self::Welcome => 3,
             Self::SubmitRefused => 4,
             Self::Tombstone => 5,
+            Self::ContactAccepted => 6,
             Self::Unknown(number) => number,
         }
     }
@@ -119,6 +122,7 @@ impl RowKind {
             3 => Self::Welcome,
             4 => Self::SubmitRefused,
             5 => Self::Tombstone,
+            6 => Self::ContactAccepted,
             unknown => Self::Unknown(unknown),
         }
     }

@@ -92,7 +92,7 @@ async fn a_peer_that_is_down_is_said_to_be_down() {
     let asked = "bert@beta.test".parse().unwrap();
     let deadline = a.ground.interactive_deadline();
     let error =
-        a.ground.peers().resolve_user(&beta.domain, &requester, &[asked], deadline).await.unwrap_err();
+        a.ground.peers().resolve_user(&beta.domain, &requester, &[asked], None, deadline).await.unwrap_err();
     assert_eq!(qpq_service::Refusal::from(error).code, ErrorCode::PeerUnreachable);
     a.stop().await;
 }

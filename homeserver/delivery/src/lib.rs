@@ -1,4 +1,4 @@
-//! Delivery rules without I/O: group ordering, mailboxes, fan-out, KeyPackages, rates.
+//! Delivery rules without I/O: group ordering, mailboxes, fan-out, KeyPackages, contacts, rates.
 //!
 //! Values in, decisions out; time is an argument and nothing here waits. [`ordering`] is a core with the house
 //! grammar (events in, [`ordering::Ordering::poll_action`] out), the other modules are rules that a driver asks.
@@ -10,6 +10,7 @@
     expect(clippy::arithmetic_side_effects, reason = "the tests count small numbers and may panic")
 )]
 
+pub mod contacts;
 pub mod fanout;
 pub mod key_packages;
 pub mod mailbox;

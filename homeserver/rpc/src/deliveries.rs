@@ -1,8 +1,8 @@
 //! What devices receive, as the schema says it: written straight from the owned bytes into the message.
 
 use qpq_core::{Incarnation, Seq};
-use qpq_schemas::client_capnp::{delivery, feed_position};
-use qpq_service::{Answered, Delivery, DeliveryBody, FeedPosition, Refusal, wire};
+use qpq_schemas::client_capnp::{ContactEvent as Event, delivery, feed_position};
+use qpq_service::{Answered, ContactEvent, Delivery, DeliveryBody, FeedPosition, Refusal, wire};
 use qpq_storage::Feed;
 
 use crate::key_packages::write_stock;
@@ -92,6 +92,14 @@ fn write_delivery(delivery: &Delivery, mut builder: delivery::Builder<'_>) {
             resync.set_reason(reason);
         }
         DeliveryBody::Removed { group } => builder.init_removed().set_group(&group.to_bytes()),
+        DeliveryBody::Contact { address, event } => {
+            let mut contact = builder.init_contact();
+            contact.set_address(address.to_string());
+            contact.set_event(match event {
+                ContactEvent::Requested => Event::Requested,
+                ContactEvent::Accepted => Event::Accepted,
+            });
+        }
         DeliveryBody::Expired { id } => builder.init_expired().set_id(id.as_bytes()),
     }
 }

@@ -26,8 +26,10 @@ impl directory::Server for DirectoryServer {
     ) -> capnp::Result<()> {
         let live = &self.0;
         let work = async {
-            let addresses = wire::addresses("addresses", read!(params)?.get_addresses())?;
-            live.cases().directory.resolve(&live.handle, &addresses).await
+            let params = read!(params)?;
+            let addresses = wire::addresses("addresses", params.get_addresses())?;
+            let group = wire::optional_group_id(params.get_group())?;
+            live.cases().directory.resolve(&live.handle, &addresses, group.as_ref()).await
         };
         let users = or_fail!(live.answer(call_span!("rpc.directory.resolve"), work).await?, results);
         wire::write_users(&users, results.get().init_users(wire::length(users.len())));

@@ -1,7 +1,7 @@
 //! The Cap'n Proto server for clients and for the admin socket.
 //!
 //! The way of a call: a [`ClientListener`] takes the one stream of a connection and offers `Homeserver`, which leads to
-//! a `Session`, whose six areas are one file each here. A method parses its params once into domain types, calls one
+//! a `Session`, whose seven areas are one file each here. A method parses its params once into domain types, calls one
 //! use case of `service`, and writes what it answers, or its refusal, into the results. No rule lives here.
 //!
 //! What bounds a client: frames, traversal and unread replies in `transport`; calls in flight, each call's deadline and
@@ -14,6 +14,7 @@
 mod account;
 mod admin;
 mod call;
+mod contacts;
 mod deliveries;
 mod devices;
 mod directory;

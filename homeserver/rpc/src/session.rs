@@ -8,7 +8,7 @@ use std::{
 use capnp_rpc::new_client;
 use qpq_core::limits;
 use qpq_schemas::client_capnp::{
-    account, devices, directory, groups, key_packages, mailbox, session, session_grant,
+    account, contacts, devices, directory, groups, key_packages, mailbox, session, session_grant,
 };
 use qpq_service::{Answered, SessionGrant, SessionHandle, UseCases};
 use qpq_transport::CallPermit;
@@ -16,12 +16,12 @@ use tokio_util::sync::DropGuard;
 use tracing::Span;
 
 use crate::{
-    account::AccountServer, call::Calls, devices::DevicesServer, directory::DirectoryServer,
+    account::AccountServer, call::Calls, contacts::ContactsServer, devices::DevicesServer, directory::DirectoryServer,
     groups::GroupsServer, key_packages::KeyPackagesServer, link::Link, mailbox::MailboxServer,
 };
 
-/// How many capabilities a session is: itself and its six areas. Each exists once, however often it is asked for.
-pub(crate) const CAPABILITIES: usize = 7;
+/// How many capabilities a session is: itself and its seven areas. Each exists once, however often it is asked for.
+pub(crate) const CAPABILITIES: usize = 8;
 
 /// What the capabilities of one session share.
 pub(crate) struct Live {
@@ -98,6 +98,7 @@ struct Areas {
     directory: OnceCell<directory::Client>,
     mailbox: OnceCell<mailbox::Client>,
     groups: OnceCell<groups::Client>,
+    contacts: OnceCell<contacts::Client>,
 }
 
 /// The area's one capability, made when it is first asked for.
@@ -122,4 +123,5 @@ impl session::Server for SessionServer {
     area!(directory, set_directory, DirectoryParams, DirectoryResults, DirectoryServer);
     area!(mailbox, set_mailbox, MailboxParams, MailboxResults, MailboxServer);
     area!(groups, set_groups, GroupsParams, GroupsResults, GroupsServer);
+    area!(contacts, set_contacts, ContactsParams, ContactsResults, ContactsServer);
 }

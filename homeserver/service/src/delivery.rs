@@ -1,7 +1,7 @@
 //! What a device receives: the domain form of the schema's `Delivery`.
 
-use qpq_core::{Cursor, DeviceAddress, ErrorCode, GroupId, Incarnation, MessageId, Millis, Seq, Timestamp};
-use qpq_storage::{EntryBody, Feed, KeyPackageStock, LogEntry, MailboxRow, Notice};
+use qpq_core::{Address, Cursor, DeviceAddress, ErrorCode, GroupId, Incarnation, MessageId, Millis, Seq, Timestamp};
+use qpq_storage::{ContactEvent, EntryBody, Feed, KeyPackageStock, LogEntry, MailboxRow, Notice};
 
 use crate::Refusal;
 
@@ -86,6 +86,13 @@ pub enum DeliveryBody {
         /// The group.
         group: GroupId,
     },
+    /// Something about a user of another domain.
+    Contact {
+        /// Whom.
+        address: Address,
+        /// What.
+        event: ContactEvent,
+    },
     /// A message outlived its time; its position stays.
     Expired {
         /// The id that its sender submitted it with.
@@ -132,6 +139,7 @@ impl Delivery {
                     .to_owned(),
             },
             Notice::Removed { group } => DeliveryBody::Removed { group },
+            Notice::Contact { address, event } => DeliveryBody::Contact { address, event },
         };
         Self { position: FeedPosition::new(Feed::Mailbox, incarnation, row.seq), stored_at: row.at, body }
     }

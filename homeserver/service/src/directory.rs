@@ -1,14 +1,15 @@
 //! Who is who: the keys of users of any domain.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use qpq_core::{AccountId, Address, Domain, ErrorCode};
+use qpq_core::{AccountId, Address, Domain, ErrorCode, GroupId};
 use qpq_metrics::Limit;
 use qpq_storage::ReadTx;
 
 use crate::{
     Answered, Ground, Groups, Refusal, SessionHandle, UserAnswer, UserKeys, accounts, bans,
     by_domain::{ask_all, bounded, shares},
+    contacts::{Question, hidden, requested},
     peering,
     rates::Throttle,
 };
@@ -34,8 +35,13 @@ impl Directory {
         }
     }
 
-    /// The keys of users of any domain, in the order asked.
-    pub async fn resolve(&self, session: &SessionHandle, addresses: &[Address]) -> Answered<Vec<UserAnswer>> {
+    /// The keys of users of any domain, in the order asked; `group` is one that the session's device shares with them.
+    pub async fn resolve(
+        &self,
+        session: &SessionHandle,
+        addresses: &[Address],
+        group: Option<&GroupId>,
+    ) -> Answered<Vec<UserAnswer>> {
         let now = self.ground.now();
         session.check(now)?;
         bounded(addresses)?;
@@ -45,9 +51,10 @@ impl Directory {
         let deadline = self.ground.interactive_deadline();
         let ask = |domain: Domain, addresses: Vec<Address>| async move {
             if domain == *self.ground.domain() {
-                return self.here(&addresses).await.map_err(crate::PeerCallError::Refused);
+                return self.here(&addresses, &BTreeSet::new()).await.map_err(crate::PeerCallError::Refused);
             }
-            let answers = self.ground.peers().resolve_user(&domain, requester, &addresses, deadline).await?;
+            let peers = self.ground.peers();
+            let answers = peers.resolve_user(&domain, requester, &addresses, group, deadline).await?;
             Ok(answers.into_iter().map(|answer| answer.and_then(believable)).collect())
         };
         let answers = ask_all(shares(addresses), ask, |keys: &UserKeys| &keys.address).await;
@@ -55,26 +62,36 @@ impl Directory {
         Ok(answers)
     }
 
-    /// The keys of our users, for a user of a peer.
+    /// The keys of our users, for a user of a peer: those that the peer may see, and a request for the others. A hub asks
+    /// for whoever commits, who may be a user of any member's domain, and names the group.
     pub async fn resolve_for_peer(
         &self,
         origin: &Domain,
-        _requester: &Address,
+        requester: &Address,
         addresses: &[Address],
+        group: Option<&GroupId>,
     ) -> Answered<Vec<UserAnswer>> {
         bounded(addresses)?;
-        // For whom is not judged: a hub asks for whoever commits, who may be a user of any member's domain.
         admit_domain(self.ground.read().await?.as_mut(), &self.ground, origin).await?;
         let admitted =
             self.peers.admit(origin, count(addresses), self.ground.now(), "lookups by your domain");
         self.ground.limited(Limit::Lookups, admitted)?;
-        self.here(addresses).await
+        let hidden = hidden(&self.ground, Question { origin, requester, group }, addresses).await?;
+        self.here(addresses, &hidden).await
     }
 
-    async fn here(&self, addresses: &[Address]) -> Answered<Vec<UserAnswer>> {
+    async fn here(
+        &self,
+        addresses: &[Address],
+        hidden: &BTreeSet<Address>,
+    ) -> Answered<Vec<UserAnswer>> {
         let mut tx = self.ground.read().await?;
         let mut answers = Vec::with_capacity(addresses.len());
         for address in addresses {
+            if hidden.contains(address) {
+                answers.push(Err((address.clone(), requested())));
+                continue;
+            }
             let ours = address.domain() == self.ground.domain();
             let account = if ours { tx.account_named(address.localpart()).await? } else { None };
             answers.push(match account {

@@ -1,8 +1,9 @@
 //! What every use case stands on.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use qpq_core::{Clock, Domain, Entropy, Incarnation, RequestId, Timestamp, limits};
+use qpq_federation_proto::DirectoryPolicy;
 use qpq_metrics::{Limit, Metrics};
 use qpq_storage::{ReadTx, Storage, Stored};
 
@@ -14,6 +15,7 @@ pub struct Ground {
     domain: Domain,
     incarnation: Incarnation,
     settings: Settings,
+    directory: RwLock<DirectoryPolicy>,
     clock: Arc<dyn Clock>,
     entropy: Mutex<Box<dyn Entropy>>,
     storage: Arc<dyn Storage>,
@@ -37,6 +39,7 @@ impl Ground {
         Self {
             domain,
             incarnation,
+            directory: RwLock::new(settings.directory),
             settings,
             clock,
             entropy: Mutex::new(entropy),
@@ -61,6 +64,20 @@ impl Ground {
     /// What the admin chose.
     pub const fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Who sees our users unasked.
+    pub fn directory(&self) -> DirectoryPolicy {
+        *self.directory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes who sees our users unasked, from the next question on.
+    pub fn set_directory(&self, policy: DirectoryPolicy) {
+        let mut directory = self.directory.write().unwrap_or_else(PoisonError::into_inner);
+        if *directory != policy {
+            tracing::info!(former = %*directory, %policy, "the directory policy has changed");
+        }
+        *directory = policy;
     }
 
     /// The time now.

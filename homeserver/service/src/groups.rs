@@ -24,6 +24,7 @@ use std::{fmt, sync::Arc};
 
 use qpq_core::{DeviceAddress, Domain, ErrorCode, GroupId, Millis, Timestamp};
 use qpq_delivery::mailbox::MailboxLimit;
+use qpq_federation_proto::DirectoryPolicy;
 use qpq_hub::Engine;
 use qpq_metrics::Limit;
 
@@ -54,6 +55,7 @@ struct Place {
     domain: Domain,
     limit: MailboxLimit,
     ttl: Millis,
+    directory: DirectoryPolicy,
 }
 
 impl Groups {
@@ -97,6 +99,7 @@ impl Place {
             domain: ground.domain().clone(),
             limit: MailboxLimit { messages: settings.mailbox_messages },
             ttl: settings.message_ttl,
+            directory: ground.directory(),
         }
     }
 }

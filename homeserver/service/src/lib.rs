@@ -19,6 +19,7 @@ mod caller;
 mod checks;
 mod claim;
 mod configuration;
+mod contacts;
 mod delivery;
 mod devices;
 mod directory;
@@ -65,6 +66,7 @@ pub use checks::{
 };
 pub use claim::{Challenge, DeviceClaim};
 pub use configuration::{Configuration, NoConfiguration, SettingView};
+pub use contacts::Contacts;
 pub use delivery::{Delivery, DeliveryBody, FeedPosition};
 pub use devices::{DeviceView, Devices};
 pub use directory::Directory;
@@ -83,7 +85,7 @@ pub use peering::{
     AcceptedPeer, Blocked, Confirmed, IssuedInvite, Known, LinkCertificate, PeerStanding, PeerView, Peering,
     PeeringIdentity, WouldAllow, allowed_peer,
 };
-pub use qpq_storage::{AdminRole, LinkPurpose};
+pub use qpq_storage::{AdminRole, ContactEvent, ContactRequest, LinkPurpose};
 pub use rates::{DoorRates, SourceNetwork, SubmitRates};
 pub use refusal::{Answered, Refusal};
 pub use registration::{NewAccount, RegistrationOffer, RegistrationUnderWay, Registrations};

@@ -75,12 +75,13 @@ pub enum Standing {
 /// Calls to other domains. Interactive ones end at `deadline`, which travels with them.
 #[async_trait]
 pub trait PeerCalls: Send + Sync + std::fmt::Debug {
-    /// The keys of the peer's users, in the order asked.
+    /// The keys of the peer's users, in the order asked; `group` names the one that it is asked for.
     async fn resolve_user(
         &self,
         peer: &Domain,
         requester: &Address,
         addresses: &[Address],
+        group: Option<&GroupId>,
         deadline: Timestamp,
     ) -> Result<Vec<UserAnswer>, PeerCallError>;
 
@@ -150,6 +151,7 @@ impl PeerCalls for NoPeers {
         peer: &Domain,
         _: &Address,
         _: &[Address],
+        _: Option<&GroupId>,
         _: Timestamp,
     ) -> Result<Vec<UserAnswer>, PeerCallError> {
         Err(PeerCallError::NotAPeer(peer.clone()))

@@ -2,6 +2,7 @@
 
 use qpq_core::{Millis, limits};
 use qpq_delivery::rates::Rate;
+use qpq_federation_proto::DirectoryPolicy;
 
 /// Who may make an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum RegistrationPolicy {
 pub struct Settings {
     /// Who may make an account.
     pub registration: RegistrationPolicy,
+    /// Who sees our users unasked, at the beginning; [`Ground::set_directory`](crate::Ground::set_directory) changes it.
+    pub directory: DirectoryPolicy,
     /// Undelivered application messages per device.
     pub mailbox_messages: u64,
     /// Submits per user and minute.
@@ -49,6 +52,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             registration: RegistrationPolicy::Token,
+            directory: DirectoryPolicy::default(),
             mailbox_messages: limits::MAILBOX_MESSAGES,
             submits_per_minute: limits::SUBMITS_PER_MINUTE,
             message_ttl: limits::MESSAGE_TTL,

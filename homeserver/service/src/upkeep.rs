@@ -40,6 +40,8 @@ pub struct Swept {
     pub kept_rows: u64,
     /// Console sessions and admins' links whose time is over.
     pub console: u64,
+    /// Requests to be accepted, declines and questions whose time is over.
+    pub contacts: u64,
 }
 
 impl Upkeep {
@@ -62,6 +64,7 @@ impl Upkeep {
             kept_rows: count(Chore::KeptRows { retain: settings.retain, bytes: settings.retain_bytes })
                 .await?,
             console: count(Chore::Console).await?,
+            contacts: count(Chore::Contacts).await?,
         })
     }
 }
@@ -74,6 +77,7 @@ enum Chore {
     Logs,
     KeptRows { retain: Millis, bytes: u64 },
     Console,
+    Contacts,
 }
 
 struct Sweep {
@@ -94,6 +98,7 @@ impl WriteJob for Sweep {
             Chore::Logs => tx.log_prune(now.before(KEPT_ENTRIES), now, KEPT_COMMITS).await,
             Chore::KeptRows { retain, bytes } => tx.outbox_purge(now, retain, bytes).await,
             Chore::Console => tx.console_expire(&admins::life(now)).await,
+            Chore::Contacts => tx.contacts_expire(now).await,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use qpq_hub::Engine;
 
 use crate::{
-    Accounts, Bans, Devices, Directory, DoorRates, Ground, Groups, KeyPackages, Logins, Mailboxes,
+    Accounts, Bans, Contacts, Devices, Directory, DoorRates, Ground, Groups, KeyPackages, Logins, Mailboxes,
     OpaqueSetup, Registrations, Sessions, SubmitRates, Tokens,
 };
 
@@ -32,6 +32,8 @@ pub struct UseCases {
     pub key_packages: KeyPackages,
     /// The directory.
     pub directory: Directory,
+    /// Contacts.
+    pub contacts: Contacts,
     /// Mailboxes.
     pub mailboxes: Mailboxes,
     /// Groups.
@@ -64,6 +66,7 @@ impl UseCases {
             tokens,
             key_packages: KeyPackages::new(ground(), engine, groups.clone()),
             directory: Directory::new(ground(), groups.clone()),
+            contacts: Contacts::new(ground()),
             mailboxes: Mailboxes::new(ground()),
             groups,
             ground: ground(),

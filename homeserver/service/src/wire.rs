@@ -91,6 +91,12 @@ pub fn group_id(reader: capnp::Result<&[u8]>) -> Answered<GroupId> {
         .map_err(|error| Refusal::malformed(format!("`group`: {error}")))
 }
 
+/// A group id; empty bytes: none is named.
+pub fn optional_group_id(reader: capnp::Result<&[u8]>) -> Answered<Option<GroupId>> {
+    let bytes = reader.map_err(unreadable)?;
+    if bytes.is_empty() { Ok(None) } else { group_id(Ok(bytes)).map(Some) }
+}
+
 /// Writes a refusal.
 pub fn write_failure(refusal: &Refusal, mut builder: failure::Builder<'_>) {
     builder.set_code(refusal.code.number());

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use qpq_core::{Domain, Millis};
 use qpq_delivery::rates::Rate;
+use qpq_federation_proto::DirectoryPolicy;
 use qpq_service::{RegistrationPolicy, Settings};
 
 use super::{ConfigError, Layers, Origin, layers::variable_part};
@@ -46,6 +47,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         key: "federation.policy",
         default: Some("allow-listed"),
         about: "allow-listed: peers only; closed: no federation",
+    },
+    Setting {
+        key: "federation.directory",
+        default: Some("peers"),
+        about: "who sees our users unasked: peers; consent: nobody elsewhere; open: all who are let in, existence is public",
     },
     Setting {
         key: "admin.listen",
@@ -197,6 +203,9 @@ impl Config {
             notice: read(layers, "drain.notice", pause)?,
             drain: read(layers, "drain.deadline", span)?,
             settings: Settings {
+                directory: read(layers, "federation.directory", |text| {
+                    text.parse::<DirectoryPolicy>().map_err(|_| "give `peers`, `consent` or `open`".to_owned())
+                })?,
                 registration: read(layers, "registration.policy", |text| match text {
                     "token" => Ok(RegistrationPolicy::Token),
                     "open" => Ok(RegistrationPolicy::Open),

@@ -172,7 +172,7 @@ pub(super) async fn start(
         directory.config(),
         environment.settings.clone(),
         flags,
-        peering.clone(),
+        (peering.clone(), Arc::clone(&ground)),
         (layers, config.drain),
     );
     let machine = RunningMachine {

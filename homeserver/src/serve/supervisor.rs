@@ -42,7 +42,7 @@ pub(super) fn reload(configuration: &RunningConfiguration, certificates: &Certif
     }
     match configuration.reload() {
         Ok(()) => info!(
-            "the configuration was read again: log filter, federation policy and drain deadline are in effect"
+            "the configuration was read again: log filter, federation and directory policy and drain deadline are in effect"
         ),
         Err(refusal) => error!(%refusal, "the configuration stays as it was"),
     }

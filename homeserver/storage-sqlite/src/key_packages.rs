@@ -1,7 +1,7 @@
 //! KeyPackages: each device's stock, and what was claimed from it.
 
 use async_trait::async_trait;
-use qpq_core::{DeviceId, Timestamp};
+use qpq_core::{DeviceId, GroupId, Timestamp};
 use qpq_storage::{
     Claim, KeyPackageStock, KeyPackagesRead, KeyPackagesUploaded, KeyPackagesWrite, Stored, StoredKeyPackage,
 };
@@ -50,6 +50,13 @@ impl KeyPackagesRead for Transaction {
             })
         })?;
         Ok(stock.unwrap_or_default())
+    }
+
+    async fn key_package_claimed(&mut self, group: &GroupId, device: &DeviceId) -> Stored<bool> {
+        let query = sql("SELECT 1 FROM key_package_claims WHERE device = ? AND group_id = ? LIMIT 1")
+            .bind(device.as_bytes().to_vec())
+            .bind(group.to_bytes());
+        Ok(self.row("key_package_claimed", query).await?.is_some())
     }
 }
 

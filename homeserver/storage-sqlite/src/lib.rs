@@ -11,6 +11,7 @@ mod accounts;
 mod admins;
 mod audit;
 mod bans;
+mod contacts;
 mod error;
 mod feeds;
 mod fields;

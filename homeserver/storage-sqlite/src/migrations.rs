@@ -5,7 +5,7 @@ mod audit_chain;
 use sqlx::{Connection as _, SqliteConnection};
 
 /// Each brings the schema from the version before it to its own number, counted from 1. A released one never changes.
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     Migration {
         sql: include_str!("../migrations/0001_first.sql"),
         then: Step::Nothing,
@@ -35,6 +35,11 @@ const MIGRATIONS: [Migration; 6] = [
         sql: include_str!("../migrations/0006_requests.sql"),
         then: Step::Nothing,
         mark: "PRAGMA user_version = 6",
+    },
+    Migration {
+        sql: include_str!("../migrations/0009_consent.sql"),
+        then: Step::Nothing,
+        mark: "PRAGMA user_version = 7",
     },
 ];
 

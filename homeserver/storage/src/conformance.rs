@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod admins;
 pub mod bans;
+pub mod contacts;
 pub mod feeds;
 pub mod fixtures;
 pub mod groups;
@@ -114,14 +115,15 @@ macro_rules! conformance_suite {
                 sessions_expire, deleting_an_account_takes_all_along;
             key_packages: stock_is_counted, uploads_are_limited_and_repeatable, a_claim_is_repeatable,
                 the_first_to_end_goes_first, the_last_resort_stays, two_claims_get_two_packages,
-                a_replaced_last_resort_is_lent_no_more, expiry_takes_packages_and_claims;
+                a_replaced_last_resort_is_lent_no_more, expiry_takes_packages_and_claims,
+                what_was_handed_out_for_a_group_is_known;
             groups: a_group_is_made_once, a_commit_wins_its_epoch_once, concurrent_commits_have_one_winner,
                 membership_follows_commits, state_is_kept_in_chunks, trees_go_when_their_time_is_over,
                 messages_are_numbered_in_order, pages_are_cut_by_count_and_bytes, copies_skip_what_is_known,
                 a_copied_commit_raises_the_epoch, a_welcome_may_overtake_the_commit, an_old_welcome_changes_nothing,
                 expiry_reports_the_unread, what_is_needed_survives_pruning, hubs_keep_recent_commits;
             feeds: notices_are_numbered_and_forgotten, unknown_devices_get_no_notices,
-                a_low_stock_is_told_once, all_notices_read_back, positions_never_go_back,
+                a_low_stock_is_told_once, a_contact_is_told_once, all_notices_read_back, positions_never_go_back,
                 positions_stop_at_the_end, members_read_up_to_their_removal, cut_off_feeds_stop,
                 a_backlog_counts_messages_only, a_backlog_follows_expiry, a_backlog_follows_cut_off_and_removal,
                 a_late_joiner_starts_with_nothing, ids_of_other_domains_read_nothing;
@@ -139,6 +141,8 @@ macro_rules! conformance_suite {
             bans: a_ban_reads_back, a_ban_takes_the_place_of_another, bans_are_listed_and_searched,
                 bans_end_in_order, users_are_paged_sorted_and_searched, banned_users_are_told_apart,
                 peers_are_listed_by_where_they_stand;
+            contacts: a_contact_reads_back, requests_are_listed_while_they_wait, crowds_are_counted,
+                asks_are_noted_once_and_bounded, what_is_over_is_forgotten, deleting_an_account_takes_its_contacts;
             jobs: the_last_run_of_a_job_is_kept, samples_are_a_ring;
             peers: a_peer_reads_back, incarnations_only_grow, a_refusal_is_set_and_cleared,
                 an_invite_is_used_once, bound_and_late_invites_are_refused;

@@ -1,7 +1,7 @@
 //! What waits for a device: notices of its own (its mailbox), and the logs of its groups from where it stands.
 
 use async_trait::async_trait;
-use qpq_core::{DeviceAddress, DeviceId, GroupId, MessageId, Seq, Timestamp};
+use qpq_core::{Address, DeviceAddress, DeviceId, GroupId, MessageId, Seq, Timestamp};
 
 use crate::{KeyPackageStock, Stored};
 
@@ -55,6 +55,33 @@ pub enum Notice {
         /// The group.
         group: GroupId,
     },
+    /// Something about a user of another domain.
+    Contact {
+        /// Whom.
+        address: Address,
+        /// What.
+        event: ContactEvent,
+    },
+}
+
+impl Notice {
+    /// Whether an unread notice is of no use once this one is there.
+    pub fn replaces(&self, former: &Self) -> bool {
+        match (self, former) {
+            (Self::KeyPackagesLow(_), Self::KeyPackagesLow(_)) => true,
+            (Self::Contact { address, .. }, Self::Contact { address: known, .. }) => address == known,
+            _ => false,
+        }
+    }
+}
+
+/// What can be said about a user of another domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContactEvent {
+    /// They ask to be accepted.
+    Requested,
+    /// They have accepted the device's user.
+    Accepted,
 }
 
 /// A notice in a mailbox.
@@ -98,7 +125,7 @@ pub trait FeedsRead: Send {
 #[async_trait]
 pub trait FeedsWrite: Send {
     /// Appends notices to the mailboxes of devices of this domain; unknown devices are skipped. A `KeyPackagesLow` replaces an unread
-    /// one. Returns the devices that got one.
+    /// one, and a `Contact` an unread one about the same user. Returns the devices that got one.
     async fn mailbox_append(
         &mut self,
         notices: &[(DeviceId, Notice)],

@@ -66,6 +66,8 @@ pub trait KeyPackagesRead: Send {
         device: &DeviceId,
         ends_after: Timestamp,
     ) -> Stored<KeyPackageStock>;
+    /// Whether a package of this device was handed out for this group, to whomever.
+    async fn key_package_claimed(&mut self, group: &GroupId, device: &DeviceId) -> Stored<bool>;
 }
 
 /// Writes KeyPackages.

@@ -14,6 +14,7 @@ mod accounts;
 mod admins;
 mod audit;
 mod bans;
+mod contacts;
 mod feeds;
 mod groups;
 mod idempotency;
@@ -36,6 +37,7 @@ pub use accounts::*;
 pub use admins::*;
 pub use audit::*;
 pub use bans::*;
+pub use contacts::*;
 pub use feeds::*;
 pub use groups::*;
 pub use idempotency::*;
@@ -103,6 +105,7 @@ pub trait ReadTx:
     + PeersRead
     + AuditRead
     + BansRead
+    + ContactsRead
     + AdminsRead
     + JobsRead
     + SamplesRead
@@ -125,6 +128,7 @@ pub trait WriteTx:
     + PeersWrite
     + AuditWrite
     + BansWrite
+    + ContactsWrite
     + AdminsWrite
     + JobsWrite
     + SamplesWrite

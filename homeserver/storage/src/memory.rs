@@ -7,6 +7,7 @@ mod accounts;
 mod admins;
 mod audit;
 mod bans;
+mod contacts;
 mod feeds;
 mod groups;
 mod idempotency;
@@ -47,6 +48,7 @@ struct State {
     peers: Arc<peers::Peers>,
     audit: Arc<audit::Audit>,
     bans: Arc<bans::Bans>,
+    contacts: Arc<contacts::Contacts>,
     admins: Arc<admins::Admins>,
     jobs: Arc<jobs::Jobs>,
     samples: Arc<samples::Samples>,

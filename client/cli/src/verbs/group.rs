@@ -1,6 +1,7 @@
 //! `group create`, `add`, `list`, `show`.
 
 use qpq_client::{Client, GroupDetails, GroupSummary};
+use qpq_core::ErrorCode;
 
 use crate::{
     args::GroupVerb,
@@ -17,7 +18,11 @@ pub(crate) async fn run(client: &Client, format: Format, verb: GroupVerb) -> any
         }
         GroupVerb::Add { group, users } => {
             client.sync().await?;
-            let id = client.group_add(&group, &users).await?.to_string();
+            let added = client.group_add(&group, &users).await;
+            if added.as_ref().is_err_and(|error| error.code() == Some(ErrorCode::Requested)) {
+                note("nobody was added; give the same command again after they have accepted");
+            }
+            let id = added?.to_string();
             // The name for the newcomers, and what waited behind the commit.
             client.flush().await?;
             format.show(&client.group_show(&id).await?, details)

@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use qpq_client::{Client, Message, SendState};
 use qpq_core::GroupId;
 
-use crate::output::{self, Format, note, safe};
+use crate::{
+    output::{self, Format, note, safe},
+    verbs::requests,
+};
 
 /// Messages printed before they are marked as shown; after a crash at most so many are printed again.
 const CHUNK: u32 = 32;
@@ -16,11 +19,18 @@ const ASK_WHY: Duration = Duration::from_secs(1);
 /// Sends a text.
 pub(crate) async fn send(client: &Client, format: Format, target: &str, text: &str) -> anyhow::Result<()> {
     let sent = client.send(target, text).await?;
-    if let (SendState::Queued, Some(why)) = (sent.state, &sent.waits) {
-        note(&format!("queued, it goes out with the next command that reaches the homeserver: {why}"));
+    match (sent.state, &sent.waits) {
+        (SendState::Queued, Some(why)) => {
+            note(&format!("queued, it goes out with the next command that reaches the homeserver: {why}"));
+        }
+        (SendState::Requested, Some(why)) => {
+            note(&format!("kept here, it goes out by itself after they have accepted (`qpq recv` looks): {why}"));
+        }
+        (SendState::Queued | SendState::Requested | SendState::Accepted, _) => {}
     }
     format.show(&sent, |sent| match sent.state {
         SendState::Queued => format!("queued {}", sent.message_id),
+        SendState::Requested => format!("requested {}", sent.message_id),
         SendState::Accepted => format!("sent {}", sent.message_id),
     })
 }
@@ -42,6 +52,7 @@ pub(crate) async fn recv(
         wait_and_print(client, format, Duration::from_secs(wait), max.is_some(), &mut left).await?
     };
     tell_undelivered(client).await?;
+    requests::tell(client).await?;
     outcome.context("could not ask the homeserver for new messages")
 }
 

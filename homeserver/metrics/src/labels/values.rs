@@ -153,6 +153,8 @@ named! {
         Lookups = "lookups",
         /// KeyPackage claims of one account, by one peer, or of one target.
         KeyPackageClaims = "key-package-claims",
+        /// Requests to be accepted: for one user, of one user, of one domain.
+        ContactRequests = "contact-requests",
         /// KeyPackage uploads of one device in a short time.
         KeyPackageUploads = "key-package-uploads",
         /// KeyPackages in one device's stock.

@@ -32,6 +32,7 @@ impl PeerCalls for Peers {
         peer: &Domain,
         _: &Address,
         addresses: &[Address],
+        _: Option<&GroupId>,
         _: Timestamp,
     ) -> Result<Vec<UserAnswer>, PeerCallError> {
         match peer.as_str() {
@@ -137,7 +138,7 @@ async fn answers_come_in_the_order_asked_and_each_failure_stays_with_its_address
         "carol@beta.test",
     ];
     let addresses: Vec<Address> = asked.iter().map(|address| address.parse().unwrap()).collect();
-    let answers = home.use_cases.directory.resolve(&opened.handle, &addresses).await.unwrap();
+    let answers = home.use_cases.directory.resolve(&opened.handle, &addresses, None).await.unwrap();
     let told: Vec<_> = answers
         .iter()
         .map(|answer| match answer {
@@ -167,14 +168,14 @@ async fn only_peers_are_answered_and_only_about_our_users() {
     let (beta, bob): (Domain, Address) = ("beta.test".parse().unwrap(), "bob@beta.test".parse().unwrap());
     let asked = [alice.address.clone(), "x@gamma.test".parse().unwrap()];
     let directory = &home.use_cases.directory;
-    let stranger = directory.resolve_for_peer(&beta, &bob, &asked).await;
+    let stranger = directory.resolve_for_peer(&beta, &bob, &asked, None).await;
     assert_eq!(stranger.unwrap_err().code, ErrorCode::PolicyRefused);
     allow_beta(&home).await;
-    let answers = directory.resolve_for_peer(&beta, &bob, &asked).await.unwrap();
+    let answers = directory.resolve_for_peer(&beta, &bob, &asked, None).await.unwrap();
     assert_eq!(answers[0].as_ref().unwrap().address, alice.address);
     assert_eq!(answers[1].as_ref().unwrap_err().1.code, ErrorCode::NotFound, "we relay no questions");
     // A hub asks for whoever commits, who may be anybody's user.
-    let for_another = directory.resolve_for_peer(&beta, &"carol@gamma.test".parse().unwrap(), &asked).await;
+    let for_another = directory.resolve_for_peer(&beta, &"carol@gamma.test".parse().unwrap(), &asked, None).await;
     assert!(for_another.is_ok());
 }
 
@@ -185,13 +186,13 @@ async fn asking_for_the_whole_world_slows_down() {
     let many: Vec<Address> = (0..250).map(|n| format!("user{n}@alpha.test").parse().unwrap()).collect();
     let directory = &home.use_cases.directory;
     for _ in 0..4 {
-        directory.resolve(&opened.handle, &many).await.unwrap();
+        directory.resolve(&opened.handle, &many, None).await.unwrap();
     }
-    let refused = directory.resolve(&opened.handle, &many).await.unwrap_err();
+    let refused = directory.resolve(&opened.handle, &many, None).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::RateLimited);
     assert_eq!(home.counted("quicproquo_limits_hit_total{limit=\"lookups\"}"), 1);
     home.wait(refused.retry_after.unwrap().max(Millis(1)));
-    assert!(directory.resolve(&opened.handle, &many).await.is_ok());
+    assert!(directory.resolve(&opened.handle, &many, None).await.is_ok());
     let too_many: Vec<Address> = many.iter().chain(&many).cloned().collect();
-    assert_eq!(directory.resolve(&opened.handle, &too_many).await.unwrap_err().code, ErrorCode::TooLarge);
+    assert_eq!(directory.resolve(&opened.handle, &too_many, None).await.unwrap_err().code, ErrorCode::TooLarge);
 }

@@ -1,4 +1,5 @@
-//! Applies rows that came from a peer: submits for a group that we order, and entries and Welcomes of groups that it orders.
+//! Applies rows that came from a peer: submits for a group that we order, entries and Welcomes of groups that it orders,
+//! and what concerns no group.
 //!
 //! A row is judged by what the origin may say: a hub about its own groups, a home about its own users. A refused row
 //! keeps its place in the stream; what its sender must hear goes out as a row of its own ([`super::refuse`]).
@@ -19,7 +20,7 @@ use super::{
     refuse::{refuse_entry, refuse_submit, refused},
     submit::framing,
 };
-use crate::{Answered, Effects, Ground, Refusal, bans, relay::RowOutcome};
+use crate::{Answered, Effects, Ground, Refusal, bans, contacts, relay::RowOutcome};
 
 /// Applies one row of `origin`'s stream in the transaction that moves the stream's mark.
 pub(crate) async fn apply_row(
@@ -35,6 +36,7 @@ pub(crate) async fn apply_row(
         RowKind::GroupEntry => rows.entry(row).await?,
         RowKind::Welcome => rows.welcome(row).await?,
         RowKind::SubmitRefused => rows.refused(row).await?,
+        RowKind::ContactAccepted => rows.contact_accepted(row).await?,
         RowKind::Tombstone | RowKind::Unknown(_) => Ok(()),
     };
     Ok(match applied {
@@ -216,7 +218,11 @@ impl Rows<'_> {
         let mut known = Vec::new();
         for device in &welcome.devices {
             let enrolled = self.tx.device(&device.device).await?;
-            if enrolled.is_some_and(|row| row.certificate.device == *device && row.revoked_at.is_none()) {
+            let enrolled =
+                enrolled.filter(|row| row.certificate.device == *device && row.revoked_at.is_none());
+            let Some(enrolled) = enrolled else { continue };
+            let (from, directory) = ((self.origin, sender), self.place.directory);
+            if contacts::may_welcome(self.tx, directory, from, &welcome.group, &enrolled, self.now).await? {
                 known.push(device.clone());
             }
         }
@@ -247,6 +253,12 @@ impl Rows<'_> {
             }
             Err(refusal) => Ok(Err(refusal)),
         }
+    }
+
+    /// A user of the origin has accepted one of ours.
+    async fn contact_accepted(&mut self, row: &Row) -> Stored<Answered<()>> {
+        let (us, origin) = (&self.place.domain, self.origin);
+        contacts::apply_accepted(self.tx, us, origin, row, self.now, self.effects).await
     }
 
     async fn tell(&mut self, notices: &[(DeviceId, Notice)]) -> Stored<()> {

@@ -10,7 +10,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use qpq_core::{Address, Domain, ErrorCode, Millis, Timestamp};
+use qpq_core::{Address, Domain, ErrorCode, GroupId, Millis, Timestamp};
 use qpq_delivery::policy::Certified;
 use qpq_storage::{ReadTx, Stored};
 
@@ -69,11 +69,13 @@ impl Certificates {
         Ok(certified)
     }
 
-    /// Asks the homes of these accounts; ours have been looked up already.
+    /// Asks the homes of these accounts, which are added to `group`; ours have been looked up already. Where one of them
+    /// has to accept the committer first, that is the answer to the commit.
     pub(crate) async fn resolve(
         &self,
         ground: &Ground,
         requester: &Address,
+        group: &GroupId,
         accounts: &BTreeSet<Address>,
     ) -> Answered<()> {
         let mut by_domain: BTreeMap<&Domain, Vec<Address>> = BTreeMap::new();
@@ -82,10 +84,12 @@ impl Certificates {
         }
         for (domain, addresses) in by_domain {
             let deadline = ground.interactive_deadline();
-            let answers = ground.peers().resolve_user(domain, requester, &addresses, deadline).await?;
-            for keys in answers.into_iter().flatten() {
-                if addresses.contains(&keys.address) {
-                    self.learn(&keys, ground.now());
+            let answers = ground.peers().resolve_user(domain, requester, &addresses, Some(group), deadline).await?;
+            for answer in answers {
+                match answer {
+                    Ok(keys) if addresses.contains(&keys.address) => self.learn(&keys, ground.now()),
+                    Err((_, refusal)) if refusal.code == ErrorCode::Requested => return Err(refusal),
+                    Ok(_) | Err(_) => {}
                 }
             }
         }

@@ -26,7 +26,10 @@ use super::{
     member_at, no_group,
     store_commit::{StoreCommit, StoreOutcome, StoredCommit},
 };
-use crate::{Answered, CommitAnswer, CommitSubmit, Refusal, SessionHandle, bans};
+use crate::{
+    Answered, CommitAnswer, CommitSubmit, Refusal, SessionHandle, bans,
+    contacts::{Question, hidden, requested},
+};
 
 /// A commit that may be stored.
 struct Judged {
@@ -100,7 +103,7 @@ impl Groups {
         match self.attempt(&group, &offer, Homes::NotAsked).await? {
             Attempt::Answered(answer) => return Ok(answer),
             Attempt::Ask(accounts) => {
-                self.0.certificates.resolve(self.ground(), &sender.user, &accounts).await?;
+                self.0.certificates.resolve(self.ground(), &sender.user, &group, &accounts).await?;
             }
         }
         match self.attempt(&group, &offer, Homes::Asked).await? {
@@ -207,6 +210,7 @@ impl Groups {
             Err(refusal) => return Ok(Verdict::Judged(Err(refusal))),
         };
         let owners: BTreeSet<Address> = facts.added.iter().map(|added| added.device.user.clone()).collect();
+        self.admit_adds(&offer.sender.user, &owners).await?;
         let (us, now) = (self.ground().domain(), self.ground().now());
         let certified = {
             let mut tx = self.ground().read().await?;
@@ -219,6 +223,17 @@ impl Groups {
         }
         let verdict = policy::judge(offer, &facts, view.members(), view.extension(), &certified, now);
         Ok(Verdict::Judged(verdict.map(|()| Judged { facts, staged })))
+    }
+
+    /// Nobody of another domain adds users of ours who have to accept them first.
+    async fn admit_adds(&self, committer: &Address, owners: &BTreeSet<Address>) -> Answered<()> {
+        if committer.domain() == self.ground().domain() {
+            return Ok(());
+        }
+        let owners: Vec<Address> = owners.iter().cloned().collect();
+        let question = Question { origin: committer.domain(), requester: committer, group: None };
+        let hidden = hidden(self.ground(), question, &owners).await?;
+        if hidden.is_empty() { Ok(()) } else { Err(requested()) }
     }
 
     /// Merges in memory and stores; the group stays in memory only if the store granted it.

@@ -72,7 +72,7 @@ impl Jobs {
 }
 
 fn words(swept: &Swept) -> String {
-    let Swept { sessions, key_packages, submits, log_entries, kept_rows, console } = swept;
+    let Swept { sessions, key_packages, submits, log_entries, kept_rows, console, contacts } = swept;
     let all = [
         (*sessions, "sessions"),
         (*key_packages, "KeyPackages"),
@@ -80,6 +80,7 @@ fn words(swept: &Swept) -> String {
         (*log_entries, "log entries"),
         (*kept_rows, "kept rows"),
         (*console, "console sessions and links"),
+        (*contacts, "contact requests"),
     ];
     let gone: Vec<String> =
         all.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();

@@ -2,6 +2,7 @@
 //!
 //! A claim is atomic and idempotent per (requester, group, target, nonce). Quotas never refuse: beyond them a
 //! requester gets the last-resort package, so that nobody can empty a stock and nobody is cut off by one who tries.
+//! Users of other domains get none of a user who must accept them first.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -16,6 +17,7 @@ use crate::{
     Answered, ClaimedPackage, ClaimedUser, Effects, PeerCallError, Refusal, SessionHandle, UserKeys,
     WriteJob, accounts,
     by_domain::{ask_all, bounded, shares},
+    contacts::{Question, hidden, requested},
     directory::{admit_peer, believable, count},
 };
 
@@ -83,7 +85,17 @@ impl KeyPackages {
             self.rates.peers.admit(origin, count(targets), now, "KeyPackage claims by your domain");
         self.ground.limited(Limit::KeyPackageClaims, admitted)?;
         let purpose = Purpose { requester: requester.clone(), group: group.clone(), nonce, except: None };
-        self.here(purpose, Some(origin), targets.to_vec()).await
+        let hidden = hidden(&self.ground, Question { origin, requester, group: None }, targets).await?;
+        let seen = targets.iter().filter(|target| !hidden.contains(target)).cloned().collect();
+        let mut claimed = self.here(purpose, Some(origin), seen).await?.into_iter();
+        let lost = || Refusal::new(ErrorCode::Internal, "a claim got no answer");
+        let answer = |target: &Address| {
+            if hidden.contains(target) {
+                return Err((target.clone(), requested()));
+            }
+            claimed.next().unwrap_or_else(|| Err((target.clone(), lost())))
+        };
+        Ok(targets.iter().map(answer).collect())
     }
 
     async fn here(
@@ -92,6 +104,9 @@ impl KeyPackages {
         origin: Option<&Domain>,
         targets: Vec<Address>,
     ) -> Answered<Vec<ClaimedUser>> {
+        if targets.is_empty() {
+            return Ok(Vec::new());
+        }
         let now = self.ground.now();
         let within_quota = |target: &Address| {
             let per_target = self.rates.per_target.take(&(purpose.requester.clone(), target.clone()), 1, now);

@@ -213,7 +213,11 @@ async fn apply_row(
     effects: &mut Effects,
 ) -> Stored<RowOutcome> {
     match row.kind {
-        RowKind::GroupSubmit | RowKind::GroupEntry | RowKind::Welcome | RowKind::SubmitRefused => {
+        RowKind::GroupSubmit
+        | RowKind::GroupEntry
+        | RowKind::Welcome
+        | RowKind::SubmitRefused
+        | RowKind::ContactAccepted => {
             groups::apply_row(ground, tx, origin, row, effects).await
         }
         // It only keeps a position; the domain that gave the row up has told its sender.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use qpq_core::{DeviceId, MessageId, Seq, Timestamp};
-use qpq_storage::{KeyPackageStock, MailboxRow, Notice, Stored};
+use qpq_storage::{ContactEvent, KeyPackageStock, MailboxRow, Notice, Stored};
 
 use crate::{
     fields::{Fields, each},
@@ -16,6 +16,11 @@ const REFUSED: i64 = 1;
 const KEY_PACKAGES_LOW: i64 = 2;
 const NEEDS_RESYNC: i64 = 3;
 const REMOVED: i64 = 4;
+const CONTACT: i64 = 5;
+
+/// `mailbox.code` of what is said about a contact.
+const CONTACT_REQUESTED: u16 = 0;
+const CONTACT_ACCEPTED: u16 = 1;
 
 /// The columns of a notice; which of them are set depends on its kind.
 #[derive(Default)]
@@ -67,6 +72,15 @@ impl Columns {
             Notice::Removed { group } => {
                 Self { kind: REMOVED, group_id: Some(group.to_bytes()), ..Self::default() }
             }
+            Notice::Contact { address, event } => Self {
+                kind: CONTACT,
+                text: Some(address.to_string()),
+                code: Some(match event {
+                    ContactEvent::Requested => CONTACT_REQUESTED,
+                    ContactEvent::Accepted => CONTACT_ACCEPTED,
+                }),
+                ..Self::default()
+            },
         }
     }
 
@@ -84,6 +98,24 @@ impl Columns {
             .bind(self.one_time)
             .bind(self.last_resort_until)
             .bind(self.welcome)
+    }
+}
+
+/// Deletes what a notice takes the place of, if it does.
+fn former(device: &DeviceId, notice: &Notice) -> Option<Statement> {
+    let device = device.as_bytes().to_vec();
+    match notice {
+        Notice::KeyPackagesLow(_) => {
+            Some(sql("DELETE FROM mailbox WHERE device = ? AND kind = 2").bind(device))
+        }
+        Notice::Contact { address, .. } => {
+            let delete = sql("DELETE FROM mailbox WHERE device = ? AND kind = 5 AND text = ?");
+            Some(delete.bind(device).bind(address.to_string()))
+        }
+        Notice::Welcome { .. }
+        | Notice::Refused { .. }
+        | Notice::NeedsResync { .. }
+        | Notice::Removed { .. } => None,
     }
 }
 
@@ -110,6 +142,14 @@ pub(super) fn mailbox_row(row: Fields<'_>) -> Stored<MailboxRow> {
         }),
         NEEDS_RESYNC => Notice::NeedsResync { group: row.group("group_id")? },
         REMOVED => Notice::Removed { group: row.group("group_id")? },
+        CONTACT => Notice::Contact {
+            address: row.parsed("text")?,
+            event: match row.number::<u16>("code")? {
+                CONTACT_REQUESTED => ContactEvent::Requested,
+                CONTACT_ACCEPTED => ContactEvent::Accepted,
+                other => return Err(row.corrupt("code", &other)),
+            },
+        },
         other => return Err(row.corrupt("kind", &other)),
     };
     Ok(MailboxRow { seq: row.seq("seq")?, at: row.time("at")?, notice })
@@ -128,12 +168,9 @@ impl Transaction {
         for (device, notice) in notices {
             let Some(last) = next.get_mut(device) else { continue };
             *last = last.next();
-            if matches!(notice, Notice::KeyPackagesLow(_)) {
-                let old = sql("DELETE FROM mailbox WHERE device = ? AND kind = 2");
-                self.run(what, old.bind(device.as_bytes().to_vec())).await?;
-                rows.retain(|(owner, _, known)| {
-                    owner != device || !matches!(known, Notice::KeyPackagesLow(_))
-                });
+            if let Some(former) = former(device, notice) {
+                self.run(what, former).await?;
+                rows.retain(|(owner, _, known)| owner != device || !notice.replaces(known));
             }
             rows.push((*device, *last, notice));
             if !reached.contains(device) {

@@ -10,7 +10,7 @@ use super::{
     },
     read, same, write,
 };
-use crate::{Feed, FeedState, KeyPackageStock, MailboxRow, Notice};
+use crate::{ContactEvent, Feed, FeedState, KeyPackageStock, MailboxRow, Notice};
 
 fn removed(number: u8) -> Result<Notice, Failure> {
     Ok(Notice::Removed { group: group_id(number)? })
@@ -79,6 +79,21 @@ pub async fn a_low_stock_is_told_once(subject: &mut dyn Subject) -> Outcome {
     same("mailbox", tx.mailbox_after(&alice, Seq::ZERO, 10).await?, expected)
 }
 
+/// A newer notice about a user replaces the unread one about the same, and no other.
+pub async fn a_contact_is_told_once(subject: &mut dyn Subject) -> Outcome {
+    let alice = enrol(subject, "alice", 1).await?.device;
+    let about = |name: &str, event| -> Result<Notice, Failure> {
+        Ok(Notice::Contact { address: foreign_device(name, 2)?.user, event })
+    };
+    let (asks, accepts) = (ContactEvent::Requested, ContactEvent::Accepted);
+    let mut tx = write(subject).await?;
+    let both = [(alice, about("bob", asks)?), (alice, about("carol", asks)?)];
+    tx.mailbox_append(&both, at(1)).await?;
+    tx.mailbox_append(&[(alice, about("bob", asks)?), (alice, about("bob", accepts)?)], at(1)).await?;
+    let expected = vec![row(2, about("carol", asks)?), row(4, about("bob", accepts)?)];
+    same("mailbox", tx.mailbox_after(&alice, Seq::ZERO, 10).await?, expected)
+}
+
 /// Every kind of notice comes back with all that it says.
 pub async fn all_notices_read_back(subject: &mut dyn Subject) -> Outcome {
     let alice = enrol(subject, "alice", 1).await?.device;
@@ -100,6 +115,8 @@ pub async fn all_notices_read_back(subject: &mut dyn Subject) -> Outcome {
         Notice::KeyPackagesLow(KeyPackageStock { one_time: 3, last_resort_until: Some(at(9)) }),
         Notice::NeedsResync { group: group_id(2)? },
         removed(3)?,
+        Notice::Contact { address: foreign_device("bob", 2)?.user, event: ContactEvent::Requested },
+        Notice::Contact { address: foreign_device("carol", 2)?.user, event: ContactEvent::Accepted },
     ];
     let mut tx = write(subject).await?;
     let addressed: Vec<_> = notices.iter().cloned().map(|notice| (alice, notice)).collect();

@@ -148,3 +148,17 @@ pub async fn expiry_takes_packages_and_claims(subject: &mut dyn Subject) -> Outc
     tx.commit().await?;
     same("the claim anew", Requester::new(1)?.claims(subject, false).await?, Some(2))
 }
+
+/// A device's packages are remembered with the groups that they were handed out for, as long as they last.
+pub async fn what_was_handed_out_for_a_group_is_known(subject: &mut dyn Subject) -> Outcome {
+    stocked(subject, &[package(1, 200, false), package(2, 200, true)]).await?;
+    let bob = Requester::new(1)?;
+    same("nothing yet", write(subject).await?.key_package_claimed(&bob.group, &device_id(1)).await?, false)?;
+    same("claimed", bob.claims(subject, true).await?, Some(2))?;
+    let mut tx = write(subject).await?;
+    same("claimed", tx.key_package_claimed(&bob.group, &device_id(1)).await?, true)?;
+    same("another device", tx.key_package_claimed(&bob.group, &device_id(2)).await?, false)?;
+    same("another group", tx.key_package_claimed(&foreign_group_id(2)?, &device_id(1)).await?, false)?;
+    tx.key_packages_expire(at(200)).await?;
+    same("forgotten", tx.key_package_claimed(&bob.group, &device_id(1)).await?, false)
+}

@@ -22,7 +22,7 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    fn by_id(&self, id: &AccountId) -> Option<&Arc<Account>> {
+    pub(super) fn by_id(&self, id: &AccountId) -> Option<&Arc<Account>> {
         self.by_name.values().find(|account| account.id == *id)
     }
 
@@ -196,6 +196,7 @@ impl AccountsWrite for MemoryTx {
             Arc::make_mut(&mut self.state.accounts).devices.remove(&device);
         }
         Arc::make_mut(&mut self.state.accounts).by_name.remove(&localpart);
+        Arc::make_mut(&mut self.state.contacts).forget(id);
         Ok(true)
     }
 

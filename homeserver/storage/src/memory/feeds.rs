@@ -102,9 +102,7 @@ impl FeedsWrite for MemoryTx {
         for (device, notice) in notices {
             let Some(mailbox) = mailboxes.0.get_mut(device) else { continue };
             let mailbox = Arc::make_mut(mailbox);
-            if matches!(notice, Notice::KeyPackagesLow(_)) {
-                mailbox.rows.retain(|_, row| !matches!(row.notice, Notice::KeyPackagesLow(_)));
-            }
+            mailbox.rows.retain(|_, row| !notice.replaces(&row.notice));
             mailbox.last = mailbox.last.next();
             let row = MailboxRow { seq: mailbox.last, at: now, notice: notice.clone() };
             mailbox.rows.insert(mailbox.last, Arc::new(row));

@@ -67,6 +67,11 @@ impl KeyPackagesRead for MemoryTx {
             last_resort_until: lasting().find(|package| package.last_resort).map(|p| p.not_after),
         })
     }
+
+    async fn key_package_claimed(&mut self, group: &GroupId, device: &DeviceId) -> Stored<bool> {
+        let mut claims = self.state.key_packages.claims.keys();
+        Ok(claims.any(|(_, claimed_for, of, _)| claimed_for == group && of == device))
+    }
 }
 
 #[async_trait]

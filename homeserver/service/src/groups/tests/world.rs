@@ -338,6 +338,7 @@ impl PeerCalls for Mesh {
         peer: &Domain,
         _: &Address,
         addresses: &[Address],
+        _: Option<&GroupId>,
         _: Timestamp,
     ) -> Result<Vec<UserAnswer>, PeerCallError> {
         let site = self.site(peer)?;
