@@ -74,7 +74,11 @@ impl Client {
     }
 
     /// Why a user of another domain is not told about: noted if they have to accept first.
-    pub(crate) async fn not_told(&self, user: &Address, refusal: Refusal) -> Result<ClientError, ClientError> {
+    pub(crate) async fn not_told(
+        &self,
+        user: &Address,
+        refusal: Refusal,
+    ) -> Result<ClientError, ClientError> {
         if refusal.is(ErrorCode::Requested) {
             return self.note_requested(std::slice::from_ref(user), &refusal).await;
         }

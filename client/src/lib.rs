@@ -49,6 +49,6 @@ pub use login::LoggedIn;
 pub use mls::Suite;
 pub use received::{Message, Undelivered};
 pub use send::{SendState, Sent};
-pub use session::ContactRequest;
 pub use server::{Server, ServerAddress, Trust};
+pub use session::ContactRequest;
 pub use wire::DeviceRow;

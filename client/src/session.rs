@@ -7,7 +7,8 @@ use std::rc::Rc;
 use qpq_core::{Address, DeviceCertificate, DeviceId, GroupId, MessageId, Seq};
 use qpq_schemas::{
     client_capnp::{
-        contacts as contacts_capnp, device_claim, devices, directory, groups, inbox, key_packages, mailbox, session, submit_answer,
+        contacts as contacts_capnp, device_claim, devices, directory, groups, inbox, key_packages, mailbox,
+        session, submit_answer,
     },
     common_capnp::commit_answer,
 };

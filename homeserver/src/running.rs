@@ -11,9 +11,7 @@ use std::{
 use async_trait::async_trait;
 use qpq_core::{ErrorCode, Millis};
 use qpq_federation_proto::Policy;
-use qpq_service::{
-    Answered, Configuration, ConfigurationFact, Ground, Peering, Refusal, SettingView,
-};
+use qpq_service::{Answered, Configuration, ConfigurationFact, Ground, Peering, Refusal, SettingView};
 use toml_edit::DocumentMut;
 
 use crate::{

@@ -72,10 +72,11 @@ impl Tx<'_> {
 
     /// Who has accepted since they were asked, until [`Tx::forget_requested`].
     pub async fn accepted(&mut self) -> Result<Vec<RequestedContact>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM requested WHERE accepted IS NOT NULL ORDER BY accepted, address")
-            .fetch_all(self.sql())
-            .await
-            .map_err(failed("read who has accepted"))?;
+        let rows =
+            sqlx::query("SELECT * FROM requested WHERE accepted IS NOT NULL ORDER BY accepted, address")
+                .fetch_all(self.sql())
+                .await
+                .map_err(failed("read who has accepted"))?;
         rows.iter().map(read_requested).collect()
     }
 

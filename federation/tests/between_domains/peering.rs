@@ -28,8 +28,12 @@ async fn two_commands_make_two_domains_peers_over_a_post_quantum_link() {
         let requester: Address = format!("anna@{}", we.domain).parse().unwrap();
         let missing: Address = format!("nobody@{}", them.domain).parse().unwrap();
         let deadline = us.ground.interactive_deadline();
-        let answers =
-            us.ground.peers().resolve_user(&them.domain, &requester, &[missing], None, deadline).await.unwrap();
+        let answers = us
+            .ground
+            .peers()
+            .resolve_user(&them.domain, &requester, &[missing], None, deadline)
+            .await
+            .unwrap();
         assert!(matches!(answers.as_slice(), [Err((_, refusal))] if refusal.code == ErrorCode::NotFound));
     }
 

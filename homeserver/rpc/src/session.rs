@@ -16,8 +16,9 @@ use tokio_util::sync::DropGuard;
 use tracing::Span;
 
 use crate::{
-    account::AccountServer, call::Calls, contacts::ContactsServer, devices::DevicesServer, directory::DirectoryServer,
-    groups::GroupsServer, key_packages::KeyPackagesServer, link::Link, mailbox::MailboxServer,
+    account::AccountServer, call::Calls, contacts::ContactsServer, devices::DevicesServer,
+    directory::DirectoryServer, groups::GroupsServer, key_packages::KeyPackagesServer, link::Link,
+    mailbox::MailboxServer,
 };
 
 /// How many capabilities a session is: itself and its seven areas. Each exists once, however often it is asked for.

@@ -1,6 +1,8 @@
 //! What a device receives: the domain form of the schema's `Delivery`.
 
-use qpq_core::{Address, Cursor, DeviceAddress, ErrorCode, GroupId, Incarnation, MessageId, Millis, Seq, Timestamp};
+use qpq_core::{
+    Address, Cursor, DeviceAddress, ErrorCode, GroupId, Incarnation, MessageId, Millis, Seq, Timestamp,
+};
 use qpq_storage::{ContactEvent, EntryBody, Feed, KeyPackageStock, LogEntry, MailboxRow, Notice};
 
 use crate::Refusal;

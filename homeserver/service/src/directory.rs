@@ -80,11 +80,7 @@ impl Directory {
         self.here(addresses, &hidden).await
     }
 
-    async fn here(
-        &self,
-        addresses: &[Address],
-        hidden: &BTreeSet<Address>,
-    ) -> Answered<Vec<UserAnswer>> {
+    async fn here(&self, addresses: &[Address], hidden: &BTreeSet<Address>) -> Answered<Vec<UserAnswer>> {
         let mut tx = self.ground.read().await?;
         let mut answers = Vec::with_capacity(addresses.len());
         for address in addresses {

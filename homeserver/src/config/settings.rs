@@ -204,7 +204,8 @@ impl Config {
             drain: read(layers, "drain.deadline", span)?,
             settings: Settings {
                 directory: read(layers, "federation.directory", |text| {
-                    text.parse::<DirectoryPolicy>().map_err(|_| "give `peers`, `consent` or `open`".to_owned())
+                    text.parse::<DirectoryPolicy>()
+                        .map_err(|_| "give `peers`, `consent` or `open`".to_owned())
                 })?,
                 registration: read(layers, "registration.policy", |text| match text {
                     "token" => Ok(RegistrationPolicy::Token),

@@ -24,7 +24,9 @@ pub(crate) async fn send(client: &Client, format: Format, target: &str, text: &s
             note(&format!("queued, it goes out with the next command that reaches the homeserver: {why}"));
         }
         (SendState::Requested, Some(why)) => {
-            note(&format!("kept here, it goes out by itself after they have accepted (`qpq recv` looks): {why}"));
+            note(&format!(
+                "kept here, it goes out by itself after they have accepted (`qpq recv` looks): {why}"
+            ));
         }
         (SendState::Queued | SendState::Requested | SendState::Accepted, _) => {}
     }

@@ -31,10 +31,7 @@ impl ContactAccepted {
     pub(crate) fn from_bytes(payload: &[u8]) -> Answered<Self> {
         let message = read(payload)?;
         let record = message.get_root::<contact_accepted::Reader<'_>>().map_err(unreadable)?;
-        Ok(Self {
-            user: address("user", record.get_user())?,
-            asker: address("asker", record.get_asker())?,
-        })
+        Ok(Self { user: address("user", record.get_user())?, asker: address("asker", record.get_asker())? })
     }
 }
 
@@ -64,8 +61,7 @@ pub(crate) async fn apply(
     }
     let active = tx.devices(&account.id).await?.into_iter().filter(|device| device.revoked_at.is_none());
     let notice = Notice::Contact { address: user, event: ContactEvent::Accepted };
-    let notices: Vec<_> =
-        active.map(|device| (device.certificate.device.device, notice.clone())).collect();
+    let notices: Vec<_> = active.map(|device| (device.certificate.device.device, notice.clone())).collect();
     for device in tx.mailbox_append(&notices, now).await? {
         effects.wake(device, Feed::Mailbox);
     }

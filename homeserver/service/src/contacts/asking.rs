@@ -11,9 +11,7 @@ use qpq_core::{AccountId, Address, DeviceId, Domain, ErrorCode, GroupId, Timesta
 use qpq_delivery::contacts::Asked;
 use qpq_federation_proto::DirectoryPolicy;
 use qpq_metrics::Limit;
-use qpq_storage::{
-    Ask, AskNoted, Contact, ContactEvent, Device, Feed, Notice, ReadTx, Stored, WriteTx,
-};
+use qpq_storage::{Ask, AskNoted, Contact, ContactEvent, Device, Feed, Notice, ReadTx, Stored, WriteTx};
 
 use crate::{Answered, Effects, Ground, Refusal, WriteJob, bans, peering::Known};
 

@@ -175,7 +175,8 @@ async fn only_peers_are_answered_and_only_about_our_users() {
     assert_eq!(answers[0].as_ref().unwrap().address, alice.address);
     assert_eq!(answers[1].as_ref().unwrap_err().1.code, ErrorCode::NotFound, "we relay no questions");
     // A hub asks for whoever commits, who may be anybody's user.
-    let for_another = directory.resolve_for_peer(&beta, &"carol@gamma.test".parse().unwrap(), &asked, None).await;
+    let for_another =
+        directory.resolve_for_peer(&beta, &"carol@gamma.test".parse().unwrap(), &asked, None).await;
     assert!(for_another.is_ok());
 }
 
@@ -194,5 +195,8 @@ async fn asking_for_the_whole_world_slows_down() {
     home.wait(refused.retry_after.unwrap().max(Millis(1)));
     assert!(directory.resolve(&opened.handle, &many, None).await.is_ok());
     let too_many: Vec<Address> = many.iter().chain(&many).cloned().collect();
-    assert_eq!(directory.resolve(&opened.handle, &too_many, None).await.unwrap_err().code, ErrorCode::TooLarge);
+    assert_eq!(
+        directory.resolve(&opened.handle, &too_many, None).await.unwrap_err().code,
+        ErrorCode::TooLarge
+    );
 }

@@ -84,7 +84,8 @@ impl Certificates {
         }
         for (domain, addresses) in by_domain {
             let deadline = ground.interactive_deadline();
-            let answers = ground.peers().resolve_user(domain, requester, &addresses, Some(group), deadline).await?;
+            let answers =
+                ground.peers().resolve_user(domain, requester, &addresses, Some(group), deadline).await?;
             for answer in answers {
                 match answer {
                     Ok(keys) if addresses.contains(&keys.address) => self.learn(&keys, ground.now()),

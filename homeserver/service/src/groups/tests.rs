@@ -3,6 +3,8 @@
 #[expect(dead_code, reason = "the hub's tests use more of it")]
 #[path = "../../../hub/tests/hub/member.rs"]
 mod member;
+
+mod consent;
 mod world;
 
 use futures::future::join_all;

@@ -217,9 +217,7 @@ async fn apply_row(
         | RowKind::GroupEntry
         | RowKind::Welcome
         | RowKind::SubmitRefused
-        | RowKind::ContactAccepted => {
-            groups::apply_row(ground, tx, origin, row, effects).await
-        }
+        | RowKind::ContactAccepted => groups::apply_row(ground, tx, origin, row, effects).await,
         // It only keeps a position; the domain that gave the row up has told its sender.
         RowKind::Tombstone => Ok(RowOutcome::Stored),
         RowKind::Unknown(kind) => {

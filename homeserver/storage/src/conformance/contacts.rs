@@ -37,9 +37,12 @@ async fn stored(subject: &dyn Subject, contacts: &[(AccountId, &str, Contact)]) 
 /// Every state comes back, each in the place of the one before; nobody's contact is a contradiction.
 pub async fn a_contact_reads_back(subject: &mut dyn Subject) -> Outcome {
     people(subject).await?;
-    for contact in
-        [requested(1, 9), Contact::Accepted { since: at(2) }, Contact::Declined { until: at(7) }, requested(3, 8)]
-    {
+    for contact in [
+        requested(1, 9),
+        Contact::Accepted { since: at(2) },
+        Contact::Declined { until: at(7) },
+        requested(3, 8),
+    ] {
         stored(subject, &[(ALICE, "eve", contact)]).await?;
         subject.reopen().await?;
         let mut tx = read(subject).await?;
@@ -117,14 +120,8 @@ pub async fn asks_are_noted_once_and_bounded(subject: &mut dyn Subject) -> Outco
         ("when one is forgotten", &eve, bob, 11, AskNoted::New),
     ];
     for (what, requester, target, now, expected) in cases {
-        let ask = Ask {
-            requester,
-            target,
-            now: at(now),
-            until: at(now + 10),
-            per_requester: 2,
-            per_domain: 3,
-        };
+        let ask =
+            Ask { requester, target, now: at(now), until: at(now + 10), per_requester: 2, per_domain: 3 };
         let mut tx = write(subject).await?;
         same(what, tx.contact_ask(&ask).await?, expected)?;
         tx.commit().await?;

@@ -48,8 +48,7 @@ impl ContactsRead for MemoryTx {
             }
             _ => None,
         };
-        let mut waiting: Vec<ContactRequest> =
-            self.state.contacts.known.iter().filter_map(request).collect();
+        let mut waiting: Vec<ContactRequest> = self.state.contacts.known.iter().filter_map(request).collect();
         waiting.sort_by_key(|request| (request.since, request.from.to_string()));
         waiting.truncate(limit);
         Ok(waiting)
@@ -89,8 +88,7 @@ impl ContactsWrite for MemoryTx {
         }
         let lately = || contacts.asks.iter().filter(|(_, until)| ask.now < **until).map(|(key, _)| &key.0);
         let own = long(lately().filter(|requester| *requester == ask.requester).count());
-        let domains =
-            long(lately().filter(|requester| requester.domain() == ask.requester.domain()).count());
+        let domains = long(lately().filter(|requester| requester.domain() == ask.requester.domain()).count());
         if own >= ask.per_requester || domains >= ask.per_domain {
             return Ok(AskNoted::TooMany);
         }

@@ -14,7 +14,7 @@ use qpq_core::{
 use qpq_federation_proto::{Row, RowKind};
 use qpq_hub::Engine;
 use qpq_storage::{
-    Account, Device, Feed, MailboxRow, Notice, Peer, PeerState, Storage as _, Stored, WriteTx,
+    Account, Contact, Device, Feed, MailboxRow, Notice, Peer, PeerState, Storage as _, Stored, WriteTx,
     memory::MemoryStorage,
 };
 use tokio::task::JoinSet;
@@ -247,6 +247,14 @@ impl User {
     pub(super) async fn adds(&mut self, group: &GroupId, others: &[&Self]) {
         let add = others.iter().map(|user| user.mls.key_package(84)).collect();
         self.commits(group, Change { add, ..Change::default() }).await;
+    }
+
+    /// Accepts a user of another domain, as if they had not asked.
+    pub(super) async fn accepts(&self, other: &Self) {
+        let mut tx = self.site.storage.write().await.unwrap();
+        let accepted = Contact::Accepted { since: self.site.ground.now() };
+        tx.contact_store(&self.session.account(), &other.mls.device.user, &accepted).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     /// Acknowledges everything in the group's log.
