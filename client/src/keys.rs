@@ -1,6 +1,6 @@
 //! `keys show` and `keys accept`: the identity key pinned first, the one shown now, and a person's decision.
 
-use qpq_core::{Address, IdentityKey, Millis, Timestamp};
+use qpq_core::{Address, ErrorCode, IdentityKey, Millis, Timestamp};
 
 use crate::{Client, ClientError, store::PinnedIdentity, trust::changed};
 
@@ -78,7 +78,11 @@ impl Client {
         let answers = self.session()?.resolve(std::slice::from_ref(address), group.as_ref()).await?;
         match answers.into_iter().next() {
             Some(Ok(keys)) => self.judge(&[(address.clone(), &keys)]).await,
-            Some(Err(refusal)) => Err(self.not_told(address, refusal).await?),
+            // Not noted: a look at a key is no wish to talk, and whoever wishes accepts first.
+            Some(Err(refusal)) if refusal.is(ErrorCode::Requested) => {
+                Err(ClientError::Requested { users: vec![address.clone()] })
+            }
+            Some(Err(refusal)) => Err(ClientError::User { address: address.clone(), refusal }),
             None => Err(ClientError::protocol("no answer about the user")),
         }
     }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use qpq_core::limits;
+use qpq_core::{Clock as _, SystemClock, limits};
 use qpq_schemas::{common_capnp::claimed_user, federation_capnp::link};
 use qpq_tests::{
     HomeDomain, Person, Received, Resident, World, eventually, peer, story, stranger,
@@ -206,7 +206,10 @@ async fn as_peer(domain: &HomeDomain, peer: &HomeDomain) -> anyhow::Result<(Fede
     hello.set_min_version(limits::PROTOCOL_VERSION);
     hello.set_max_version(limits::PROTOCOL_VERSION);
     hello.set_domain(peer.name().as_str());
-    hello.init_trusted().set_incarnation(&life);
+    let mut trusted = hello.init_trusted();
+    trusted.set_incarnation(&life);
+    trusted.set_heads_digest(&[9; 32]);
+    trusted.set_clock(SystemClock.now().as_millis());
     let answer = wire::within(request.send().promise).await?;
     let link = answer.get()?.get_link().context("the peer's own certificate got no link")?;
     Ok((connected, link))

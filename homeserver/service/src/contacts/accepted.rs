@@ -67,3 +67,26 @@ pub(crate) async fn apply(
     }
     Ok(Ok(()))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn garbage_is_refused_without_panic(noise: Vec<u8>, at: prop::sample::Index, value: u8) {
+            drop(ContactAccepted::from_bytes(&noise));
+            let record = ContactAccepted {
+                user: "bob@beta.test".parse().unwrap(),
+                asker: "alice@alpha.test".parse().unwrap(),
+            };
+            let mut bytes = record.to_bytes();
+            prop_assert_eq!(ContactAccepted::from_bytes(&bytes), Ok(record));
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+            drop(ContactAccepted::from_bytes(&bytes));
+        }
+    }
+}
