@@ -52,6 +52,12 @@ impl KeyPackagesRead for Transaction {
         Ok(stock.unwrap_or_default())
     }
 
+    async fn key_package_claim_known(&mut self, claim: &Claim<'_>) -> Stored<bool> {
+        let query = sql("SELECT 1 FROM key_package_claims
+                         WHERE requester = ? AND group_id = ? AND device = ? AND nonce = ?");
+        Ok(self.row("key_package_claim_known", claim_key(query, claim)).await?.is_some())
+    }
+
     async fn key_package_claimed(&mut self, group: &GroupId, device: &DeviceId) -> Stored<bool> {
         let query = sql("SELECT 1 FROM key_package_claims WHERE device = ? AND group_id = ? LIMIT 1")
             .bind(device.as_bytes().to_vec())

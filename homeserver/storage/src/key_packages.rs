@@ -66,6 +66,8 @@ pub trait KeyPackagesRead: Send {
         device: &DeviceId,
         ends_after: Timestamp,
     ) -> Stored<KeyPackageStock>;
+    /// Whether this very claim was answered before: a repeat takes nothing more.
+    async fn key_package_claim_known(&mut self, claim: &Claim<'_>) -> Stored<bool>;
     /// Whether a package of this device was handed out for this group, to whomever.
     async fn key_package_claimed(&mut self, group: &GroupId, device: &DeviceId) -> Stored<bool>;
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use qpq_core::{Address, DeviceId, Domain, ErrorCode, GroupId, Timestamp};
 use qpq_delivery::key_packages::is_low;
 use qpq_metrics::Limit;
-use qpq_storage::{Claim, Feed, Notice, Stored, WriteTx};
+use qpq_storage::{Claim, Feed, Notice, ReadTx, Stored, WriteTx};
 
 use super::{KeyPackages, ends_after, renewal};
 use crate::{
@@ -108,7 +108,10 @@ impl KeyPackages {
             return Ok(Vec::new());
         }
         let now = self.ground.now();
-        let within_quota = |target: &Address| {
+        let within_quota = |target: &Address, repeated: bool| {
+            if repeated {
+                return true;
+            }
             let per_target = self.rates.per_target.take(&(purpose.requester.clone(), target.clone()), 1, now);
             let per_domain = origin.map(|o| self.rates.per_domain.take(&(o.clone(), target.clone()), 1, now));
             let within = per_target.is_ok() && per_domain.is_none_or(|taken| taken.is_ok());
@@ -117,9 +120,51 @@ impl KeyPackages {
             }
             within
         };
-        let targets = targets.into_iter().map(|target| (within_quota(&target), target)).collect();
+        let mut judged = Vec::with_capacity(targets.len());
+        let mut tx = self.ground.read().await?;
+        for target in targets {
+            let repeated = is_repeated(tx.as_mut(), self.ground.domain(), &purpose, &target, now).await?;
+            judged.push((within_quota(&target, repeated), target));
+        }
+        drop(tx);
+        let targets = judged;
         let domain = Arc::new(self.ground.domain().clone());
         self.ground.write(ClaimAll { domain, purpose, targets, now, low: BTreeSet::new() }).await
+    }
+}
+
+/// Whether the claim on this target was answered before: a lost answer, asked for again, uses up no quota.
+async fn is_repeated(
+    tx: &mut dyn ReadTx,
+    us: &Domain,
+    purpose: &Purpose,
+    target: &Address,
+    now: Timestamp,
+) -> Stored<bool> {
+    let account = if target.domain() == us { tx.account_named(target.localpart()).await? } else { None };
+    let Some(account) = account else { return Ok(false) };
+    for device in tx.devices(&account.id).await? {
+        let device = device.certificate.device.device;
+        let claim = purpose.claim(&device, true, now);
+        if tx.key_package_claim_known(&claim).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+impl Purpose {
+    /// The claim on one device's stock.
+    const fn claim<'a>(&'a self, device: &'a DeviceId, last_resort_only: bool, now: Timestamp) -> Claim<'a> {
+        Claim {
+            requester: &self.requester,
+            group: &self.group,
+            nonce: &self.nonce,
+            device,
+            ends_after: ends_after(now),
+            last_resort_only,
+            now,
+        }
     }
 }
 
@@ -198,15 +243,7 @@ impl ClaimAll {
         within_quota: bool,
     ) -> Stored<Option<ClaimedPackage>> {
         let ends_after = ends_after(self.now);
-        let claim = Claim {
-            requester: &self.purpose.requester,
-            group: &self.purpose.group,
-            nonce: &self.purpose.nonce,
-            device,
-            ends_after,
-            last_resort_only: !within_quota,
-            now: self.now,
-        };
+        let claim = self.purpose.claim(device, !within_quota, self.now);
         let package = tx.key_package_claim(&claim).await?;
         let stock = tx.key_package_stock(device, ends_after).await?;
         if is_low(stock.one_time) {

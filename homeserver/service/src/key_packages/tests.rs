@@ -176,6 +176,9 @@ async fn beyond_the_quota_there_is_only_the_last_resort() {
     upload(&home, &phone, maker.one_time(20)).await.unwrap();
     upload(&home, &phone, vec![maker.package(80, true)]).await.unwrap();
     let mut last = Vec::new();
+    for _ in 0..20 {
+        assert!(claim(&home, &by, 0, &bob).await.is_ok(), "a repeat uses nothing up");
+    }
     for nonce in 0..8 {
         last.push(claim(&home, &by, nonce, &bob).await.unwrap().1[0].last_resort);
     }

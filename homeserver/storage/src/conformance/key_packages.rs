@@ -43,7 +43,9 @@ impl Requester {
             now: at(1),
         };
         let mut tx = write(subject).await?;
+        let known = tx.key_package_claim_known(&claim).await?;
         let got = tx.key_package_claim(&claim).await?;
+        same("known afterwards", tx.key_package_claim_known(&claim).await?, known || got.is_some())?;
         tx.commit().await?;
         Ok(got.and_then(|package| package.message.first().copied()))
     }

@@ -68,6 +68,11 @@ impl KeyPackagesRead for MemoryTx {
         })
     }
 
+    async fn key_package_claim_known(&mut self, claim: &Claim<'_>) -> Stored<bool> {
+        let key = (claim.requester.clone(), claim.group.clone(), *claim.device, *claim.nonce);
+        Ok(self.state.key_packages.claims.contains_key(&key))
+    }
+
     async fn key_package_claimed(&mut self, group: &GroupId, device: &DeviceId) -> Stored<bool> {
         let mut claims = self.state.key_packages.claims.keys();
         Ok(claims.any(|(_, claimed_for, of, _)| claimed_for == group && of == device))
