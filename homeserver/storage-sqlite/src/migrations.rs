@@ -37,7 +37,7 @@ const MIGRATIONS: [Migration; 7] = [
         mark: "PRAGMA user_version = 6",
     },
     Migration {
-        sql: include_str!("../migrations/0009_consent.sql"),
+        sql: include_str!("../migrations/0007_consent.sql"),
         then: Step::Nothing,
         mark: "PRAGMA user_version = 7",
     },
