@@ -58,7 +58,9 @@ fn what_happens_between_two_domains_is_counted_at_both_and_names_nobody() -> any
                 sum(text, calls, &labels("method=\"relayEnqueue\"")) >= 1.0
                     && sum(text, calls, &labels("method=\"resolveUser\"")) >= 1.0
             });
-            Ok(arrived.then_some(at_alpha))
+            // A client that hangs up is missed when its connection has ended, not when it has.
+            let missed = sum(&at_alpha, "quicproquo_login_failures_total", &["reason=\"unfinished\""]) >= 1.0;
+            Ok((arrived && missed).then_some(at_alpha))
         })
         .await?;
         for (name, labels) in [
