@@ -165,6 +165,8 @@ pub(super) async fn start(
         })
         .await?;
 
+    // Before the socket: whoever finds that one finds everything of `run/`.
+    let admin_address = AddressFile::write(directory, admin.address)?;
     let socket = AdminSocket::bind(&directory.admin_socket())?;
     ground.metrics().started(clock.now().as_seconds());
     let certificates = Certificates::new(directory, keys.authority.pin(), leaf, Arc::clone(&ground));
@@ -202,7 +204,6 @@ pub(super) async fn start(
             }
         })
         .await?;
-    let admin_address = AddressFile::write(directory, admin.address)?;
     let probe = Probe::new(
         stopping.clone(),
         Arc::clone(&ground),
