@@ -108,10 +108,7 @@ impl KeyPackages {
             return Ok(Vec::new());
         }
         let now = self.ground.now();
-        let within_quota = |target: &Address, repeated: bool| {
-            if repeated {
-                return true;
-            }
+        let within_quota = |target: &Address| {
             let per_target = self.rates.per_target.take(&(purpose.requester.clone(), target.clone()), 1, now);
             let per_domain = origin.map(|o| self.rates.per_domain.take(&(o.clone(), target.clone()), 1, now));
             let within = per_target.is_ok() && per_domain.is_none_or(|taken| taken.is_ok());
@@ -124,12 +121,11 @@ impl KeyPackages {
         let mut tx = self.ground.read().await?;
         for target in targets {
             let repeated = is_repeated(tx.as_mut(), self.ground.domain(), &purpose, &target, now).await?;
-            judged.push((within_quota(&target, repeated), target));
+            judged.push((repeated || within_quota(&target), target));
         }
         drop(tx);
-        let targets = judged;
         let domain = Arc::new(self.ground.domain().clone());
-        self.ground.write(ClaimAll { domain, purpose, targets, now, low: BTreeSet::new() }).await
+        self.ground.write(ClaimAll { domain, purpose, targets: judged, now, low: BTreeSet::new() }).await
     }
 }
 
