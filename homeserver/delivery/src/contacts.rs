@@ -88,8 +88,8 @@ impl Contact {
         }
     }
 
-    /// Our user accepts, or writes to them first. A request that was forgotten or declined counts: what its sender kept
-    /// still waits.
+    /// Our user accepts, or writes to them first. A request that was declined counts, and one whose time is over as long as
+    /// it is still known: what its sender kept waits all the same.
     pub const fn accept(known: Option<Self>, now: Timestamp) -> (Self, Tell) {
         match known {
             Some(accepted @ Self::Accepted { .. }) => (accepted, Tell::Nobody),

@@ -21,6 +21,7 @@ pub(crate) use asking::{Question, hidden, may_welcome, requested};
 
 use crate::{Answered, Ground, Refusal, SessionHandle, bans, by_domain::bounded};
 use answers::{Accept, Decline};
+use asking::is_accepted;
 
 /// The most requests in one list.
 const LISTED: usize = 256;
@@ -58,12 +59,12 @@ impl Contacts {
         session.check(now)?;
         bounded(addresses)?;
         let account = session.account();
+        // Whoever writes first says so each time: what is known needs no write.
         let mut unknown = Vec::new();
         {
             let mut tx = self.ground.read().await?;
             for address in addresses.iter().filter(|address| address.domain() != self.ground.domain()) {
-                let known = tx.contact(&account, address).await?;
-                if !known.is_some_and(qpq_storage::Contact::is_accepted) {
+                if !is_accepted(tx.as_mut(), &account, address).await? {
                     unknown.push(address.clone());
                 }
             }

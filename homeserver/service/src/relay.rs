@@ -7,8 +7,11 @@
 mod expire;
 mod inbound;
 mod outbound;
+pub(crate) mod payload;
 
 use qpq_federation_proto::RowAck;
+
+use crate::Answered;
 
 pub use expire::expire;
 pub use inbound::{RelayCall, accept, heads_of};
@@ -21,6 +24,18 @@ pub enum RowOutcome {
     Stored,
     /// It is stored for nobody. The answer says so for the log only: what the sender must hear travels as a row of its own.
     Refused(RowAck),
+}
+
+impl From<Answered<()>> for RowOutcome {
+    fn from(applied: Answered<()>) -> Self {
+        match applied {
+            Ok(()) => Self::Stored,
+            Err(refusal) => {
+                let retry_after = refusal.retry_after.unwrap_or_default();
+                Self::Refused(RowAck::from_failure(refusal.code, retry_after))
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 use qpq_core::{Address, Domain, ErrorCode, Timestamp};
 use qpq_federation_proto::Row;
 use qpq_schemas::records_capnp::contact_accepted;
-use qpq_storage::{ContactEvent, Feed, Notice, Stored, WriteTx};
+use qpq_storage::{ContactEvent, Notice, Stored, WriteTx};
 
+use super::asking::{is_accepted, tell};
 use crate::{
     Answered, Effects, Refusal,
-    groups::records::{read, write},
+    relay::payload::{read, write},
     wire::{address, unreadable},
 };
 
@@ -55,15 +56,9 @@ pub(crate) async fn apply(
     }
     let Some(account) = tx.account_named(asker.localpart()).await? else { return Ok(Ok(())) };
     // Who asks has accepted whom they ask for.
-    let waits = tx.contact(&account.id, &user).await?.is_some_and(qpq_storage::Contact::is_accepted);
-    if !waits {
-        return Ok(Ok(()));
-    }
-    let active = tx.devices(&account.id).await?.into_iter().filter(|device| device.revoked_at.is_none());
-    let notice = Notice::Contact { address: user, event: ContactEvent::Accepted };
-    let notices: Vec<_> = active.map(|device| (device.certificate.device.device, notice.clone())).collect();
-    for device in tx.mailbox_append(&notices, now).await? {
-        effects.wake(device, Feed::Mailbox);
+    if is_accepted(tx, &account.id, &user).await? {
+        let notice = Notice::Contact { address: user, event: ContactEvent::Accepted };
+        tell(tx, &account.id, &notice, now, effects).await?;
     }
     Ok(Ok(()))
 }

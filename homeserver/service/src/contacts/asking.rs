@@ -1,8 +1,8 @@
 //! What users of other domains may see of ours, and the requests that they leave where they may not.
 //!
-//! Nobody learns here who exists. The answer is one constant; what is read and written on the way to it is the same for
-//! a user who exists and for one who doesn't, but for the request itself, which is a row more in a transaction that
-//! flushes anyway. What bounds the askers (`qpq_storage::Ask`) counts the questions, not who was found.
+//! Nobody learns here who exists. The answer is one constant, behind one flushed transaction in both cases; a user who
+//! exists costs a few reads and the request's row more, which a network doesn't show (`docs/decisions/0027-consent.md`).
+//! What bounds the askers (`qpq_storage::Ask`) counts the questions, not who was found.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -88,7 +88,7 @@ async fn asks_first(
     Ok(directory.asks_first(Known::read(tx, origin, now).await?.state()))
 }
 
-async fn is_accepted(tx: &mut dyn ReadTx, account: &AccountId, other: &Address) -> Stored<bool> {
+pub(super) async fn is_accepted(tx: &mut dyn ReadTx, account: &AccountId, other: &Address) -> Stored<bool> {
     Ok(tx.contact(account, other).await?.is_some_and(Contact::is_accepted))
 }
 
@@ -114,6 +114,22 @@ async fn may_see(tx: &mut dyn ReadTx, question: Question<'_>, target: &Address) 
 async fn active(tx: &mut dyn ReadTx, account: &AccountId) -> Stored<Vec<DeviceId>> {
     let devices = tx.devices(account).await?.into_iter().filter(|device| device.revoked_at.is_none());
     Ok(devices.map(|device| device.certificate.device.device).collect())
+}
+
+/// Puts a notice into the mailbox of each of an account's devices.
+pub(super) async fn tell(
+    tx: &mut dyn WriteTx,
+    account: &AccountId,
+    notice: &Notice,
+    now: Timestamp,
+    effects: &mut Effects,
+) -> Stored<()> {
+    let devices = active(tx, account).await?;
+    let notices: Vec<_> = devices.into_iter().map(|device| (device, notice.clone())).collect();
+    for device in tx.mailbox_append(&notices, now).await? {
+        effects.wake(device, Feed::Mailbox);
+    }
+    Ok(())
 }
 
 /// Leaves requests, for targets of which some may not exist.
@@ -166,11 +182,7 @@ impl AskAll {
                 tx.contact_store(&account.id, &self.requester, &request).await?;
                 let notice =
                     Notice::Contact { address: self.requester.clone(), event: ContactEvent::Requested };
-                let devices = active(tx, &account.id).await?;
-                let notices: Vec<_> = devices.into_iter().map(|device| (device, notice.clone())).collect();
-                for device in tx.mailbox_append(&notices, self.now).await? {
-                    self.effects.wake(device, Feed::Mailbox);
-                }
+                tell(tx, &account.id, &notice, self.now, &mut self.effects).await?;
             }
             Asked::Again(request) => tx.contact_store(&account.id, &self.requester, &request).await?,
             Asked::Full => self.effects.hit(Limit::ContactRequests),

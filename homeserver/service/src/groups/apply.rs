@@ -1,5 +1,4 @@
-//! Applies rows that came from a peer: submits for a group that we order, entries and Welcomes of groups that it orders,
-//! and what concerns no group.
+//! Applies rows that came from a peer: submits for a group that we order, and entries and Welcomes of groups that it orders.
 //!
 //! A row is judged by what the origin may say: a hub about its own groups, a home about its own users. A refused row
 //! keeps its place in the stream; what its sender must hear goes out as a row of its own ([`super::refuse`]).
@@ -8,7 +7,7 @@ use std::sync::Arc;
 
 use qpq_core::{DeviceAddress, DeviceId, Domain, ErrorCode, Timestamp};
 use qpq_delivery::mailbox::Room;
-use qpq_federation_proto::{Row, RowAck, RowKind};
+use qpq_federation_proto::{Row, RowKind};
 use qpq_metrics::Limit;
 use qpq_storage::{EntryBody, Feed, LogEntry, Member, Notice, Stored, WriteTx};
 
@@ -36,16 +35,9 @@ pub(crate) async fn apply_row(
         RowKind::GroupEntry => rows.entry(row).await?,
         RowKind::Welcome => rows.welcome(row).await?,
         RowKind::SubmitRefused => rows.refused(row).await?,
-        RowKind::ContactAccepted => rows.contact_accepted(row).await?,
-        RowKind::Tombstone | RowKind::Unknown(_) => Ok(()),
+        RowKind::ContactAccepted | RowKind::Tombstone | RowKind::Unknown(_) => Ok(()),
     };
-    Ok(match applied {
-        Ok(()) => RowOutcome::Stored,
-        Err(refusal) => {
-            let retry_after = refusal.retry_after.unwrap_or_default();
-            RowOutcome::Refused(RowAck::from_failure(refusal.code, retry_after))
-        }
-    })
+    Ok(applied.into())
 }
 
 /// One row's transaction and origin.
@@ -253,12 +245,6 @@ impl Rows<'_> {
             }
             Err(refusal) => Ok(Err(refusal)),
         }
-    }
-
-    /// A user of the origin has accepted one of ours.
-    async fn contact_accepted(&mut self, row: &Row) -> Stored<Answered<()>> {
-        let (us, origin) = (&self.place.domain, self.origin);
-        contacts::apply_accepted(self.tx, us, origin, row, self.now, self.effects).await
     }
 
     async fn tell(&mut self, notices: &[(DeviceId, Notice)]) -> Stored<()> {

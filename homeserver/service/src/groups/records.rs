@@ -2,15 +2,12 @@
 //!
 //! What is read here came from a peer and is judged before it becomes a value; what is written here is read there.
 
-use capnp::{
-    message::{Builder, HeapAllocator, ReaderOptions},
-    serialize,
-};
 use qpq_core::{DeviceAddress, GroupId, Millis, Seq, Timestamp, limits};
 use qpq_schemas::records_capnp::{group_entry, group_submit, group_welcome, submit_refused};
 
 use crate::{
     Answered, Refusal,
+    relay::payload::{read, write},
     wire::{bounded, bytes, device_address, group_id, length, read_failure, unreadable, write_failure},
 };
 
@@ -174,19 +171,6 @@ impl SubmitRefused {
             refusal: read_failure(record.get_failure().map_err(unreadable)?)?,
         })
     }
-}
-
-pub(crate) fn write<T: capnp::traits::Owned>(fill: impl FnOnce(T::Builder<'_>)) -> Vec<u8> {
-    let mut message = Builder::new(HeapAllocator::new());
-    fill(message.init_root::<T::Builder<'_>>());
-    serialize::write_message_to_words(&message)
-}
-
-pub(crate) fn read(payload: &[u8]) -> Answered<capnp::message::Reader<serialize::OwnedSegments>> {
-    let mut options = ReaderOptions::new();
-    options.traversal_limit_in_words(Some(limits::HANDSHAKE_BYTES)).nesting_limit(16);
-    // Copies into aligned memory, which a slice of a batch need not be.
-    serialize::read_message(payload, options).map_err(unreadable)
 }
 
 fn write_devices(devices: &[DeviceAddress], mut list: capnp::text_list::Builder<'_>) {

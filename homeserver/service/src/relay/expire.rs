@@ -8,6 +8,7 @@ use qpq_federation_proto::RowKind;
 use qpq_schemas::records_capnp::tombstone;
 use qpq_storage::{Stored, WriteTx};
 
+use super::payload::write;
 use crate::{Answered, Effects, Ground, WriteJob, groups};
 
 /// Rows that expire in one transaction.
@@ -50,7 +51,5 @@ impl WriteJob for Expire {
 }
 
 fn expired_payload() -> Vec<u8> {
-    let mut message = capnp::message::Builder::new_default();
-    message.init_root::<tombstone::Builder<'_>>().set_reason("expired");
-    capnp::serialize::write_message_to_words(&message)
+    write::<tombstone::Owned>(|mut record| record.set_reason("expired"))
 }

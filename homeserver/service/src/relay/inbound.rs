@@ -12,7 +12,7 @@ use qpq_storage::{InboxHead, ParkedRow, PeerState, Stored, WriteTx};
 use tracing::debug;
 
 use super::RowOutcome;
-use crate::{Answered, Effects, Ground, Known, Refusal, WriteJob, bans, groups, peering, request};
+use crate::{Answered, Effects, Ground, Known, Refusal, WriteJob, bans, contacts, groups, peering, request};
 
 /// How long a peer keeps rows for which there is no room here before it asks again.
 const PUT_OFF: Millis = Millis::from_secs(1_800);
@@ -213,11 +213,13 @@ async fn apply_row(
     effects: &mut Effects,
 ) -> Stored<RowOutcome> {
     match row.kind {
-        RowKind::GroupSubmit
-        | RowKind::GroupEntry
-        | RowKind::Welcome
-        | RowKind::SubmitRefused
-        | RowKind::ContactAccepted => groups::apply_row(ground, tx, origin, row, effects).await,
+        RowKind::GroupSubmit | RowKind::GroupEntry | RowKind::Welcome | RowKind::SubmitRefused => {
+            groups::apply_row(ground, tx, origin, row, effects).await
+        }
+        RowKind::ContactAccepted => {
+            let (us, now) = (ground.domain(), ground.now());
+            Ok(contacts::apply_accepted(tx, us, origin, row, now, effects).await?.into())
+        }
         // It only keeps a position; the domain that gave the row up has told its sender.
         RowKind::Tombstone => Ok(RowOutcome::Stored),
         RowKind::Unknown(kind) => {
