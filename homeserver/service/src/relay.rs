@@ -14,6 +14,8 @@ use qpq_federation_proto::RowAck;
 use crate::Answered;
 
 pub use expire::expire;
+#[cfg(test)]
+pub(crate) use inbound::apply_row;
 pub use inbound::{RelayCall, accept, heads_of};
 pub use outbound::{Resumed, acknowledge, load, remember_incarnation, resume, save_link, waiting};
 

@@ -12,7 +12,7 @@ use crate::{
     Answered, BanTerms, Caller, Effects, Ground, Opened, RegistrationPolicy, Settings, UserAnswer, WriteJob,
     directory::tests::allow_beta,
     fixture::{Home, Person},
-    relay::RowOutcome,
+    relay::{self, RowOutcome},
     wire,
 };
 
@@ -296,7 +296,7 @@ impl WriteJob for Arrives {
             payload: self.payload.clone(),
             request: None,
         };
-        crate::groups::apply_row(&self.ground, tx, &self.origin, &row, &mut self.effects).await
+        relay::apply_row(&self.ground, tx, &self.origin, &[1; 16], &row, &mut self.effects).await
     }
 }
 

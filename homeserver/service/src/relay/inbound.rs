@@ -204,7 +204,7 @@ fn not_now(origin: &Domain, what: &'static str) -> StreamAnswer {
     StreamAnswer::NotNow { retry_after: PUT_OFF }
 }
 
-async fn apply_row(
+pub(crate) async fn apply_row(
     ground: &Arc<Ground>,
     tx: &mut dyn WriteTx,
     origin: &Domain,
