@@ -36,6 +36,8 @@ pub mod session;
 mod stock;
 pub mod store;
 mod sync;
+#[cfg(test)]
+mod testing;
 mod trust;
 pub mod wire;
 

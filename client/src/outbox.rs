@@ -10,7 +10,7 @@ use qpq_core::{Address, ErrorCode, GroupId, MessageId};
 
 use crate::{
     Client, ClientError,
-    client::{Me, Turn},
+    client::Turn,
     session::{Submit, Submitted},
     store::{GroupState, Outgoing, Target, Tx},
     sync::settle_refusal,
@@ -104,21 +104,21 @@ impl Client {
 
     /// Encrypts what can go, and stores it, before any of it leaves.
     async fn prepare(&self, waiting: &Waiting) -> Result<Prepared, ClientError> {
-        let me = self.me()?;
         let mut prepared = Prepared::default();
         let mut turn = self.turn().await;
         let mut tx = self.inner.store.begin().await?;
-        let mut blocked: Vec<Target> = Vec::new();
+        let mut blocked: HashSet<Target> = HashSet::new();
         let mut touched: BTreeSet<GroupId> = BTreeSet::new();
         let mut bytes = 0;
         for outgoing in tx.queued(LOOK).await? {
             if prepared.submits.len() >= BATCH || bytes >= BATCH_BYTES {
                 break;
             }
-            if blocked.contains(&outgoing.target) {
+            let conversation = self.conversation(&mut tx, &outgoing.target).await?;
+            if blocked.contains(&conversation) {
                 continue;
             }
-            let step = self.step(&mut turn, &mut tx, &me, &outgoing, waiting, &mut touched).await?;
+            let step = self.step(&mut turn, &mut tx, &outgoing, &conversation, waiting, &mut touched).await?;
             match step {
                 Step::Ready(submit) => {
                     bytes += submit.message.len();
@@ -133,7 +133,7 @@ impl Client {
                 Step::Open(user) => prepared.open.push(user),
                 Step::Prove(group) => drop(prepared.prove.insert(group)),
             }
-            blocked.push(outgoing.target);
+            blocked.insert(conversation);
         }
         for id in &touched {
             if let Some(group) = turn.group(&mut tx, id).await? {
@@ -145,28 +145,33 @@ impl Client {
         Ok(prepared)
     }
 
+    /// Where a message goes now: one that is still for a user has to line up behind those that are already in the
+    /// group with that user.
+    async fn conversation(&self, tx: &mut Tx<'_>, target: &Target) -> Result<Target, ClientError> {
+        let Target::User(user) = target else { return Ok(target.clone()) };
+        Ok(self.direct_group(tx, user).await?.map_or_else(|| target.clone(), Target::Group))
+    }
+
     async fn step(
         &self,
         turn: &mut Turn<'_>,
         tx: &mut Tx<'_>,
-        me: &Me,
         outgoing: &Outgoing,
+        conversation: &Target,
         waiting: &Waiting,
         touched: &mut BTreeSet<GroupId>,
     ) -> Result<Step, ClientError> {
+        let me = self.me()?;
         if outgoing.not_before > self.now() {
             return Ok(Step::Wait(format!("until {}", outgoing.not_before)));
         }
-        let id = match &outgoing.target {
+        let id = match conversation {
             Target::Group(group) => group.clone(),
             Target::User(user) => {
                 if let Some((_, reason)) = waiting.users.iter().find(|(waits, _)| waits == user) {
                     return Ok(Step::Wait(reason.clone()));
                 }
-                match self.direct_group(tx, user).await? {
-                    Some(group) => group,
-                    None => return self.first_contact(tx, user).await,
-                }
+                return self.first_contact(tx, user).await;
             }
         };
         if waiting.groups.contains(&id) {
@@ -284,3 +289,6 @@ impl Client {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ mod apply;
 mod batch;
 
 pub(crate) use apply::settle_refusal;
+pub(crate) use batch::Trees;
 
 use std::collections::BTreeSet;
 
@@ -19,7 +20,7 @@ use crate::{
     connect::POSITIONS,
     mls::{JoinError, welcome_references},
     store::Feed,
-    sync::batch::{Batch, Outcome, Trees},
+    sync::batch::{Batch, Outcome},
     trust::Proof,
     wire::{Delivery, DeliveryBody, Position},
 };

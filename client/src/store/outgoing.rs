@@ -14,7 +14,7 @@ use super::{
 use crate::mls::Content;
 
 /// Where a message goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     /// A user; the two-member group is found or made when the homeserver is reached.
     User(Address),

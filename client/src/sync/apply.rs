@@ -314,12 +314,10 @@ impl Batch<'_> {
             (OutgoingState::AtHub { .. }, Some(wait)) if refusal.is(ErrorCode::MailboxFull) => {
                 tx.return_from_hub(id, self.now.after(wait)).await?;
             }
-            // The same before the submit's answer was seen: in another encryption, so that the echo of this one, which
-            // may still come, isn't taken for the other's.
-            (OutgoingState::Queued, Some(wait)) if refusal.is(ErrorCode::MailboxFull) => {
-                tx.requeue(id, self.now.after(wait), true).await?;
-            }
             (OutgoingState::AtHub { .. }, _) => return Ok(Step::Next),
+            // In another encryption: the hub may have taken later ones meanwhile, and readers keep the keys of a few that
+            // are late only; nor must the echo of this one, which may still come, be taken for the other's.
+            (_, Some(wait)) => tx.requeue(id, self.now.after(wait), true).await?,
             _ => settle_refusal(tx, id, refusal, self.now).await?,
         }
         self.outcome.progress.unblocked = true;

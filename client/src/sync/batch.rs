@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The trees of invitations, by group and epoch; or why there is none. Absent: it can't be had now.
-pub(super) type Trees = HashMap<(GroupId, u64), Result<Vec<u8>, String>>;
+pub(crate) type Trees = HashMap<(GroupId, u64), Result<Vec<u8>, String>>;
 
 /// What to do with a feed after a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
