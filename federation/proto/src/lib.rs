@@ -43,6 +43,8 @@ pub use peer::{
     Hello, HelloVerdict, Peer, Presented, TrustedClaims, TrustedLink, Untrusted, VersionRange,
     VersionUnsupported, dial_that_stays, judge_link,
 };
+#[cfg(feature = "planted")]
+pub use planted::{Bug as PlantedBug, plant};
 pub use policy::{DirectoryPolicy, DirectoryPolicyError, PeerState, Policy, PolicyError, Verdict};
 pub use stream::{BATCH_BODY_BYTES, Batch, ROW_BYTES, Row, RowKind, StreamId, StreamName, chain};
 pub use wire::CodecError;

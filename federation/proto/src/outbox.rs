@@ -309,6 +309,11 @@ impl Outbox {
         self.actions.pop_front().or_else(|| self.next_call())
     }
 
+    /// How many streams, calls and transactions it holds at once: never more than its limits' streams and calls.
+    pub fn held(&self) -> usize {
+        self.streams.len().saturating_add(self.calls.len()).saturating_add(self.stores.len())
+    }
+
     /// Who the queue is for.
     pub const fn peer(&self) -> &Domain {
         &self.peer

@@ -33,7 +33,7 @@ const LAYERS: &[&[&str]] = &[
     &["qpq-transparency", "qpq-storage-sqlite", "qpq-hub", "qpq-backup", "qpq-certs", "qpq-client"],
     &["qpq-service"],
     &["qpq-admin-ui", "qpq-web", "qpq-rpc", "qpq-federation"],
-    &["qpq-homeserver", "qpq-tests", "qpq-bench", "qpq-client-cli"],
+    &["qpq-homeserver", "qpq-tests", "qpq-sim", "qpq-bench", "qpq-client-cli"],
 ];
 
 const OUTSIDE: &[&str] = &["xtask", "qpq-codegen", "libsqlite3-sys"];

@@ -1,0 +1,78 @@
+//! The ten mistakes of the federation design: each is put into a run on purpose, and each must be found.
+//!
+//! Some sit in the protocol's own code (feature `planted`), the others in what a machine's driver does around it.
+
+use std::fmt;
+
+/// A mistake somebody could make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bug {
+    /// A write is answered before it is durable.
+    AnswerBeforeCommit,
+    /// A batch that comes twice is applied twice.
+    NoDedup,
+    /// Whether a batch is new is decided before the transaction that stores it.
+    DedupOutside,
+    /// One row more than the peer stored is marked as acknowledged.
+    AckOneTooMany,
+    /// A backoff goes on although the peer was heard from.
+    BackoffNeverCleared,
+    /// The queue is forgotten at start.
+    TruncatedAtStart,
+    /// The epoch is compared when a commit is checked, and not when it is written.
+    CheckThenWrite,
+    /// Welcomes go out when a commit is offered, not when it has won.
+    LosersWelcome,
+    /// A row expires, and nobody tells its sender.
+    SilentExpiry,
+}
+
+/// All of them.
+pub const BUGS: [Bug; 9] = [
+    Bug::AnswerBeforeCommit,
+    Bug::NoDedup,
+    Bug::DedupOutside,
+    Bug::AckOneTooMany,
+    Bug::BackoffNeverCleared,
+    Bug::TruncatedAtStart,
+    Bug::CheckThenWrite,
+    Bug::LosersWelcome,
+    Bug::SilentExpiry,
+];
+
+impl fmt::Display for Bug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AnswerBeforeCommit => "answer before commit",
+            Self::NoDedup => "no dedup",
+            Self::DedupOutside => "dedup outside the transaction",
+            Self::AckOneTooMany => "ack one too many",
+            Self::BackoffNeverCleared => "backoff never cleared",
+            Self::TruncatedAtStart => "outbox truncated at start",
+            Self::CheckThenWrite => "epoch check then write",
+            Self::LosersWelcome => "loser's Welcome sent",
+            Self::SilentExpiry => "silent expiry",
+        })
+    }
+}
+
+/// Puts the part of a bug that sits in the protocol's own code into what this thread runs; `None` takes it out.
+#[cfg(feature = "planted")]
+pub(crate) fn plant(bug: Option<Bug>) {
+    use qpq_federation_proto::PlantedBug;
+    qpq_federation_proto::plant(bug.and_then(|bug| match bug {
+        Bug::NoDedup => Some(PlantedBug::NoDedup),
+        Bug::AckOneTooMany => Some(PlantedBug::AckOneTooMany),
+        Bug::BackoffNeverCleared => Some(PlantedBug::ContactIgnored),
+        Bug::TruncatedAtStart => Some(PlantedBug::TruncatedAtStart),
+        Bug::AnswerBeforeCommit
+        | Bug::DedupOutside
+        | Bug::CheckThenWrite
+        | Bug::LosersWelcome
+        | Bug::SilentExpiry => None,
+    }));
+}
+
+/// Without the feature nothing can be planted in the protocol's own code.
+#[cfg(not(feature = "planted"))]
+pub(crate) const fn plant(_: Option<Bug>) {}

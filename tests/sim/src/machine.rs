@@ -1,0 +1,65 @@
+//! The machines that play a seed.
+
+use std::{fmt, str::FromStr};
+
+use crate::{bug::Bug, cores, faults::Fault, run::Run};
+
+/// A machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Machine {
+    /// The pure cores.
+    Core,
+}
+
+impl Machine {
+    /// Plays a seed, with a bug in it or without.
+    pub fn play(self, seed: u64, bug: Option<Bug>, traced: bool) -> Run {
+        match self {
+            Self::Core => cores::play(seed, bug, traced),
+        }
+    }
+
+    /// Whether this machine can cause a fault.
+    pub const fn knows(self, _fault: Fault) -> bool {
+        match self {
+            Self::Core => true,
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Core => "core",
+        })
+    }
+}
+
+/// One seed of one machine, as `--replay` takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replay {
+    /// The machine.
+    pub machine: Machine,
+    /// The seed.
+    pub seed: u64,
+}
+
+impl FromStr for Replay {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no seed of a machine: write core:SEED");
+        let (machine, seed) = text.split_once(':').ok_or_else(wrong)?;
+        let machine = match machine {
+            "core" => Machine::Core,
+            _ => return Err(wrong()),
+        };
+        Ok(Self { machine, seed: seed.parse().map_err(|_| wrong())? })
+    }
+}
+
+impl fmt::Display for Replay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.machine, self.seed)
+    }
+}
