@@ -15,6 +15,7 @@
 //! marked kept before the peer said that it is stored; memory is bounded by [`OutboxLimits`].
 
 mod budget;
+mod clock;
 mod state;
 mod status;
 
@@ -267,6 +268,7 @@ impl Outbox {
 
     /// Time has passed; cheap, and harmless when nothing is due.
     pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.shorten_waits(now);
         if let Link::BackingOff { failures, until, .. } = self.link
             && until <= now
         {

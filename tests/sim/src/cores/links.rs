@@ -23,6 +23,8 @@ const VERSIONS: VersionRange = VersionRange { min: 1, max: 1 };
 const CALL_MS: u64 = 20_000;
 /// No answer to a dial for so long.
 const DIAL_MS: u64 = 8_000;
+/// A call whose link broke is made so often again over another one.
+const ATTEMPTS: u8 = 3;
 /// A peer whose store failed is asked again after this time.
 const NOT_STORED: Millis = Millis::from_secs(1);
 
@@ -33,11 +35,19 @@ pub(crate) struct Way {
     link: Link,
     /// Calls that wait for a link.
     pending: VecDeque<(CallId, Vec<Cut>)>,
-    /// Calls on their way, with their link.
-    open: BTreeMap<CallId, u64>,
+    /// Calls on their way.
+    open: BTreeMap<CallId, Open>,
     /// When the outbox wants to be woken, and by which timer.
     timer: Option<(u64, u64)>,
     timers: u64,
+}
+
+/// A call on its way.
+#[derive(Debug, Clone)]
+struct Open {
+    session: u64,
+    batches: Vec<Batch>,
+    attempts: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,21 +166,18 @@ impl World {
         if batches.is_empty() {
             return self.pump(domain, peer);
         }
-        way.open.insert(call, session);
+        self.relay(domain, peer, call, Open { session, batches, attempts: 0 });
+    }
+
+    fn relay(&mut self, domain: DomainNo, peer: DomainNo, call: CallId, open: Open) {
         let Some(node) = self.nodes.get(domain) else { return };
-        let (boot, life) = (node.boot, node.life);
-        self.send(
-            domain,
-            peer,
-            Letter::Relay {
-                session,
-                call: CallKey { boot, call: Some(call) },
-                life,
-                batches,
-                proof: Proof::Honest,
-            },
-        );
-        self.after(CALL_MS, Due::CallEnds { domain, boot, peer, call });
+        let (boot, life, session) = (node.boot, node.life, open.session);
+        let (key, batches) = (CallKey { boot, call: Some(call) }, open.batches.clone());
+        if let Some(way) = self.way(domain, peer) {
+            way.open.insert(call, open);
+        }
+        self.send(domain, peer, Letter::Relay { session, call: key, life, batches, proof: Proof::Honest });
+        self.after(CALL_MS, Due::CallEnds { domain, boot, peer, call, session });
     }
 
     /// The rows of a call, as many as fit; nothing if some of them must expire first.
@@ -202,8 +209,10 @@ impl World {
         let session = self.sessions.saturating_add(1);
         let Some(hello) = self.hello(domain, peer).map(Box::new) else { return };
         let boot = self.nodes.get(domain).map_or(0, |node| node.boot);
-        let Some(way) = self.way(domain, peer).filter(|way| way.link == Link::Down) else { return };
+        let Some(process) = self.nodes.get_mut(domain).and_then(|node| node.up.as_mut()) else { return };
+        let Some(way) = process.ways.get_mut(&peer).filter(|way| way.link == Link::Down) else { return };
         way.link = Link::Dialling { session };
+        process.sessions.insert(session);
         self.sessions = session;
         self.send(domain, peer, Letter::Hello { session, hello });
         self.after(DIAL_MS, Due::DialEnds { domain, boot, peer, session });
@@ -247,7 +256,7 @@ impl World {
         self.pump(domain, peer);
     }
 
-    /// A link broke, or its end is not there any more: its calls have failed.
+    /// A link broke, or its end is not there any more: its calls go over another one, or have failed.
     fn lost(&mut self, domain: DomainNo, peer: DomainNo, session: u64) {
         let now = self.clock(domain);
         let Some(process) = self.nodes.get_mut(domain).and_then(|node| node.up.as_mut()) else { return };
@@ -256,20 +265,35 @@ impl World {
         if way.link == (Link::Up { session }) {
             way.link = Link::Down;
         }
+        let another = match way.link {
+            Link::Up { session } => Some(session),
+            Link::Down | Link::Dialling { .. } => None,
+        };
         let lost: Vec<CallId> =
-            way.open.iter().filter(|(_, over)| **over == session).map(|(call, _)| *call).collect();
+            way.open.iter().filter(|(_, open)| open.session == session).map(|(call, _)| *call).collect();
+        let mut again = Vec::new();
         for call in lost {
-            way.open.remove(&call);
-            way.outbox.handle_failed(call, Failure::Unreachable, now, self.dice.entropy());
+            let Some(open) = way.open.remove(&call) else { continue };
+            match another {
+                Some(session) if open.attempts < ATTEMPTS => {
+                    let attempts = open.attempts.saturating_add(1);
+                    again.push((call, Open { session, attempts, ..open }));
+                }
+                Some(_) | None => {
+                    way.outbox.handle_failed(call, Failure::Unreachable, now, self.dice.entropy());
+                }
+            }
+        }
+        for (call, open) in again {
+            self.relay(domain, peer, call, open);
         }
         self.pump(domain, peer);
     }
 
-    pub(crate) fn call_ends(&mut self, domain: DomainNo, boot: u64, peer: DomainNo, call: CallId) {
-        if !self.is_boot(domain, boot) {
-            return;
-        }
-        if let Some(session) = self.way(domain, peer).and_then(|way| way.open.get(&call).copied()) {
+    pub(crate) fn call_ends(&mut self, domain: DomainNo, boot: u64, peer: DomainNo, call: CallId, session: u64) {
+        if self.is_boot(domain, boot)
+            && self.way(domain, peer).is_some_and(|way| way.open.get(&call).is_some_and(|open| open.session == session))
+        {
             self.lost(domain, peer, session);
         }
     }
@@ -287,7 +311,6 @@ impl World {
             Letter::Welcome { session, hello } => {
                 let way = process.ways.get(&from);
                 if way.is_some_and(|way| way.link == Link::Dialling { session }) {
-                    process.sessions.insert(session);
                     self.judge_hello(domain, from, session, &hello);
                 }
             }
@@ -420,7 +443,8 @@ impl World {
         let now = self.clock(domain);
         let Some(node) = self.nodes.get_mut(domain).filter(|node| node.boot == boot) else { return };
         let Some(way) = node.up.as_mut().and_then(|process| process.ways.get_mut(&from)) else { return };
-        let Some(call) = call.filter(|call| way.open.get(call) == Some(&session)) else { return };
+        let Some(call) = call.filter(|call| way.open.get(call).is_some_and(|open| open.session == session))
+        else { return };
         way.open.remove(&call);
         match answers {
             Some(answers) => way.outbox.handle_answers(call, answers, now, self.dice.entropy()),

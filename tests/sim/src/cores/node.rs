@@ -10,6 +10,7 @@ use super::{
     disk::{Done, Effects, Job, Place, State},
     links::Way,
     orders::Order,
+    plan::Trouble,
     world::{Due, World},
 };
 use crate::{
@@ -34,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) boot: u64,
     pub(crate) slow_until: u64,
     pub(crate) bad_until: u64,
+    /// It will crash in its next transaction, and be away for so long.
+    pub(crate) crashes_writing: Option<u64>,
     /// The most that one of its queues held, and what it may.
     pub(crate) most_held: (usize, usize),
 }
@@ -53,7 +56,7 @@ impl Node {
     pub(crate) fn new(life: Incarnation, skew: i64) -> Self {
         let bound = LIMITS.streams.saturating_add(LIMITS.calls);
         let (disk, most_held) = (State::default(), (0, bound));
-        Self { life, skew, disk, up: None, boot: 0, slow_until: 0, bad_until: 0, most_held }
+        Self { life, skew, disk, up: None, boot: 0, slow_until: 0, bad_until: 0, crashes_writing: None, most_held }
     }
 }
 
@@ -118,7 +121,12 @@ impl World {
         } else {
             self.dice.between(1, 6)
         };
+        let crashes = if self.healed { None } else { node.crashes_writing.take() };
         self.after(takes, Due::Written { domain, boot });
+        if let Some(away) = crashes {
+            let within = self.dice.below(takes);
+            self.after(within, Due::Trouble(Trouble::Crash { domain, away, writing: false }));
+        }
     }
 
     /// The transaction is through: durable, or failed, or durable although it says that it failed.

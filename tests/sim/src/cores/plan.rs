@@ -21,8 +21,8 @@ const PROMPT_MS: u64 = 60_000;
 pub(crate) enum Trouble {
     /// From here nothing reaches there for so long, and back neither if `both`.
     Cut { from: DomainNo, to: DomainNo, both: bool, lasts: u64 },
-    /// The domain crashes and is away for so long.
-    Crash { domain: DomainNo, away: u64 },
+    /// The domain crashes, at once or in the middle of its next transaction, and is away for so long.
+    Crash { domain: DomainNo, away: u64, writing: bool },
     /// Its transactions take seconds for so long.
     SlowDisk { domain: DomainNo, lasts: u64 },
     /// Some of its transactions fail for so long.
@@ -132,7 +132,7 @@ fn troubles(dice: &mut Dice, honest: usize, heals_at: u64) -> Vec<(u64, Trouble)
                 let lasts = dice.between(2_000, heals_at / 2);
                 Trouble::Cut { from: domain, to, both: dice.per_mille(500), lasts }
             }
-            3..6 => Trouble::Crash { domain, away: dice.between(50, 60_000) },
+            3..6 => Trouble::Crash { domain, away: dice.between(50, 60_000), writing: dice.per_mille(500) },
             6..8 => Trouble::SlowDisk { domain, lasts: dice.between(5_000, 60_000) },
             8 => Trouble::BadDisk { domain, lasts: dice.between(2_000, 20_000) },
             _ => Trouble::ClockJump { domain, by: far(dice) },

@@ -97,6 +97,7 @@ pub(crate) enum Due {
         boot: u64,
         peer: DomainNo,
         call: CallId,
+        session: u64,
     },
     DialEnds {
         domain: DomainNo,
@@ -237,7 +238,7 @@ impl World {
             Due::Starts(domain) => self.start(domain),
             Due::Written { domain, boot } => self.written(domain, boot),
             Due::Timer { domain, boot, peer, timer } => self.timer(domain, boot, peer, timer),
-            Due::CallEnds { domain, boot, peer, call } => self.call_ends(domain, boot, peer, call),
+            Due::CallEnds { domain, boot, peer, call, session } => self.call_ends(domain, boot, peer, call, session),
             Due::DialEnds { domain, boot, peer, session } => self.dial_ends(domain, boot, peer, session),
             Due::HostileActs => self.hostile_acts(),
             Due::Heals => {
@@ -258,7 +259,12 @@ impl World {
                     self.after(lasts, Due::Mends { from, to });
                 }
             }
-            Trouble::Crash { domain, away } => {
+            Trouble::Crash { domain, away, writing: true } => {
+                if let Some(node) = self.nodes.get_mut(domain) {
+                    node.crashes_writing = Some(away);
+                }
+            }
+            Trouble::Crash { domain, away, writing: false } => {
                 if self.crash(domain) {
                     self.after(away, Due::Starts(domain));
                 }
