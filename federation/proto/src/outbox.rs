@@ -57,6 +57,8 @@ pub struct Outbox {
     /// Our database couldn't be read: nothing is sent before this time.
     paused_until: Option<Timestamp>,
     cleared_at: Option<Timestamp>,
+    /// The time when it was asked about time-outs last.
+    looked_at: Timestamp,
     next_id: u64,
 }
 
@@ -89,6 +91,7 @@ impl Outbox {
             untracked: Untracked::None,
             paused_until: None,
             cleared_at: None,
+            looked_at: now,
             next_id: 0,
         };
         if !active(Bug::TruncatedAtStart) {
@@ -268,7 +271,7 @@ impl Outbox {
 
     /// Time has passed; cheap, and harmless when nothing is due.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        self.shorten_waits(now);
+        self.follow_clock(now);
         if let Link::BackingOff { failures, until, .. } = self.link
             && until <= now
         {

@@ -1,39 +1,41 @@
-//! A clock that was set back: what waits until a time that is now far away would wait for hours, and no wait was meant
-//! to be longer than the longest backoff.
+//! A clock that was set back: what waits until a certain time would wait for hours, though a second was meant.
 
-use qpq_core::Timestamp;
+use qpq_core::{Millis, Timestamp};
 
-use super::{LOCAL_RETRY, Link, Outbox, Phase};
-use crate::backoff::LONGEST;
+use super::{Link, Outbox, Phase};
 
 impl Outbox {
-    /// Cuts every wait to what it could be at most if it began now.
-    pub(super) fn shorten_waits(&mut self, now: Timestamp) {
-        let (soon, latest) = (now.after(LOCAL_RETRY), now.after(LONGEST));
-        if let Link::BackingOff { until, .. } = &mut self.link {
-            *until = latest.min(*until);
+    /// Moves every wait back by as much as the clock went back since it was looked at last.
+    pub(super) fn follow_clock(&mut self, now: Timestamp) {
+        let back = self.looked_at.since(now);
+        self.looked_at = now;
+        if back == Millis(0) {
+            return;
         }
-        self.paused_until = self.paused_until.map(|until| until.min(soon));
+        if let Link::BackingOff { until, .. } = &mut self.link {
+            *until = until.before(back);
+        }
+        self.paused_until = self.paused_until.map(|until| until.before(back));
         for stream in self.streams.values_mut() {
             if let Phase::Held { until } = &mut stream.phase {
-                *until = latest.min(*until);
+                *until = until.before(back);
             }
         }
         for store in self.stores.values_mut() {
-            store.retry_at = store.retry_at.map(|at| at.min(soon));
+            store.retry_at = store.retry_at.map(|at| at.before(back));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use qpq_core::{Digest, Millis, Seq, SeededEntropy};
+    use qpq_core::{Digest, SeededEntropy, Seq};
 
     use super::*;
     use crate::{
         answer::StreamAnswer,
         backoff::SavedLink,
-        outbox::{Action, Failure, OutboxLimits, Sent, StreamHead},
+        outbox::{LOCAL_RETRY, Action, Failure, OutboxLimits, Sent, StreamHead},
         stream::StreamId,
     };
 
@@ -52,8 +54,9 @@ mod tests {
         let mut outbox = outbox();
         let Some(Action::Send { call, .. }) = outbox.poll_action() else { panic!("nothing is sent") };
         outbox.handle_failed(call, Failure::Unreachable, NOW, &mut SeededEntropy::new(1));
+        let wait = outbox.poll_timeout().unwrap().since(NOW);
         outbox.handle_timeout(YESTERDAY);
-        assert!(outbox.poll_timeout().unwrap() <= YESTERDAY.after(LONGEST));
+        assert_eq!(outbox.poll_timeout().unwrap(), YESTERDAY.after(wait));
     }
 
     #[test]

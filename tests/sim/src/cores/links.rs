@@ -32,7 +32,10 @@ const NOT_STORED: Millis = Millis::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Way {
     pub(crate) outbox: Outbox,
-    link: Link,
+    /// The link that calls go over.
+    link: Option<u64>,
+    /// The link that is being dialled.
+    dialling: Option<u64>,
     /// Calls that wait for a link.
     pending: VecDeque<(CallId, Vec<Cut>)>,
     /// Calls on their way.
@@ -50,18 +53,12 @@ struct Open {
     attempts: u8,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Link {
-    Down,
-    Dialling { session: u64 },
-    Up { session: u64 },
-}
-
 impl Way {
     pub(crate) const fn new(outbox: Outbox) -> Self {
         Self {
             outbox,
-            link: Link::Down,
+            link: None,
+            dialling: None,
             pending: VecDeque::new(),
             open: BTreeMap::new(),
             timer: None,
@@ -150,7 +147,7 @@ impl World {
     pub(crate) fn load(&mut self, domain: DomainNo, peer: DomainNo, call: CallId, cuts: Vec<Cut>) {
         let now = self.clock(domain);
         let Some(way) = self.way(domain, peer) else { return };
-        let Link::Up { session } = way.link else {
+        let Some(session) = way.link else {
             way.pending.push_back((call, cuts));
             return self.dial(domain, peer);
         };
@@ -210,8 +207,8 @@ impl World {
         let Some(hello) = self.hello(domain, peer).map(Box::new) else { return };
         let boot = self.nodes.get(domain).map_or(0, |node| node.boot);
         let Some(process) = self.nodes.get_mut(domain).and_then(|node| node.up.as_mut()) else { return };
-        let Some(way) = process.ways.get_mut(&peer).filter(|way| way.link == Link::Down) else { return };
-        way.link = Link::Dialling { session };
+        let Some(way) = process.ways.get_mut(&peer).filter(|way| way.dialling.is_none()) else { return };
+        way.dialling = Some(session);
         process.sessions.insert(session);
         self.sessions = session;
         self.send(domain, peer, Letter::Hello { session, hello });
@@ -237,7 +234,7 @@ impl World {
         if !self.is_boot(domain, boot) {
             return;
         }
-        if self.way(domain, peer).is_some_and(|way| way.link == Link::Dialling { session }) {
+        if self.way(domain, peer).is_some_and(|way| way.dialling == Some(session)) {
             self.dial_failed(domain, peer, Failure::Unreachable);
         }
     }
@@ -246,7 +243,12 @@ impl World {
         let now = self.clock(domain);
         let Some(node) = self.nodes.get_mut(domain) else { return };
         let Some(way) = node.up.as_mut().and_then(|process| process.ways.get_mut(&peer)) else { return };
-        way.link = Link::Down;
+        way.dialling = None;
+        if way.link.is_some() && !matches!(failure, Failure::Refused(_)) {
+            // It dialled us meanwhile.
+            return;
+        }
+        way.link = None;
         for (call, _) in std::mem::take(&mut way.pending) {
             way.outbox.handle_failed(call, failure, now, self.dice.entropy());
         }
@@ -262,13 +264,8 @@ impl World {
         let Some(process) = self.nodes.get_mut(domain).and_then(|node| node.up.as_mut()) else { return };
         process.sessions.remove(&session);
         let Some(way) = process.ways.get_mut(&peer) else { return };
-        if way.link == (Link::Up { session }) {
-            way.link = Link::Down;
-        }
-        let another = match way.link {
-            Link::Up { session } => Some(session),
-            Link::Down | Link::Dialling { .. } => None,
-        };
+        way.link = way.link.filter(|link| *link != session);
+        let another = way.link;
         let lost: Vec<CallId> =
             way.open.iter().filter(|(_, open)| open.session == session).map(|(call, _)| *call).collect();
         let mut again = Vec::new();
@@ -310,13 +307,13 @@ impl World {
             }
             Letter::Welcome { session, hello } => {
                 let way = process.ways.get(&from);
-                if way.is_some_and(|way| way.link == Link::Dialling { session }) {
+                if way.is_some_and(|way| way.dialling == Some(session)) {
                     self.judge_hello(domain, from, session, &hello);
                 }
             }
             Letter::Refused { session } => {
                 let way = process.ways.get(&from);
-                if way.is_some_and(|way| way.link == Link::Dialling { session }) {
+                if way.is_some_and(|way| way.dialling == Some(session)) {
                     let refused = Failure::Refused(qpq_federation_proto::StopReason::RefusedByPeer);
                     self.dial_failed(domain, from, refused);
                 }
@@ -365,20 +362,16 @@ impl World {
             (_, _) => false,
         };
         let Some(way) = self.way(domain, peer) else { return };
-        let dialled = way.link == (Link::Dialling { session });
-        match way.link {
-            Link::Down => way.link = Link::Up { session },
-            Link::Dialling { .. } if dialled || !ours => way.link = Link::Up { session },
-            Link::Up { .. } if dialled == ours => way.link = Link::Up { session },
-            // The link that was dialled by the other side stays beside the one that we use.
-            Link::Dialling { .. } | Link::Up { .. } => {}
+        let dialled = way.dialling == Some(session);
+        if dialled {
+            way.dialling = None;
+        }
+        // Of two that crossed the one that stays is used; the other's calls end over it.
+        if way.link.is_none() || dialled == ours {
+            way.link = Some(session);
         }
         way.outbox.handle_peer_spoke(now);
-        let pending = if matches!(way.link, Link::Up { .. }) {
-            std::mem::take(&mut way.pending)
-        } else {
-            VecDeque::new()
-        };
+        let pending = std::mem::take(&mut way.pending);
         if !dialled && let Some(hello) = self.hello(domain, peer).map(Box::new) {
             self.send(domain, peer, Letter::Welcome { session, hello });
         }
