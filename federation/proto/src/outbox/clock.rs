@@ -35,7 +35,7 @@ mod tests {
     use crate::{
         answer::StreamAnswer,
         backoff::SavedLink,
-        outbox::{LOCAL_RETRY, Action, Failure, OutboxLimits, Sent, StreamHead},
+        outbox::{Action, Failure, LOCAL_RETRY, OutboxLimits, Sent, StreamHead},
         stream::StreamId,
     };
 

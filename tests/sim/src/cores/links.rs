@@ -34,6 +34,8 @@ pub(crate) struct Way {
     pub(crate) outbox: Outbox,
     /// The link that calls go over.
     link: Option<u64>,
+    /// Links beside it, which take over when it breaks.
+    others: Vec<u64>,
     /// The link that is being dialled.
     dialling: Option<u64>,
     /// Calls that wait for a link.
@@ -58,6 +60,7 @@ impl Way {
         Self {
             outbox,
             link: None,
+            others: Vec::new(),
             dialling: None,
             pending: VecDeque::new(),
             open: BTreeMap::new(),
@@ -249,6 +252,7 @@ impl World {
             return;
         }
         way.link = None;
+        way.others.clear();
         for (call, _) in std::mem::take(&mut way.pending) {
             way.outbox.handle_failed(call, failure, now, self.dice.entropy());
         }
@@ -264,7 +268,8 @@ impl World {
         let Some(process) = self.nodes.get_mut(domain).and_then(|node| node.up.as_mut()) else { return };
         process.sessions.remove(&session);
         let Some(way) = process.ways.get_mut(&peer) else { return };
-        way.link = way.link.filter(|link| *link != session);
+        way.others.retain(|other| *other != session);
+        way.link = way.link.filter(|link| *link != session).or_else(|| way.others.pop());
         let another = way.link;
         let lost: Vec<CallId> =
             way.open.iter().filter(|(_, open)| open.session == session).map(|(call, _)| *call).collect();
@@ -287,9 +292,18 @@ impl World {
         self.pump(domain, peer);
     }
 
-    pub(crate) fn call_ends(&mut self, domain: DomainNo, boot: u64, peer: DomainNo, call: CallId, session: u64) {
+    pub(crate) fn call_ends(
+        &mut self,
+        domain: DomainNo,
+        boot: u64,
+        peer: DomainNo,
+        call: CallId,
+        session: u64,
+    ) {
         if self.is_boot(domain, boot)
-            && self.way(domain, peer).is_some_and(|way| way.open.get(&call).is_some_and(|open| open.session == session))
+            && self
+                .way(domain, peer)
+                .is_some_and(|way| way.open.get(&call).is_some_and(|open| open.session == session))
         {
             self.lost(domain, peer, session);
         }
@@ -368,7 +382,9 @@ impl World {
         }
         // Of two that crossed the one that stays is used; the other's calls end over it.
         if way.link.is_none() || dialled == ours {
-            way.link = Some(session);
+            way.others.extend(way.link.replace(session));
+        } else {
+            way.others.push(session);
         }
         way.outbox.handle_peer_spoke(now);
         let pending = std::mem::take(&mut way.pending);
@@ -437,7 +453,9 @@ impl World {
         let Some(node) = self.nodes.get_mut(domain).filter(|node| node.boot == boot) else { return };
         let Some(way) = node.up.as_mut().and_then(|process| process.ways.get_mut(&from)) else { return };
         let Some(call) = call.filter(|call| way.open.get(call).is_some_and(|open| open.session == session))
-        else { return };
+        else {
+            return;
+        };
         way.open.remove(&call);
         match answers {
             Some(answers) => way.outbox.handle_answers(call, answers, now, self.dice.entropy()),

@@ -56,7 +56,17 @@ impl Node {
     pub(crate) fn new(life: Incarnation, skew: i64) -> Self {
         let bound = LIMITS.streams.saturating_add(LIMITS.calls);
         let (disk, most_held) = (State::default(), (0, bound));
-        Self { life, skew, disk, up: None, boot: 0, slow_until: 0, bad_until: 0, crashes_writing: None, most_held }
+        Self {
+            life,
+            skew,
+            disk,
+            up: None,
+            boot: 0,
+            slow_until: 0,
+            bad_until: 0,
+            crashes_writing: None,
+            most_held,
+        }
     }
 }
 
