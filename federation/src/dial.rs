@@ -87,6 +87,7 @@ async fn known(core: &Core, domain: &Domain) -> Answered<Known> {
 async fn run(rpc: Rpc, facts: Rc<Facts>) {
     let connection = facts.connection().clone();
     tokio::select! {
+        biased;
         ended = rpc.run() => match ended {
             Ok(()) => connection.close(CloseCode::Done, ""),
             Err(fault) => connection.close(CloseCode::BadFrame, &fault.to_string()),

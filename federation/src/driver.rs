@@ -163,15 +163,17 @@ pub(crate) async fn drive(
         driver.show();
         let next = driver.next_timeout();
         tokio::select! {
+            // In this order, so that the same events lead to the same run. What comes first is rare or bounded.
+            biased;
             () = stopping.cancelled() => break,
             () = federation.cancelled() => break,
             () = slot.gone.cancelled() => {
                 return driver.end(CloseCode::Revoked, "the peering has ended");
             }
-            Some(done) = driver.tasks.next(), if !driver.tasks.is_empty() => driver.take(done),
-            Some(command) = commands.recv() => driver.obey(command),
-            () = slot.filled.notified(), if !driver.is_busy(Chore::ReadHeads) => driver.read_heads(None),
             () = slot.changed.notified(), if !driver.is_busy(Chore::ReadRecord) => driver.read_record(),
+            () = slot.filled.notified(), if !driver.is_busy(Chore::ReadHeads) => driver.read_heads(None),
+            Some(command) = commands.recv() => driver.obey(command),
+            Some(done) = driver.tasks.next(), if !driver.tasks.is_empty() => driver.take(done),
             () = sleep(next) => {}
         }
         let now = driver.core.ground.now();

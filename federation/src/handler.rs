@@ -58,6 +58,7 @@ async fn answer(core: Arc<Core>, connection: Connection, context: WorkerContext)
         facts.expect(rpc.other_side());
     }
     tokio::select! {
+        biased;
         ended = rpc.run() => match ended {
             Ok(()) => connection.close(CloseCode::Done, ""),
             Err(fault) => {

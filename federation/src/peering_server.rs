@@ -106,6 +106,7 @@ impl Facts {
     /// Returns when we are stopping and nothing is being served over this link any more.
     pub(crate) async fn drained(&self) {
         tokio::select! {
+            biased;
             () = self.context.stopping().cancelled() => {}
             () = self.core.stopping.cancelled() => {}
         }

@@ -120,14 +120,32 @@ pub enum Offload {
     Off,
 }
 
+/// What packets travel on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Path {
+    System(Offload),
+    Own,
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Role {
     Listening,
     Dialling,
 }
 
+/// A network that the caller brings instead of the system's: for whole networks in one thread, on a clock of their own.
+#[derive(Debug, Clone)]
+pub struct OwnNetwork {
+    /// The socket.
+    pub socket: Arc<dyn quinn::AsyncUdpSocket>,
+    /// Timers and tasks.
+    pub runtime: Arc<dyn quinn::Runtime>,
+    /// What the endpoint draws comes from this seed.
+    pub seed: [u8; 32],
+}
+
 impl Profile {
-    fn transport(self, offload: Offload, role: Role) -> Arc<TransportConfig> {
+    fn transport(self, path: Path, role: Role) -> Arc<TransportConfig> {
         const KIB: u32 = 1_024;
         let (bidi, uni, stream_window, window) = match self {
             Self::Client => (16, 8, 1_024 * KIB, 2_048 * KIB),
@@ -142,7 +160,11 @@ impl Profile {
             .send_window(u64::from(window))
             .datagram_receive_buffer_size(None)
             .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_MILLIS))))
-            .enable_segmentation_offload(offload == Offload::On);
+            .enable_segmentation_offload(path == Path::System(Offload::On));
+        if path == Path::Own {
+            // Packets of one size, whatever the network: the same run twice is the same run.
+            transport.mtu_discovery_config(None);
+        }
         if matches!(role, Role::Dialling) {
             transport.keep_alive_interval(Some(KEEP_ALIVE));
         }
@@ -155,7 +177,7 @@ impl Profile {
 pub struct Endpoint {
     quinn: quinn::Endpoint,
     local: SocketAddr,
-    offload: Offload,
+    path: Path,
     buffers: usize,
 }
 
@@ -167,10 +189,18 @@ impl Endpoint {
         profile: Profile,
         offload: Offload,
     ) -> Result<Self, EndpointError> {
-        let mut config = ServerConfig::with_crypto(Arc::<crate::tls::ListenerCrypto>::clone(&tls.0));
-        config.transport_config(profile.transport(offload, Role::Listening));
-        config.max_incoming(PENDING_HANDSHAKES);
-        Self::open(bind, Some(config), offload)
+        Self::open(bind, Some(listening(tls, profile, Path::System(offload))), offload)
+    }
+
+    /// Listens and dials on a network that the caller brings.
+    pub fn on(network: OwnNetwork, tls: &ListenerTls, profile: Profile) -> io::Result<Self> {
+        let OwnNetwork { socket, runtime, seed } = network;
+        let mut config = EndpointConfig::default();
+        config.rng_seed(Some(seed));
+        let local = socket.local_addr()?;
+        let listening = Some(listening(tls, profile, Path::Own));
+        let quinn = quinn::Endpoint::new_with_abstract_socket(config, listening, socket, runtime)?;
+        Ok(Self { quinn, local, path: Path::Own, buffers: 0 })
     }
 
     /// Only dials; bind to port 0 of an unspecified address unless the network wants otherwise.
@@ -186,7 +216,7 @@ impl Endpoint {
             let quinn =
                 quinn::Endpoint::new(EndpointConfig::default(), config, socket, Arc::new(TokioRuntime))?;
             let local = quinn.local_addr()?;
-            Ok(Self { quinn, local, offload, buffers })
+            Ok(Self { quinn, local, path: Path::System(offload), buffers })
         });
         opened.map_err(|source| EndpointError::Bind { address: bind, source })
     }
@@ -214,7 +244,7 @@ impl Endpoint {
     ) -> Result<Connection, DialError> {
         let (crypto, sight) = tls.config()?;
         let mut config = ClientConfig::new(crypto);
-        config.transport_config(profile.transport(self.offload, Role::Dialling));
+        config.transport_config(profile.transport(self.path, Role::Dialling));
         let connecting = self
             .quinn
             .connect_with(config, to, tls.domain().as_str())
@@ -243,6 +273,13 @@ impl Endpoint {
             warn!(local = %self.local, "some connections did not confirm that they were closed");
         }
     }
+}
+
+fn listening(tls: &ListenerTls, profile: Profile, path: Path) -> ServerConfig {
+    let mut config = ServerConfig::with_crypto(Arc::<crate::tls::ListenerCrypto>::clone(&tls.0));
+    config.transport_config(profile.transport(path, Role::Listening));
+    config.max_incoming(PENDING_HANDSHAKES);
+    config
 }
 
 /// The socket, and how large the buffers are that it was granted.

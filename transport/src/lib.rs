@@ -27,7 +27,7 @@ mod workers;
 
 pub use calls::{CallGate, CallPermit};
 pub use connection::{CloseCode, Connection, StreamError};
-pub use endpoint::{DialError, Endpoint, EndpointError, Offload, Profile};
+pub use endpoint::{DialError, Endpoint, EndpointError, Offload, OwnNetwork, Profile};
 pub use identity::{CertificateAuthority, Identity, IdentityError, IdentityPem};
 pub use rpc::{Rpc, RpcFault, RpcLimits, Side};
 pub use tls::{DialTls, Leaf, ListenerTls, ServerTrust, TlsError};

@@ -249,6 +249,7 @@ impl Rpc {
         let Self { mut system, fault, watch, .. } = self;
         let trouble = async {
             tokio::select! {
+                biased;
                 () = fault.came() => (),
                 () = watch_stall(watch, &fault) => (),
             }

@@ -128,6 +128,13 @@ impl WorkerContext {
 #[derive(Clone)]
 pub struct Workers(Arc<Inner>);
 
+/// Where newcomers are accepted.
+#[derive(Debug, Clone, Copy)]
+enum Accept {
+    OnTheRuntime,
+    OnThisThread,
+}
+
 struct Inner {
     jobs: Vec<mpsc::Sender<Job>>,
     next: AtomicUsize,
@@ -138,6 +145,7 @@ struct Inner {
     ending: CancellationToken,
     tracker: TaskTracker,
     acceptors: TaskTracker,
+    accept: Accept,
     endpoints: Mutex<Vec<Endpoint>>,
     ended: Mutex<Vec<oneshot::Receiver<()>>>,
 }
@@ -164,7 +172,7 @@ impl Workers {
             let (stopping, ending, tracker) = (stopping.clone(), ending.clone(), tracker.clone());
             thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
                 let context = WorkerContext { index, stopping, tracker, stays: PhantomData };
-                work(&runtime, &context, job_receiver, &ending);
+                LocalSet::new().block_on(&runtime, work(&context, job_receiver, &ending));
                 // Whoever waited may have given up.
                 end_sender.send(()).ok();
             })?;
@@ -179,9 +187,42 @@ impl Workers {
             ending,
             tracker,
             acceptors: TaskTracker::new(),
+            accept: Accept::OnTheRuntime,
             endpoints: Mutex::default(),
             ended: Mutex::new(ended),
         })))
+    }
+
+    /// One worker on the thread and in the local set that it is called in, which owns all of its tasks: dropping that
+    /// set is how a simulated process ends.
+    pub fn on_this_thread() -> Self {
+        let (stopping, ending) = (CancellationToken::new(), CancellationToken::new());
+        let tracker = TaskTracker::new();
+        let (job_sender, job_receiver) = mpsc::channel(JOBS);
+        let (end_sender, end_receiver) = oneshot::channel();
+        let context = WorkerContext {
+            index: 0,
+            stopping: stopping.clone(),
+            tracker: tracker.clone(),
+            stays: PhantomData,
+        };
+        let until = ending.clone();
+        drop(tokio::task::spawn_local(async move {
+            work(&context, job_receiver, &until).await;
+            end_sender.send(()).ok();
+        }));
+        Self(Arc::new(Inner {
+            jobs: vec![job_sender],
+            next: AtomicUsize::new(0),
+            connections: Arc::default(),
+            stopping,
+            ending,
+            tracker,
+            acceptors: TaskTracker::new(),
+            accept: Accept::OnThisThread,
+            endpoints: Mutex::default(),
+            ended: Mutex::new(vec![end_receiver]),
+        }))
     }
 
     /// How many threads there are.
@@ -227,7 +268,10 @@ impl Workers {
             stopping: self.0.stopping.clone(),
         };
         self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner).push(endpoint.clone());
-        drop(self.0.acceptors.spawn(acceptor.run()));
+        match self.0.accept {
+            Accept::OnTheRuntime => drop(self.0.acceptors.spawn(acceptor.run())),
+            Accept::OnThisThread => drop(self.0.acceptors.spawn_local(acceptor.run())),
+        }
         Ok(listening)
     }
 
@@ -290,18 +334,10 @@ impl Workers {
     }
 }
 
-fn work(
-    runtime: &runtime::Runtime,
-    context: &WorkerContext,
-    mut jobs: mpsc::Receiver<Job>,
-    ending: &CancellationToken,
-) {
-    let local = LocalSet::new();
-    local.block_on(runtime, async {
-        while let Some(Some(job)) = ending.run_until_cancelled(jobs.recv()).await {
-            job(context);
-        }
-    });
+async fn work(context: &WorkerContext, mut jobs: mpsc::Receiver<Job>, ending: &CancellationToken) {
+    while let Some(Some(job)) = ending.run_until_cancelled(jobs.recv()).await {
+        job(context);
+    }
 }
 
 /// A newcomer on its way to a worker.

@@ -11,6 +11,7 @@ mod process;
 mod reference;
 mod runbooks;
 mod schema_compat;
+mod sim;
 mod sizes;
 mod test;
 mod tree;
@@ -49,6 +50,21 @@ enum Verb {
         /// The seed of a run whose moments are to be repeated.
         #[arg(long)]
         seed: Option<u64>,
+    },
+    /// Plays whole networks of domains under seeded faults, and judges what they promised.
+    Sim {
+        /// How many seeds the machine of the pure cores plays.
+        #[arg(long, default_value_t = 20_000)]
+        core_seeds: u64,
+        /// The first seed; without it one is drawn.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Plays one seed and tells its story.
+        #[arg(long, value_name = "MACHINE:SEED")]
+        replay: Option<String>,
+        /// Puts each known mistake into the code and shows that it is found.
+        #[arg(long)]
+        planted: bool,
     },
     /// Runs everything that the gate runs: `.ci/run`.
     Ci,
@@ -97,6 +113,9 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Demo { arguments } => demo::run(&arguments),
         Verb::Test { arguments } => test::run(&arguments),
         Verb::Kills { count, seed } => kills::run(count, seed),
+        Verb::Sim { core_seeds, seed, replay, planted } => {
+            sim::run(&sim::Wanted { core_seeds, seed, replay, planted })
+        }
         Verb::Ci => ci::run(),
         Verb::Layers => layers::run(),
         Verb::Sizes => sizes::run(),

@@ -149,6 +149,7 @@ impl Driver {
         let stopping = self.context.stopping().clone();
         self.context.spawn(async move {
             tokio::select! {
+                biased;
                 () = sleep(wait) => {}
                 _ = link.closed() => {}
                 () = stopping.cancelled() => {}

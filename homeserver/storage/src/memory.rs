@@ -8,6 +8,7 @@ mod admins;
 mod audit;
 mod bans;
 mod contacts;
+mod disk;
 mod feeds;
 mod groups;
 mod idempotency;
@@ -29,6 +30,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::OwnedMutexGuard;
 
+pub use disk::{Disk, Flushed, ParkedSeen, QueueSeen};
 use planted::Planted;
 
 use crate::{ReadTx, Storage, StorageError, Stored, Vault, WriteTx};
@@ -58,6 +60,7 @@ struct State {
 struct Shared {
     committed: Mutex<State>,
     writer: Arc<tokio::sync::Mutex<()>>,
+    disk: Option<Arc<dyn Disk>>,
 }
 
 impl Shared {
@@ -81,6 +84,12 @@ impl MemoryStorage {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store on a disk that may be slow and may fail.
+    pub fn on(disk: Arc<dyn Disk>) -> Self {
+        let shared = Shared { disk: Some(disk), ..Shared::default() };
+        Self { shared: Arc::new(shared), planted: Planted::default() }
     }
 
     /// A store with a bug, on which the conformance suite must fail.
@@ -144,10 +153,20 @@ impl WriteTx for MemoryTx {
         let planted = self.planted;
         match self.lease.take() {
             Some(lease) if !self.broken => {
-                if !planted.commit_forgotten() {
+                let flushed = match &lease.shared.disk {
+                    Some(disk) => disk.flush().await,
+                    None => Flushed::Kept,
+                };
+                if flushed != Flushed::Lost && !planted.commit_forgotten() {
                     lease.shared.replace(std::mem::take(&mut self.state));
+                    lease.shared.disk.iter().for_each(|disk| disk.kept());
                 }
-                Ok(())
+                match flushed {
+                    Flushed::Kept => Ok(()),
+                    Flushed::Lost | Flushed::KeptUnsaid => {
+                        Err(StorageError::Unavailable { what: "commit", source: "the disk failed".into() })
+                    }
+                }
             }
             _ => Err(StorageError::Conflict { what: "commit" }),
         }

@@ -32,6 +32,11 @@ impl Dice {
         self.below(1_000) < chance
     }
 
+    /// Dice of their own for a part of the run, so that how often it throws moves nobody else's.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self::new(self.below(u64::MAX))
+    }
+
     /// For the code under test, which takes randomness as an argument.
     pub(crate) const fn entropy(&mut self) -> &mut dyn Entropy {
         &mut self.0

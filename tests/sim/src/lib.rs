@@ -10,6 +10,7 @@ mod campaign;
 mod cores;
 mod dice;
 mod faults;
+mod full;
 pub mod history;
 mod machine;
 mod run;

@@ -2,13 +2,15 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{bug::Bug, cores, faults::Fault, run::Run};
+use crate::{bug::Bug, cores, faults::Fault, full, run::Run};
 
 /// A machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Machine {
     /// The pure cores.
     Core,
+    /// The whole protocol.
+    Full,
 }
 
 impl Machine {
@@ -16,13 +18,35 @@ impl Machine {
     pub fn play(self, seed: u64, bug: Option<Bug>, traced: bool) -> Run {
         match self {
             Self::Core => cores::play(seed, bug, traced),
+            Self::Full => full::play(seed, bug, traced),
         }
     }
 
     /// Whether this machine can cause a fault.
-    pub const fn knows(self, _fault: Fault) -> bool {
+    pub const fn knows(self, fault: Fault) -> bool {
         match self {
             Self::Core => true,
+            Self::Full => match fault {
+                Fault::Loss
+                | Fault::Reordering
+                | Fault::Latency
+                | Fault::OneWayPartition
+                | Fault::TwoWayPartition
+                | Fault::Crash
+                | Fault::SlowDisk
+                | Fault::DiskError
+                | Fault::DiskLied
+                | Fault::ClockSkew
+                | Fault::ClockJump => true,
+                Fault::CrashAfterCommit
+                | Fault::CallerGone
+                | Fault::Repeated
+                | Fault::HostileReplay
+                | Fault::HostileGap
+                | Fault::HostileHeader
+                | Fault::HostileAnswer
+                | Fault::HostileHello => false,
+            },
         }
     }
 }
@@ -31,6 +55,7 @@ impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Core => "core",
+            Self::Full => "full",
         })
     }
 }
@@ -48,10 +73,11 @@ impl FromStr for Replay {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no seed of a machine: write core:SEED");
+        let wrong = || format!("`{text}` is no seed of a machine: write core:SEED or full:SEED");
         let (machine, seed) = text.split_once(':').ok_or_else(wrong)?;
         let machine = match machine {
             "core" => Machine::Core,
+            "full" => Machine::Full,
             _ => return Err(wrong()),
         };
         Ok(Self { machine, seed: seed.parse().map_err(|_| wrong())? })

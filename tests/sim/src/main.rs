@@ -17,10 +17,13 @@ struct Arguments {
     /// How many seeds the machine of the pure cores plays.
     #[arg(long, default_value_t = 20_000)]
     core_seeds: u64,
+    /// How many seeds the machine of the whole protocol plays.
+    #[arg(long, default_value_t = 100)]
+    full_seeds: u64,
     /// The first seed; without it one is drawn from the clock.
     #[arg(long)]
     seed: Option<u64>,
-    /// Plays one seed and tells its story: core:SEED.
+    /// Plays one seed and tells its story: core:SEED or full:SEED.
     #[arg(long, value_name = "MACHINE:SEED")]
     replay: Option<Replay>,
     /// Puts each known mistake into the code, one after the other, and shows that it is found.
@@ -33,7 +36,15 @@ fn main() -> ExitCode {
     let kept = match (arguments.replay, arguments.planted) {
         (Some(replay), _) => replayed(replay),
         (None, true) => planted(arguments.seed.unwrap_or(1)),
-        (None, false) => campaign(Machine::Core, arguments.seed.unwrap_or_else(drawn), arguments.core_seeds),
+        (None, false) => {
+            let base = arguments.seed.unwrap_or_else(drawn);
+            let machines = [(Machine::Core, arguments.core_seeds), (Machine::Full, arguments.full_seeds)];
+            // Both have their say, whatever the first says.
+            machines
+                .map(|(machine, seeds)| seeds == 0 || campaign(machine, base, seeds))
+                .iter()
+                .all(|kept| *kept)
+        }
     };
     if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -33,6 +33,12 @@ impl Run {
         }
     }
 
+    /// Lets something else that must be the same count in the mark.
+    pub(crate) const fn marked(mut self, what: u64) -> Self {
+        self.mark ^= what;
+        self
+    }
+
     /// A run that could not even begin.
     pub(crate) fn broken(why: String) -> Self {
         Self { broken: Some(why), counts: Counts::default(), logged: 0, mark: 0, trace: Vec::new() }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use qpq_core::Domain;
 
-use super::MemoryTx;
+use super::{MemoryTx, ParkedSeen};
 use crate::{InboxHead, InboxRead, InboxWrite, ParkedRow, Stored, StreamName};
 
 /// Heads and parked rows by origin and stream.
@@ -13,6 +13,18 @@ use crate::{InboxHead, InboxRead, InboxWrite, ParkedRow, Stored, StreamName};
 pub(super) struct Inbox {
     heads: BTreeMap<(Domain, StreamName), InboxHead>,
     parked: BTreeMap<(Domain, StreamName), Vec<ParkedRow>>,
+}
+
+impl Inbox {
+    /// Every stream with its parked rows, for an observer.
+    pub(super) fn seen(&self) -> Vec<ParkedSeen> {
+        let seen = |((origin, stream), rows): (&(Domain, StreamName), &Vec<ParkedRow>)| ParkedSeen {
+            origin: origin.clone(),
+            stream: *stream,
+            rows: rows.clone(),
+        };
+        self.parked.iter().map(seen).collect()
+    }
 }
 
 #[async_trait]

@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use qpq_core::{Digest, Domain, Millis, Seq, Timestamp};
 
-use super::MemoryTx;
+use super::{MemoryTx, QueueSeen};
 use crate::{
     Backoff, NewOutboxRow, OutboxDepth, OutboxHead, OutboxRead, OutboxRow, OutboxWrite, Stored, StreamName,
 };
@@ -64,6 +64,17 @@ impl Outbox {
             }
         }
         depth
+    }
+
+    /// Every stream with its rows, for an observer.
+    pub(super) fn seen(&self) -> Vec<QueueSeen> {
+        let seen = |((destination, name), stream): (&(Domain, StreamName), &Arc<Stream>)| QueueSeen {
+            destination: destination.clone(),
+            stream: *name,
+            acknowledged: stream.acknowledged,
+            rows: stream.rows.iter().map(|(seq, row)| (*seq, row.row.id)).collect(),
+        };
+        self.streams.iter().map(seen).collect()
     }
 
     /// Drops what waits for a destination, and its backoff. Positions that were never stored there are free again:

@@ -1,0 +1,142 @@
+//! The observer: sees every domain's committed rows and writes the history.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use qpq_core::{Domain, MessageId};
+use qpq_federation_proto::StreamId;
+use qpq_storage::{StreamName, memory::MemoryStorage};
+use tokio::time::Instant;
+
+use crate::history::{DomainNo, Entry, Event, GroupNo, Id};
+
+/// The observer of a run. Clones are handles to the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch(Arc<Mutex<Seen>>);
+
+#[derive(Debug)]
+struct Seen {
+    names: Vec<Domain>,
+    began: Instant,
+    history: Vec<Event>,
+    trace: Option<Vec<String>>,
+    /// Rows seen of (domain, peer, stream): numbered, acknowledged; and parked from (domain, origin, stream).
+    queues: BTreeMap<(DomainNo, DomainNo, StreamName), (u64, u64)>,
+    parked: BTreeMap<(DomainNo, DomainNo, StreamName), usize>,
+}
+
+/// The pseudo-group of what one domain sends another: its only member is the receiver.
+pub(crate) const fn pair(from: DomainNo, to: DomainNo, domains: usize) -> GroupNo {
+    from.saturating_mul(domains).saturating_add(to)
+}
+
+/// The message id of an id.
+pub(crate) fn message_id(id: Id) -> MessageId {
+    let mut bytes = [0; 16];
+    for (byte, part) in bytes.iter_mut().zip(id.to_be_bytes()) {
+        *byte = part;
+    }
+    MessageId::from_bytes(bytes)
+}
+
+fn id_of(bytes: &[u8; 16]) -> Id {
+    bytes.iter().take(8).fold(0, |id, byte| (id << 8) | u64::from(*byte))
+}
+
+impl Watch {
+    pub(crate) fn new(names: Vec<Domain>, traced: bool) -> Self {
+        Self(Arc::new(Mutex::new(Seen {
+            names,
+            began: Instant::now(),
+            history: Vec::new(),
+            trace: traced.then(Vec::new),
+            queues: BTreeMap::new(),
+            parked: BTreeMap::new(),
+        })))
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Milliseconds since the run began.
+    pub(crate) fn at(&self) -> u64 {
+        self.seen().at()
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        self.seen().tell(event);
+    }
+
+    /// A line for whoever reads along.
+    pub(crate) fn note(&self, line: &str) {
+        let mut seen = self.seen();
+        let at = seen.at();
+        if let Some(trace) = &mut seen.trace {
+            trace.push(format!("{at:>8} {line}"));
+        }
+    }
+
+    /// Whether every row that was numbered between honest domains is acknowledged.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.seen().queues.values().all(|(numbered, kept)| numbered == kept)
+    }
+
+    pub(crate) fn take(&self) -> (Vec<Event>, Vec<String>) {
+        let mut seen = self.seen();
+        (std::mem::take(&mut seen.history), seen.trace.take().unwrap_or_default())
+    }
+
+    /// Looks at what a domain has committed.
+    pub(crate) fn look(&self, domain: DomainNo, store: &MemoryStorage) {
+        let mut seen = self.seen();
+        let (at, domains) = (seen.at(), seen.names.len());
+        for parked in store.parked_seen() {
+            let Some(origin) = seen.number_of(&parked.origin) else { continue };
+            let known = seen.parked.insert((domain, origin, parked.stream), parked.rows.len()).unwrap_or(0);
+            for row in parked.rows.iter().skip(known) {
+                let (id, stream) = (id_of(&row.id), StreamId::from_bytes(parked.stream));
+                seen.tell(Event::Applied { domain, origin, stream, life: 0, seq: row.seq.0, id });
+                let group = pair(origin, domain, domains);
+                seen.tell(Event::Logged { domain, group, id, entry: Entry::Message });
+            }
+        }
+        for queue in store.queues_seen() {
+            let Some(peer) = seen.number_of(&queue.destination) else { continue };
+            let key = (domain, peer, queue.stream);
+            let (numbered, kept) = seen.queues.get(&key).copied().unwrap_or_default();
+            let stream = StreamId::from_bytes(queue.stream);
+            let mut last = numbered;
+            for (seq, id) in queue.rows.iter().filter(|(seq, _)| seq.0 > numbered) {
+                last = last.max(seq.0);
+                let id = id_of(id.as_bytes());
+                seen.tell(Event::Numbered { origin: domain, destination: peer, stream, seq: seq.0, id, at });
+            }
+            let through = queue.acknowledged.0;
+            if through > kept {
+                seen.tell(Event::Kept { origin: domain, destination: peer, stream, through, at });
+            }
+            seen.queues.insert(key, (last, through.max(kept)));
+        }
+    }
+}
+
+impl Seen {
+    fn at(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn number_of(&self, name: &Domain) -> Option<DomainNo> {
+        self.names.iter().position(|known| known == name)
+    }
+
+    fn tell(&mut self, event: Event) {
+        let at = self.at();
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{at:>8}   {event:?}"));
+        }
+        self.history.push(event);
+    }
+}
