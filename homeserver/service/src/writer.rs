@@ -60,7 +60,7 @@ pub trait WriteJob: Send + 'static {
     /// Does the work. `Err` undoes the whole transaction: expected refusals belong into the output.
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<Self::Output>;
 
-    /// What follows from the commit; called once, after it is durable.
+    /// What follows from the commit; called after it is durable, or when nobody knows whether it is.
     fn effects(&mut self) -> Effects {
         Effects::default()
     }
@@ -112,6 +112,8 @@ fn stopping() -> Refusal {
 trait Waiting: Send + std::fmt::Debug {
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<()>;
     fn committed(&mut self);
+    /// Its transaction failed, and may have taken effect all the same: whoever would hear of it looks for himself.
+    fn perhaps_kept(&mut self);
     fn metrics(&self) -> &Metrics;
     fn failed(&mut self, cause: StorageError);
 }
@@ -149,6 +151,11 @@ impl<J: WriteJob> Waiting for Queued<J> {
         }
     }
 
+    fn perhaps_kept(&mut self) {
+        let Effects { wakes, destinations, limits: _ } = self.job.effects();
+        self.ground.follow(Effects { wakes, destinations, limits: Vec::new() });
+    }
+
     fn metrics(&self) -> &Metrics {
         self.ground.metrics()
     }
@@ -184,9 +191,14 @@ async fn write_batches(
             continue;
         }
         for mut job in batch.drain(..) {
+            // A repeat finds what was kept, and has nothing to tell of it any more.
+            job.perhaps_kept();
             match write_together(storage.as_ref(), std::slice::from_mut(&mut job)).await {
                 Ok(()) => job.committed(),
-                Err(cause) => job.failed(cause),
+                Err(cause) => {
+                    job.perhaps_kept();
+                    job.failed(cause);
+                }
             }
         }
     }
