@@ -56,6 +56,9 @@ enum Verb {
         /// How many seeds the machine of the pure cores plays.
         #[arg(long, default_value_t = 20_000)]
         core_seeds: u64,
+        /// How many seeds the machine of the whole protocol plays.
+        #[arg(long, default_value_t = 100)]
+        full_seeds: u64,
         /// The first seed; without it one is drawn.
         #[arg(long)]
         seed: Option<u64>,
@@ -113,8 +116,8 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Demo { arguments } => demo::run(&arguments),
         Verb::Test { arguments } => test::run(&arguments),
         Verb::Kills { count, seed } => kills::run(count, seed),
-        Verb::Sim { core_seeds, seed, replay, planted } => {
-            sim::run(&sim::Wanted { core_seeds, seed, replay, planted })
+        Verb::Sim { core_seeds, full_seeds, seed, replay, planted } => {
+            sim::run(&sim::Wanted { core_seeds, full_seeds, seed, replay, planted })
         }
         Verb::Ci => ci::run(),
         Verb::Layers => layers::run(),

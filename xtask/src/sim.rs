@@ -11,6 +11,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) core_seeds: u64,
+    pub(crate) full_seeds: u64,
     pub(crate) seed: Option<u64>,
     pub(crate) replay: Option<String>,
     pub(crate) planted: bool,
@@ -33,7 +34,9 @@ pub(crate) fn run(wanted: &Wanted) -> anyhow::Result<()> {
 }
 
 fn arguments(wanted: &Wanted) -> Vec<String> {
-    let mut arguments = vec!["--core-seeds".to_owned(), wanted.core_seeds.to_string()];
+    let seeds = [("--core-seeds", wanted.core_seeds), ("--full-seeds", wanted.full_seeds)];
+    let mut arguments: Vec<String> =
+        seeds.iter().flat_map(|(name, seeds)| [(*name).to_owned(), seeds.to_string()]).collect();
     if let Some(seed) = wanted.seed {
         arguments.extend(["--seed".to_owned(), seed.to_string()]);
     }

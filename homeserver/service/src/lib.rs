@@ -35,6 +35,7 @@ mod mailbox;
 mod opaque_server;
 mod peer_calls;
 pub mod peering;
+mod planted;
 mod rates;
 mod refusal;
 mod registration;
@@ -85,6 +86,8 @@ pub use peering::{
     AcceptedPeer, Blocked, Confirmed, IssuedInvite, Known, LinkCertificate, PeerStanding, PeerView, Peering,
     PeeringIdentity, WouldAllow, allowed_peer,
 };
+#[cfg(feature = "planted")]
+pub use planted::{Bug as PlantedBug, plant};
 pub use qpq_storage::{AdminRole, ContactEvent, ContactRequest, LinkPurpose};
 pub use rates::{DoorRates, SourceNetwork, SubmitRates};
 pub use refusal::{Answered, Refusal};

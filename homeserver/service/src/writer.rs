@@ -18,7 +18,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, info_span};
 
-use crate::{Answered, Ground, Refusal, request};
+use crate::{
+    Answered, Ground, Refusal,
+    planted::{Bug, active},
+    request,
+};
 
 /// The most jobs in one transaction.
 const BATCH: usize = 256;
@@ -212,6 +216,9 @@ async fn write_together(storage: &dyn Storage, batch: &mut [Box<dyn Waiting>]) -
         job.run(tx.as_mut()).await?;
     }
     let worked = started.elapsed();
+    if active(Bug::AnswerBeforeCommit) {
+        batch.iter_mut().for_each(|job| job.committed());
+    }
     tx.commit().await?;
     if let Some(metrics) = batch.first().map(|job| job.metrics()) {
         let took = started.elapsed();
@@ -220,3 +227,6 @@ async fn write_together(storage: &dyn Storage, batch: &mut [Box<dyn Waiting>]) -
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,18 +59,20 @@ impl fmt::Display for Bug {
 /// Puts the part of a bug that sits in the protocol's own code into what this thread runs; `None` takes it out.
 #[cfg(feature = "planted")]
 pub(crate) fn plant(bug: Option<Bug>) {
-    use qpq_federation_proto::PlantedBug;
-    qpq_federation_proto::plant(bug.and_then(|bug| match bug {
-        Bug::NoDedup => Some(PlantedBug::NoDedup),
-        Bug::AckOneTooMany => Some(PlantedBug::AckOneTooMany),
-        Bug::BackoffNeverCleared => Some(PlantedBug::ContactIgnored),
-        Bug::TruncatedAtStart => Some(PlantedBug::TruncatedAtStart),
-        Bug::AnswerBeforeCommit
-        | Bug::DedupOutside
-        | Bug::CheckThenWrite
-        | Bug::LosersWelcome
-        | Bug::SilentExpiry => None,
-    }));
+    use qpq_federation_proto::PlantedBug as Proto;
+    use qpq_service::PlantedBug as Service;
+    let (mut proto, mut service) = (None, None);
+    match bug {
+        Some(Bug::NoDedup) => proto = Some(Proto::NoDedup),
+        Some(Bug::AckOneTooMany) => proto = Some(Proto::AckOneTooMany),
+        Some(Bug::BackoffNeverCleared) => proto = Some(Proto::ContactIgnored),
+        Some(Bug::TruncatedAtStart) => proto = Some(Proto::TruncatedAtStart),
+        Some(Bug::AnswerBeforeCommit) => service = Some(Service::AnswerBeforeCommit),
+        Some(Bug::DedupOutside) => service = Some(Service::DedupOutside),
+        Some(Bug::CheckThenWrite | Bug::LosersWelcome | Bug::SilentExpiry) | None => {}
+    }
+    qpq_federation_proto::plant(proto);
+    qpq_service::plant(service);
 }
 
 /// Without the feature nothing can be planted in the protocol's own code.

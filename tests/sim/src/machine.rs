@@ -51,6 +51,18 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// Whether a bug can be planted in what this machine plays.
+    pub const fn can_have(self, bug: Bug) -> bool {
+        match (self, bug) {
+            (Self::Core, _) => true,
+            // Groups and rows that expire are not among what it plays.
+            (Self::Full, Bug::CheckThenWrite | Bug::LosersWelcome | Bug::SilentExpiry) => false,
+            (Self::Full, _) => true,
+        }
+    }
+}
+
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

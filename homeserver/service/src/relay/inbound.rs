@@ -12,7 +12,11 @@ use qpq_storage::{InboxHead, ParkedRow, PeerState, Stored, WriteTx};
 use tracing::debug;
 
 use super::RowOutcome;
-use crate::{Answered, Effects, Ground, Known, Refusal, WriteJob, bans, contacts, groups, peering, request};
+use crate::{
+    Answered, Effects, Ground, Known, Refusal, WriteJob, bans, contacts, groups, peering,
+    planted::{Bug, active},
+    request,
+};
 
 /// How long a peer keeps rows for which there is no room here before it asks again.
 const PUT_OFF: Millis = Millis::from_secs(1_800);
@@ -156,7 +160,11 @@ async fn apply_batch(
     effects: &mut Effects,
 ) -> Stored<StreamAnswer> {
     let stream = *batch.stream().as_bytes();
-    let head = tx.inbox_head(origin, &stream).await?;
+    let head = if active(Bug::DedupOutside) {
+        ground.view().await?.inbox_head(origin, &stream).await?
+    } else {
+        tx.inbox_head(origin, &stream).await?
+    };
     if head.is_none() && tx.inbox_streams(origin).await? >= limits::PEER_STREAMS {
         return Ok(not_now(origin, "more streams than are followed"));
     }

@@ -71,7 +71,12 @@ impl SimDisk {
         let millis = match state.health {
             Health::Slow => {
                 state.counts.add(Fault::SlowDisk);
-                state.dice.between(1_000, 5_000)
+                // Longer than a peer waits for its answer, now and then.
+                if state.dice.per_mille(200) {
+                    state.dice.between(10_000, 20_000)
+                } else {
+                    state.dice.between(500, 4_000)
+                }
             }
             Health::Well | Health::Bad => state.dice.between(1, 6),
         };
