@@ -58,6 +58,8 @@ impl Machine {
             (Self::Core, _) => true,
             // Groups and rows that expire are not among what it plays.
             (Self::Full, Bug::CheckThenWrite | Bug::LosersWelcome | Bug::SilentExpiry) => false,
+            // The driver mends both: it reads the heads once more at start, and releases the queue on a new link.
+            (Self::Full, Bug::TruncatedAtStart | Bug::BackoffNeverCleared) => false,
             (Self::Full, _) => true,
         }
     }

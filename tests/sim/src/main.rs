@@ -10,7 +10,7 @@ use qpq_sim::{BUGS, Campaign, FAULTS, Machine, Replay};
 
 /// Seeds that are played to find a planted bug, at most.
 const PLANTED_CORE_SEEDS: u64 = 5_000;
-const PLANTED_FULL_SEEDS: u64 = 300;
+const PLANTED_FULL_SEEDS: u64 = 60;
 
 #[derive(Debug, Parser)]
 #[command(name = "qpq-sim", about = "Whole networks of domains under seeded faults")]
