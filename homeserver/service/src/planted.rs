@@ -3,7 +3,7 @@
 //! Without the feature `planted`, which only `cargo xtask sim --planted` asks for, [`active`] is a constant `false`.
 #![cfg_attr(
     not(feature = "planted"),
-    expect(dead_code, unreachable_pub, reason = "used only where the simulation plants bugs")
+    expect(unreachable_pub, reason = "used only where the simulation plants bugs")
 )]
 
 /// A mistake somebody could make.

@@ -217,7 +217,9 @@ async fn write_together(storage: &dyn Storage, batch: &mut [Box<dyn Waiting>]) -
     }
     let worked = started.elapsed();
     if active(Bug::AnswerBeforeCommit) {
-        batch.iter_mut().for_each(|job| job.committed());
+        for job in batch.iter_mut() {
+            job.committed();
+        }
     }
     tx.commit().await?;
     if let Some(metrics) = batch.first().map(|job| job.metrics()) {
