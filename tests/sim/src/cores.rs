@@ -22,7 +22,7 @@ pub(crate) fn play(seed: u64, bug: Option<Bug>, traced: bool) -> Run {
     let run = match world::World::new(seed, bug, traced) {
         Ok(mut world) => {
             world.play();
-            Run::judged(&world.setting, world.history, world.counts, world.trace.unwrap_or_default())
+            Run::judged(&world.setting, &world.history, world.counts, world.trace.unwrap_or_default())
         }
         Err(why) => Run::broken(why),
     };

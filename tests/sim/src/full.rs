@@ -6,6 +6,7 @@
 
 mod clock;
 mod disk;
+mod hostile;
 mod keys;
 mod net;
 mod node;

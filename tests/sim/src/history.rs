@@ -63,6 +63,8 @@ pub enum Event {
         destination: DomainNo,
         /// In which stream.
         stream: StreamId,
+        /// In which of the origin's lives.
+        life: u64,
         /// The number.
         seq: u64,
         /// What it is about.
@@ -78,10 +80,25 @@ pub enum Event {
         destination: DomainNo,
         /// In which stream.
         stream: StreamId,
+        /// In which of the origin's lives.
+        life: u64,
         /// Up to and including this row.
         through: u64,
         /// When.
         at: u64,
+    },
+    /// A domain noted that a peer has lost rows after this one: they wait again.
+    Rewound {
+        /// Who.
+        origin: DomainNo,
+        /// Who has lost them.
+        destination: DomainNo,
+        /// In which stream.
+        stream: StreamId,
+        /// In which of the origin's lives.
+        life: u64,
+        /// The last row that the peer still has.
+        to: u64,
     },
     /// A domain applied a row of a peer.
     Applied {

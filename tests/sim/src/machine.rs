@@ -37,15 +37,12 @@ impl Machine {
                 | Fault::DiskError
                 | Fault::DiskLied
                 | Fault::ClockSkew
-                | Fault::ClockJump => true,
-                Fault::CrashAfterCommit
-                | Fault::CallerGone
-                | Fault::Repeated
+                | Fault::ClockJump
                 | Fault::HostileReplay
                 | Fault::HostileGap
                 | Fault::HostileHeader
-                | Fault::HostileAnswer
-                | Fault::HostileHello => false,
+                | Fault::HostileHello => true,
+                Fault::CrashAfterCommit | Fault::CallerGone | Fault::Repeated | Fault::HostileAnswer => false,
             },
         }
     }
@@ -56,11 +53,20 @@ impl Machine {
     pub const fn can_have(self, bug: Bug) -> bool {
         match (self, bug) {
             (Self::Core, _) => true,
-            // Groups and rows that expire are not among what it plays.
-            (Self::Full, Bug::CheckThenWrite | Bug::LosersWelcome | Bug::SilentExpiry) => false,
-            // The driver mends both: it reads the heads once more at start, and releases the queue on a new link.
-            (Self::Full, Bug::TruncatedAtStart | Bug::BackoffNeverCleared) => false,
-            (Self::Full, _) => true,
+            (
+                Self::Full,
+                // Groups and rows that expire are not among what it plays.
+                Bug::CheckThenWrite
+                | Bug::LosersWelcome
+                | Bug::SilentExpiry
+                // The driver mends both: it reads the heads once more at start, and releases the queue on a new link.
+                | Bug::TruncatedAtStart
+                | Bug::BackoffNeverCleared,
+            ) => false,
+            (
+                Self::Full,
+                Bug::AnswerBeforeCommit | Bug::NoDedup | Bug::DedupOutside | Bug::AckOneTooMany,
+            ) => true,
         }
     }
 }

@@ -22,13 +22,13 @@ pub struct Run {
 
 impl Run {
     /// Judges a history.
-    pub(crate) fn judged(setting: &Setting, history: Vec<Event>, counts: Counts, trace: Vec<String>) -> Self {
+    pub(crate) fn judged(setting: &Setting, history: &[Event], counts: Counts, trace: Vec<String>) -> Self {
         let logged = history.iter().filter(|event| matches!(event, Event::Logged { .. })).count();
         Self {
-            broken: check(setting, &history).err().map(|violation| violation.to_string()),
+            broken: check(setting, history).err().map(|violation| violation.to_string()),
             counts,
             logged: u64::try_from(logged).unwrap_or(u64::MAX),
-            mark: mark(&history),
+            mark: mark(history),
             trace,
         }
     }
@@ -64,6 +64,7 @@ fn mark(history: &[Event]) -> u64 {
             Event::Failed { id } => [7, *id].into_iter().for_each(&mut add),
             Event::Contact { at, .. } => [8, *at].into_iter().for_each(&mut add),
             Event::Welcomed { commit, .. } => [9, *commit].into_iter().for_each(&mut add),
+            Event::Rewound { to, .. } => [11, *to].into_iter().for_each(&mut add),
             Event::Alarm { .. }
             | Event::Held { .. }
             | Event::Snapshot { .. }

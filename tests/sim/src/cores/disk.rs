@@ -18,6 +18,9 @@ use crate::{
 /// A kind of row that nobody knows.
 pub(crate) const UNKNOWN_KIND: u16 = 900;
 
+/// Every domain has one life here.
+const LIFE: u64 = 1;
+
 /// A database.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
@@ -258,6 +261,7 @@ impl Place<'_> {
                             origin: self.domain,
                             destination: peer,
                             stream: kept.stream,
+                            life: LIFE,
                             through: kept.through.0,
                             at: self.at,
                         });
@@ -353,6 +357,7 @@ impl Place<'_> {
             origin: self.domain,
             destination: peer,
             stream,
+            life: LIFE,
             seq: row.seq.0,
             id: id_of(&row),
             at: self.at,
@@ -396,7 +401,7 @@ impl Place<'_> {
             Judgement::Contradicts(_) => StreamAnswer::ChainDiffers { header: Vec::new() },
             Judgement::Apply(application) => {
                 for row in application.rows() {
-                    self.apply_row(state, from, life, batch.stream(), row, effects);
+                    self.apply_row(state, from, batch.stream(), row, effects);
                 }
                 state.positions.insert(key, application.next());
                 application.durable(Vec::new())
@@ -408,7 +413,6 @@ impl Place<'_> {
         &self,
         state: &mut State,
         from: DomainNo,
-        life: Incarnation,
         stream: StreamId,
         row: &Row,
         effects: &mut Effects,
@@ -418,7 +422,7 @@ impl Place<'_> {
             domain: self.domain,
             origin: from,
             stream,
-            life: life.time().as_millis(),
+            life: LIFE,
             seq: row.seq.0,
             id,
         });

@@ -77,14 +77,13 @@ impl World {
         self.after(wait, Due::HostileActs);
         let victim = self.dice.index(no);
         let link = self.hostile.as_ref().and_then(|hostile| hostile.links.get(&victim).copied());
-        match (link, manner) {
-            (Some(session), Manner::Sends) => self.hostile_sends(no, victim, session),
-            (_, _) => {
-                self.sessions = self.sessions.saturating_add(1);
-                let session = self.sessions;
-                let Some(hello) = self.hostile_hello(no, victim).map(Box::new) else { return };
-                self.send(no, victim, Letter::Hello { session, hello });
-            }
+        if let (Some(session), Manner::Sends) = (link, manner) {
+            return self.hostile_sends(no, victim, session);
+        }
+        self.sessions = self.sessions.saturating_add(1);
+        let session = self.sessions;
+        if let Some(hello) = self.hostile_hello(no, victim).map(Box::new) {
+            self.send(no, victim, Letter::Hello { session, hello });
         }
     }
 

@@ -457,12 +457,11 @@ impl World {
             return;
         };
         way.open.remove(&call);
-        match answers {
-            Some(answers) => way.outbox.handle_answers(call, answers, now, self.dice.entropy()),
-            None => {
-                let failure = Failure::Overloaded { retry_after: NOT_STORED };
-                way.outbox.handle_failed(call, failure, now, self.dice.entropy());
-            }
+        if let Some(answers) = answers {
+            way.outbox.handle_answers(call, answers, now, self.dice.entropy());
+        } else {
+            let failure = Failure::Overloaded { retry_after: NOT_STORED };
+            way.outbox.handle_failed(call, failure, now, self.dice.entropy());
         }
         self.pump(domain, from);
     }

@@ -213,7 +213,7 @@ impl World {
             Done::Accepted { client } => self.client_accepted(client),
             Done::Expired { peer, call, cuts } => self.load(domain, peer, call, cuts),
             Done::Relayed { from, session, call, answers } => {
-                self.relayed(domain, from, session, call, answers)
+                self.relayed(domain, from, session, call, answers);
             }
             Done::Kept { peer, store, durable } => {
                 let now = self.clock(domain);

@@ -239,7 +239,7 @@ impl World {
             Due::Written { domain, boot } => self.written(domain, boot),
             Due::Timer { domain, boot, peer, timer } => self.timer(domain, boot, peer, timer),
             Due::CallEnds { domain, boot, peer, call, session } => {
-                self.call_ends(domain, boot, peer, call, session)
+                self.call_ends(domain, boot, peer, call, session);
             }
             Due::DialEnds { domain, boot, peer, session } => self.dial_ends(domain, boot, peer, session),
             Due::HostileActs => self.hostile_acts(),

@@ -1,5 +1,7 @@
 //! A domain with everything above its store real: what stays when its process ends, and the process.
 
+#![expect(clippy::future_not_send, reason = "a domain's tasks live in one local set")]
+
 use std::{
     cell::{Cell, RefCell},
     future::Future,
@@ -86,6 +88,35 @@ impl Home {
         })
     }
 
+    /// The certificate that it shows.
+    pub(crate) const fn leaf(&self) -> &Leaf {
+        &self.leaf
+    }
+
+    /// Its federation key.
+    pub(crate) const fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    /// The life of its database.
+    pub(crate) const fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// Peers that it has stopped, and why.
+    pub(crate) async fn stopped(&self) -> Vec<(Domain, String)> {
+        let Ok(mut tx) = self.storage.read().await else { return Vec::new() };
+        let peers = tx.peers().await.unwrap_or_default();
+        peers.into_iter().filter_map(|peer| Some((peer.domain, peer.refused?))).collect()
+    }
+
+    /// Its socket with QUIC on it.
+    pub(crate) fn endpoint(&self, net: &Net, seed: [u8; 32]) -> Result<Endpoint, String> {
+        let tls = ListenerTls::federation(&self.leaf).map_err(|error| error.to_string())?;
+        let network = OwnNetwork { socket: net.socket(self.no), runtime: Arc::new(OnThisThread), seed };
+        Endpoint::on(network, &tls, Profile::Peer).map_err(|error| error.to_string())
+    }
+
     /// The record that another domain has of this one.
     fn as_peer(&self) -> Peer {
         Peer {
@@ -154,9 +185,7 @@ impl Home {
             writer,
         ));
         let cases = UseCases::new(&ground, self.setup.clone(), self.engine.clone());
-        let tls = ListenerTls::federation(&self.leaf).map_err(|error| error.to_string())?;
-        let network = OwnNetwork { socket: net.socket(self.no), runtime: Arc::new(OnThisThread), seed };
-        let endpoint = Endpoint::on(network, &tls, Profile::Peer).map_err(|error| error.to_string())?;
+        let endpoint = self.endpoint(net, seed)?;
         let identity = PeeringIdentity {
             policy: Policy::AllowListed,
             address: address(self.no).to_string().parse().map_err(|_| "no address".to_owned())?,

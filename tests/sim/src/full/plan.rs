@@ -44,7 +44,9 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn draw(dice: &mut Dice) -> Self {
-        let domains = dice.index(4).saturating_add(2);
+        let honest = dice.index(4).saturating_add(2);
+        let hostile = (honest < 5 && dice.per_mille(400)).then_some(honest);
+        let domains = honest.saturating_add(usize::from(hostile.is_some()));
         let heals_ms = dice.between(15_000, 120_000);
         let (mut hubs, mut members) = (Vec::new(), Vec::new());
         for _from in 0..domains {
@@ -53,16 +55,16 @@ impl Plan {
                 members.push(vec![to]);
             }
         }
-        let setting = Setting { domains, hostile: None, hubs, members, prompt_ms: PROMPT_MS };
+        let setting = Setting { domains, hostile, hubs, members, prompt_ms: PROMPT_MS };
         let mut sends = Vec::new();
         for id in 1..=dice.between(20, 80) {
-            let from = dice.index(domains);
-            let send = Send { from, to: other(dice, from, domains), stream: small(dice.below(3)), id };
+            let from = dice.index(honest);
+            let send = Send { from, to: other(dice, from, honest), stream: small(dice.below(3)), id };
             sends.push((Duration::from_millis(dice.below(heals_ms)), send));
         }
         Self {
             skews: (0..domains).map(|_| skew(dice)).collect(),
-            troubles: troubles(dice, domains, heals_ms),
+            troubles: troubles(dice, honest, heals_ms),
             weather: Weather { loss: dice.below(120), late: dice.below(40) },
             heals_at: Duration::from_millis(heals_ms),
             sends,

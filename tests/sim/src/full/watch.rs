@@ -112,11 +112,19 @@ impl Watch {
             for (seq, id) in queue.rows.iter().filter(|(seq, _)| seq.0 > numbered) {
                 last = last.max(seq.0);
                 let id = id_of(id.as_bytes());
-                seen.tell(Event::Numbered { origin: domain, destination: peer, stream, seq: seq.0, id, at });
+                seen.tell(Event::Numbered {
+                    origin: domain,
+                    destination: peer,
+                    stream,
+                    life: 0,
+                    seq: seq.0,
+                    id,
+                    at,
+                });
             }
             let through = queue.acknowledged.0;
             if through > kept {
-                seen.tell(Event::Kept { origin: domain, destination: peer, stream, through, at });
+                seen.tell(Event::Kept { origin: domain, destination: peer, stream, life: 0, through, at });
             }
             seen.queues.insert(key, (last, through.max(kept)));
         }

@@ -1,5 +1,7 @@
 //! One run: domains whose protocol code is the one that people run, in one thread, on a network and disks of ours.
 
+#![expect(clippy::future_not_send, reason = "a run and all of its domains live on one thread")]
+
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use async_trait::async_trait;
@@ -8,12 +10,13 @@ use qpq_federation_proto::StreamId;
 use qpq_service::{Effects, Ground, WriteJob};
 use qpq_storage::{NewOutboxRow, Stored, WriteTx};
 use tokio::{
-    task::LocalSet,
+    task::{JoinHandle, LocalSet},
     time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::{
     disk::Health,
+    hostile::Hostile,
     net::Net,
     node::{Home, Process},
     plan::{Plan, Send, Trouble},
@@ -27,9 +30,9 @@ use crate::{
 };
 
 /// A kind of row that no version knows: it is parked, whatever groups do.
-const KIND: u16 = 900;
+pub(crate) const KIND: u16 = 900;
 /// The longest backoff is 30 minutes; this long after the faults everything has gone through.
-const DRAINED_AFTER: Duration = Duration::from_secs(35 * 60);
+const DRAINED_AFTER: Duration = Duration::from_mins(35);
 /// Whoever sends asks again after this time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -44,7 +47,8 @@ struct World {
     net: Net,
     watch: Watch,
     dice: RefCell<Dice>,
-    counts: RefCell<Counts>,
+    counts: Rc<RefCell<Counts>>,
+    hostile: Option<DomainNo>,
     places: Vec<Place>,
 }
 
@@ -56,7 +60,7 @@ pub(crate) async fn play(seed: u64, traced: bool) -> Run {
     let local = LocalSet::new();
     match local.run_until(World::run(plan, dice, traced)).await {
         Ok((history, counts, trace, packets)) => {
-            Run::judged(&setting, history, counts, trace).marked(packets)
+            Run::judged(&setting, &history, counts, trace).marked(packets)
         }
         Err(why) => Run::broken(why),
     }
@@ -85,13 +89,15 @@ impl World {
                 one.home.knows(&other.home).await?;
             }
         }
-        let (dice, counts) = (RefCell::new(dice), RefCell::new(counts));
-        let world = Rc::new(Self { net, watch, dice, counts, places });
+        let (dice, counts) = (RefCell::new(dice), Rc::new(RefCell::new(counts)));
+        let hostile = plan.setting.hostile;
+        let world = Rc::new(Self { net, watch, dice, counts, hostile, places });
         let mut tasks = vec![tokio::task::spawn_local(world.net.clone().carry())];
         let began = Instant::now();
-        for no in 0..world.places.len() {
+        for no in (0..world.places.len()).filter(|no| hostile != Some(*no)) {
             world.start(no);
         }
+        let liar = world.hostile_begins()?;
         for (at, send) in plan.sends {
             let here = Rc::clone(&world);
             tasks.push(tokio::task::spawn_local(async move {
@@ -108,11 +114,12 @@ impl World {
         }
         sleep_until(began + plan.heals_at).await;
         world.heal();
+        liar.iter().for_each(JoinHandle::abort);
         let end = Instant::now() + DRAINED_AFTER;
         let (carrier, works) = tasks.split_first().ok_or("no tasks")?;
         while Instant::now() < end {
             sleep(Duration::from_millis(500)).await;
-            if works.iter().all(tokio::task::JoinHandle::is_finished) && world.watch.is_drained() {
+            if works.iter().all(JoinHandle::is_finished) && world.watch.is_drained() {
                 break;
             }
         }
@@ -120,7 +127,27 @@ impl World {
         Ok(world.end().await)
     }
 
+    /// The hostile peer begins, if there is one; its task ends with the faults.
+    fn hostile_begins(&self) -> Result<Option<JoinHandle<()>>, String> {
+        let Some(place) = self.hostile.and_then(|no| self.place(no)) else { return Ok(None) };
+        let seed = self.dice.borrow_mut().entropy().bytes32();
+        let dice = self.dice.borrow_mut().fork();
+        let endpoint = place.home.endpoint(&self.net, seed)?;
+        let honest = self.places.iter().filter(|place| self.hostile != Some(place.home.no));
+        let victims = honest.map(|place| Rc::clone(&place.home)).collect();
+        let hostile = Hostile::new(Rc::clone(&place.home), endpoint, dice, Rc::clone(&self.counts));
+        Ok(Some(tokio::task::spawn_local(hostile.acts(victims))))
+    }
+
     async fn end(&self) -> Told {
+        for place in &self.places {
+            for (peer, why) in place.home.stopped().await {
+                let peer = self.places.iter().position(|place| place.home.domain == peer);
+                if let Some(peer) = peer {
+                    self.watch.tell(Event::Alarm { domain: place.home.no, peer, why });
+                }
+            }
+        }
         let mut counts = self.counts.borrow().clone();
         counts.merge(&self.net.counts());
         for place in &self.places {

@@ -176,7 +176,7 @@ struct Kept {
 #[derive(Debug, Default)]
 struct Queue {
     numbered: Vec<u64>,
-    acknowledged: BTreeMap<StreamId, u64>,
+    acknowledged: BTreeMap<(StreamId, u64), u64>,
     kept: Vec<u64>,
 }
 
@@ -188,7 +188,7 @@ struct Story {
     granted: Vec<(GroupNo, u64, Id)>,
     failed: BTreeSet<Id>,
     gaps: BTreeSet<(DomainNo, GroupNo)>,
-    numbers: BTreeMap<(DomainNo, DomainNo, StreamId), Vec<Id>>,
+    numbers: BTreeMap<(DomainNo, DomainNo, StreamId, u64), Vec<Id>>,
     queues: BTreeMap<(DomainNo, DomainNo), Queue>,
     contacts: BTreeMap<(DomainNo, DomainNo), u64>,
     healed_at: Option<u64>,
@@ -203,12 +203,18 @@ impl Story {
             Event::Failed { id } => {
                 self.failed.insert(*id);
             }
-            Event::Numbered { origin, destination, stream, id, at, .. } => {
-                self.numbers.entry((*origin, *destination, *stream)).or_default().push(*id);
+            Event::Numbered { origin, destination, stream, life, id, at, .. } => {
+                self.numbers.entry((*origin, *destination, *stream, *life)).or_default().push(*id);
                 self.queues.entry((*origin, *destination)).or_default().numbered.push(*at);
             }
-            Event::Kept { origin, destination, stream, through, at } => {
-                return self.keep(*origin, *destination, *stream, *through, *at);
+            Event::Kept { origin, destination, stream, life, through, at } => {
+                return self.keep(*origin, *destination, (*stream, *life), *through, *at);
+            }
+            Event::Rewound { origin, destination, stream, life, to } => {
+                let queue = self.queues.entry((*origin, *destination)).or_default();
+                let before = queue.acknowledged.insert((*stream, *life), *to).unwrap_or(0);
+                let rows = usize::try_from(before.saturating_sub(*to)).unwrap_or(usize::MAX);
+                queue.kept.truncate(queue.kept.len().saturating_sub(rows));
             }
             Event::Applied { domain, origin, stream, life, seq, id } => {
                 return self.apply(*domain, *origin, *stream, (*life, *seq), *id);
@@ -238,6 +244,8 @@ impl Story {
             }
             Event::Restored { domain } => {
                 self.restored = true;
+                // What still waited is numbered anew, and told so.
+                self.queues.retain(|(origin, _), _| origin != domain);
                 let snapshot = self.snapshots.get(domain).cloned().unwrap_or_default();
                 if let Some(now) = self.domains.get_mut(*domain) {
                     *now = snapshot;
@@ -255,17 +263,18 @@ impl Story {
         &mut self,
         origin: DomainNo,
         destination: DomainNo,
-        stream: StreamId,
+        (stream, life): (StreamId, u64),
         through: u64,
         at: u64,
     ) -> Result<(), Violation> {
         let queue = self.queues.entry((origin, destination)).or_default();
-        let before = queue.acknowledged.get(&stream).copied().unwrap_or(0);
+        let before = queue.acknowledged.get(&(stream, life)).copied().unwrap_or(0);
         let rows = through.saturating_sub(before);
-        queue.acknowledged.insert(stream, before.max(through));
+        queue.acknowledged.insert((stream, life), before.max(through));
         queue.kept.extend((0..rows).map(|_| at));
-        let numbered = self.numbers.get(&(origin, destination, stream)).map_or(0, Vec::len);
+        let numbered = self.numbers.get(&(origin, destination, stream, life)).map_or(0, Vec::len);
         let there = self.domains.get(destination).and_then(|domain| domain.positions.get(&(origin, stream)));
+        let there = there.filter(|(known, _)| *known == life);
         let applied = there.map_or(0, |(_, seq)| *seq);
         // What a hostile peer says that it applied is its own affair; a restored one has lost rows that it had.
         let numbered = u64::try_from(numbered).unwrap_or(u64::MAX);
@@ -298,7 +307,7 @@ impl Story {
         };
         here.positions.insert((origin, stream), (life, seq));
         let place = usize::try_from(seq.saturating_sub(1)).unwrap_or(usize::MAX);
-        let numbered = self.numbers.get(&(origin, domain, stream)).and_then(|ids| ids.get(place));
+        let numbered = self.numbers.get(&(origin, domain, stream, life)).and_then(|ids| ids.get(place));
         if seq != due || numbered.is_some_and(|numbered| *numbered != id) {
             return Err(Violation::Order { domain, origin, seq, due });
         }

@@ -26,7 +26,7 @@ fn committed(domain: DomainNo, epoch: u64, id: Id) -> Event {
 }
 
 fn numbered(seq: u64, id: Id, at: u64) -> Event {
-    Event::Numbered { origin: 0, destination: 1, stream: STREAM, seq, id, at }
+    Event::Numbered { origin: 0, destination: 1, stream: STREAM, life: 1, seq, id, at }
 }
 
 fn applied(seq: u64, id: Id) -> Event {
@@ -34,7 +34,7 @@ fn applied(seq: u64, id: Id) -> Event {
 }
 
 fn kept(through: u64, at: u64) -> Event {
-    Event::Kept { origin: 0, destination: 1, stream: STREAM, through, at }
+    Event::Kept { origin: 0, destination: 1, stream: STREAM, life: 1, through, at }
 }
 
 #[test]
@@ -105,7 +105,8 @@ fn what_is_acknowledged_was_applied() {
 fn queues_between_honest_domains_drain() {
     let waits = Err(Violation::NotDrained { origin: 0, destination: 1, rows: 1 });
     assert_eq!(judge(&[numbered(1, 1, 0)]), waits);
-    let for_a_liar = Event::Numbered { origin: 0, destination: 2, stream: STREAM, seq: 1, id: 1, at: 0 };
+    let for_a_liar =
+        Event::Numbered { origin: 0, destination: 2, stream: STREAM, life: 1, seq: 1, id: 1, at: 0 };
     assert_eq!(judge(&[for_a_liar]), Ok(()));
 }
 
@@ -140,4 +141,27 @@ fn after_a_restore_what_others_hold_comes_back_and_what_does_not_is_told() {
     let elsewhere = Event::GapShown { domain: 1, group: 0 };
     assert_eq!(story(&[elsewhere]), Err(Violation::Lost { id: 2, domain: 0 }));
     assert_eq!(story(&[logged(0, 1)]), Err(Violation::Twice { id: 1, domain: 0 }), "it was in the snapshot");
+}
+
+#[test]
+fn rows_that_a_restored_peer_has_lost_wait_again() {
+    let sent = [numbered(1, 1, 0), Event::Snapshot { domain: 1 }, applied(1, 1), kept(1, 5)];
+    let rewound = Event::Rewound { origin: 0, destination: 1, stream: STREAM, life: 1, to: 0 };
+    let lost = [Event::Restored { domain: 1 }, rewound];
+    let story = |rest: &[Event]| judge(&[sent.as_slice(), &lost, rest].concat());
+    assert_eq!(story(&[]), Err(Violation::NotDrained { origin: 0, destination: 1, rows: 1 }));
+    assert_eq!(story(&[applied(1, 1), kept(1, 9)]), Ok(()));
+}
+
+#[test]
+fn what_a_restored_domain_numbers_anew_is_judged_by_its_new_numbers() {
+    let anew =
+        |seq, id| Event::Numbered { origin: 0, destination: 1, stream: STREAM, life: 2, seq, id, at: 9 };
+    let applied_anew = |seq, id| Event::Applied { domain: 1, origin: 0, stream: STREAM, life: 2, seq, id };
+    let kept_anew = Event::Kept { origin: 0, destination: 1, stream: STREAM, life: 2, through: 1, at: 9 };
+    let before = [numbered(1, 1, 0), applied(1, 1), numbered(2, 2, 0), Event::Restored { domain: 0 }];
+    let story = |rest: &[Event]| judge(&[before.as_slice(), rest].concat());
+    assert_eq!(story(&[anew(1, 2), applied_anew(1, 2), kept_anew]), Ok(()));
+    let order = Err(Violation::Order { domain: 1, origin: 0, seq: 2, due: 1 });
+    assert_eq!(story(&[anew(1, 2), applied_anew(2, 2)]), order);
 }
