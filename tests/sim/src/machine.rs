@@ -51,22 +51,18 @@ impl Machine {
 impl Machine {
     /// Whether a bug can be planted in what this machine plays.
     pub const fn can_have(self, bug: Bug) -> bool {
-        match (self, bug) {
-            (Self::Core, _) => true,
-            (
-                Self::Full,
+        match self {
+            Self::Core => true,
+            Self::Full => match bug {
+                Bug::AnswerBeforeCommit | Bug::NoDedup | Bug::DedupOutside | Bug::AckOneTooMany => true,
                 // Groups and rows that expire are not among what it plays.
                 Bug::CheckThenWrite
                 | Bug::LosersWelcome
                 | Bug::SilentExpiry
                 // The driver mends both: it reads the heads once more at start, and releases the queue on a new link.
                 | Bug::TruncatedAtStart
-                | Bug::BackoffNeverCleared,
-            ) => false,
-            (
-                Self::Full,
-                Bug::AnswerBeforeCommit | Bug::NoDedup | Bug::DedupOutside | Bug::AckOneTooMany,
-            ) => true,
+                | Bug::BackoffNeverCleared => false,
+            },
         }
     }
 }
