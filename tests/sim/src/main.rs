@@ -95,12 +95,11 @@ fn planted(base: u64) -> bool {
         for bug in BUGS.into_iter().filter(|bug| machine.can_have(*bug)) {
             planted += 1;
             let campaign = Campaign::play(machine, base, seeds, Some(bug), stopwatch);
-            match campaign.broken {
-                Some((seed, why)) => say(&format!("{machine}: `{bug}` caught by seed {seed}: {why}")),
-                None => {
-                    missed += 1;
-                    say(&format!("{machine}: `{bug}` FAILED: not caught by {seeds} seeds"));
-                }
+            if let Some((seed, why)) = campaign.broken {
+                say(&format!("{machine}: `{bug}` caught by seed {seed}: {why}"));
+            } else {
+                missed += 1;
+                say(&format!("{machine}: `{bug}` FAILED: not caught by {seeds} seeds"));
             }
         }
     }
