@@ -10,7 +10,9 @@ mod segments;
 use std::{
     cell::{Cell, RefCell},
     future::pending,
+    pin::Pin,
     rc::Rc,
+    task::{Context, Waker},
     time::Duration,
 };
 
@@ -242,11 +244,13 @@ impl Rpc {
         self.system.get_disconnector()
     }
 
-    /// Drives the conversation until the other side leaves, or until a fault, which the other side is told.
+    /// Drives the conversation until the other side leaves, or until a fault, which the other side is told. Whoever drops
+    /// this before drops the calls that are being served with it.
     ///
     /// The fault's text is a reason for closing the connection with `CloseCode::BadFrame`.
     pub async fn run(self) -> Result<(), RpcFault> {
         let Self { mut system, fault, watch, .. } = self;
+        let _unwound = Unwound(system.get_disconnector());
         let trouble = async {
             tokio::select! {
                 biased;
@@ -264,6 +268,21 @@ impl Rpc {
             (None, Err(error)) => Err(RpcFault::Failed(error)),
             (None, Ok(())) => Ok(()),
         }
+    }
+}
+
+/// Takes a conversation apart when it is dropped, however that comes.
+///
+/// The answers of calls that are being served, and the connection's state, hold each other: a conversation that is merely
+/// dropped leaves them in memory for ever. A call among them that waits for its turn at something (a database connection)
+/// is then given the turn and never takes it.
+struct Unwound(Disconnector<Side>);
+
+impl Drop for Unwound {
+    fn drop(&mut self) {
+        // The first look lets go of everything; what would follow is telling the other side.
+        let mut nobody = Context::from_waker(Waker::noop());
+        drop(Pin::new(&mut self.0).poll(&mut nobody));
     }
 }
 

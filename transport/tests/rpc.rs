@@ -33,11 +33,18 @@ const REPLY_BYTES: usize = 16 * 1024;
 struct Blob {
     served: Cell<usize>,
     bytes: usize,
+    /// Held by calls that never end.
+    held: Option<Rc<()>>,
 }
 
 impl Blob {
     fn of(bytes: usize) -> Rc<Self> {
-        Rc::new(Self { served: Cell::new(0), bytes })
+        Rc::new(Self { served: Cell::new(0), bytes, held: None })
+    }
+
+    /// Its calls hold this and never end.
+    fn that_hangs(held: &Rc<()>) -> Rc<Self> {
+        Rc::new(Self { served: Cell::new(0), bytes: 0, held: Some(Rc::clone(held)) })
     }
 
     fn capability(self: &Rc<Self>) -> Client {
@@ -95,6 +102,14 @@ impl Server for Dispatch {
         mut results: Results<any_pointer::Owned>,
     ) -> DispatchCallResult {
         self.0.served.set(self.0.served.get() + 1);
+        if let Some(held) = self.0.held.clone() {
+            let hanging = async move {
+                let never = std::future::pending().await;
+                drop(held);
+                never
+            };
+            return DispatchCallResult::new(Promise::from_future(hanging), false);
+        }
         let bytes = vec![7; self.0.bytes];
         let filled = results.get().set_as::<data::Owned>(bytes.as_slice());
         DispatchCallResult::new(Promise::from_future(async move { filled }), false)
@@ -187,6 +202,35 @@ fn both_sides_call_each_other_over_one_stream() {
         answering.await.unwrap().unwrap();
         calling.await.unwrap().unwrap();
         assert!(to_listener.fetch().await.is_err());
+    });
+}
+
+#[test]
+fn a_conversation_that_is_dropped_drops_the_calls_that_it_serves() {
+    on_one_thread(async {
+        let (ours, theirs) = duplex(64 * 1024);
+        let ((our_read, our_write), (their_read, their_write)) = (split(ours), split(theirs));
+        let held = Rc::new(());
+        let blob = Blob::that_hangs(&held);
+        let answering = Rpc::answering(our_read, our_write, blob.capability(), RpcLimits::client());
+        let mut calling = Rpc::calling(their_read, their_write, None, RpcLimits::client());
+        let listener: BlobClient = calling.other_side();
+        let answering = tokio::task::spawn_local(answering.run());
+        let calling = tokio::task::spawn_local(calling.run());
+        let fetch = |_| {
+            let listener = listener.clone();
+            tokio::task::spawn_local(async move { listener.fetch().await.is_err() })
+        };
+        let fetches: Vec<_> = (0..8).map(fetch).collect();
+        until_quiet(&blob).await;
+        assert_eq!(Rc::strong_count(&held), 2 + 8, "each call holds it");
+        answering.abort();
+        assert!(answering.await.unwrap_err().is_cancelled());
+        assert_eq!(Rc::strong_count(&held), 2, "calls outlived their conversation");
+        for fetch in fetches {
+            assert!(fetch.await.unwrap(), "its caller is told");
+        }
+        calling.abort();
     });
 }
 
