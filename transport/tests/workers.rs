@@ -10,7 +10,8 @@ use qpq_transport::{
     AcceptLimits, CertificateAuthority, Connection, DialError, DialTls, Endpoint, Handler, Leaf, ListenerTls,
     Listening, Offload, Profile, ServerTrust, WorkerContext, Workers, WorkersStopped,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const SOON: Duration = Duration::from_secs(10);
@@ -49,7 +50,7 @@ impl Home {
 /// Says on which thread it serves, and stays until told.
 struct Stays {
     came: mpsc::Sender<String>,
-    leave: Arc<Notify>,
+    leave: CancellationToken,
 }
 
 impl Handler for Stays {
@@ -59,16 +60,16 @@ impl Handler for Stays {
         self.came.send(thread).await.unwrap();
         tokio::select! {
             _ = connection.closed() => (),
-            () = async { context.stopping().cancelled().await; self.leave.notified().await } => (),
+            () = async { context.stopping().cancelled().await; self.leave.cancelled().await } => (),
         }
     }
 }
 
-fn stays() -> (impl Fn(&WorkerContext) -> Stays, mpsc::Receiver<String>, Arc<Notify>) {
+fn stays() -> (impl Fn(&WorkerContext) -> Stays, mpsc::Receiver<String>, CancellationToken) {
     let (came, who) = mpsc::channel(8);
-    let leave = Arc::new(Notify::new());
-    let for_them = Arc::clone(&leave);
-    (move |_: &WorkerContext| Stays { came: came.clone(), leave: Arc::clone(&for_them) }, who, leave)
+    let leave = CancellationToken::new();
+    let for_them = leave.clone();
+    (move |_: &WorkerContext| Stays { came: came.clone(), leave: for_them.clone() }, who, leave)
 }
 
 #[tokio::test]
@@ -113,7 +114,7 @@ async fn stopping_refuses_newcomers_waits_for_the_others_and_tells_them() {
     let error = home.dial().await.unwrap_err();
     assert!(matches!(error, DialError::Refused { .. }), "{error}");
     assert!(!connection.is_closed());
-    leave.notify_one();
+    leave.cancel();
     assert_eq!(home.workers.stop(SOON).await.abandoned, 0);
     tokio::time::timeout(SOON, connection.closed()).await.unwrap();
     assert_eq!(home.workers.spawn(None, |_| async {}).await, Err(WorkersStopped));
@@ -129,7 +130,7 @@ async fn a_listener_drains_alone_and_its_newcomers_are_told_why() {
     // A newcomer gets as far as the handler, which is where reasons come from.
     let newcomer = home.dial().await.unwrap();
     who.recv().await.unwrap();
-    leave.notify_waiters();
+    leave.cancel();
     assert_eq!(home.listening.drain(SOON).await, 0);
     assert!(!connection.is_closed() && !newcomer.is_closed());
     assert_eq!(home.workers.run(None, |_| async { 7 }).await, Ok(7), "everything else goes on");
