@@ -29,6 +29,7 @@ struct Hello {
   minVersion @0 :UInt16;
   maxVersion @1 :UInt16;
   features @2 :List(Text);
+  # "probe": the sender looks whether all is well and then goes; it is no link to keep, and nothing is dialled back.
   domain @3 :Text;
   trusted @4 :TrustedHello;
   # Sent and read on trusted links only.
@@ -42,7 +43,8 @@ struct TrustedHello {
   streams @2 :UInt64;
   # How many of the receiver's streams the sender has applied rows of.
   headsDigest @3 :Data;
-  # SHA-256 over (stream id || last applied seq || chain) of those, ordered by stream id.
+  # SHA-256 over (stream id || incarnation || last applied seq || chain) of those, ordered by stream id. If it differs from
+  # what the receiver has heard, it asks for the heads before it sends anything.
   clock @4 :UInt64;
   # The sender's time; skew is shown to admins, never used for order.
 }
@@ -72,6 +74,10 @@ interface Link {
 
   groupTree @5 (requester :Text, group :Data, epoch :UInt64, call :Call) -> (tree :GroupTree, failure :Failure);
   # The tree for the caller's device `requester` that was welcomed.
+
+  streamHeads @6 (after :Data, limit :UInt16, named :List(Data)) -> (heads :List(AppliedHead), failure :Failure);
+  # How far the caller's streams are applied here: a page ordered by stream id, after the stream `after` (empty: from the
+  # first), at most `limit` and 1,024; or, where `named` lists up to 64 streams, those with the header that proves it.
 }
 
 struct Call {
@@ -101,6 +107,22 @@ struct StreamBatch {
   rows @2 :List(Row);
   before @3 :Data;
   # The chain before the first row, 32 bytes; empty if the sender doesn't know it. Part of what the header signs.
+  gapThrough @4 :UInt64;
+  # Not 0: there are no rows, and those from `first` to this one will never come, because the sender doesn't have them any
+  # more. Part of what the header signs. The chain after it is SHA-256("qpq/gap/v1" || chain before || this number).
+}
+
+struct AppliedHead {
+  # How far one stream is applied.
+  stream @0 :Data;
+  incarnation @1 :Data;
+  # The life of the origin's database that numbered the rows.
+  applied @2 :UInt64;
+  chain @3 :Data;
+  backedUpThrough @4 :UInt64;
+  # Rows up to here are inside a completed backup: the origin need not keep them; 0: none.
+  header @5 :Data;
+  # The last signed header of this stream that was applied; only where streams were named.
 }
 
 struct Row {
@@ -164,4 +186,8 @@ struct FederationHealth {
   clock @5 :UInt64;
   pin @6 :Data;
   # The caller's CA pin as the callee knows it, 32 bytes.
+  standing @7 :Text;
+  # One word: healthy, degraded, backing-off, refused (nothing is sent until somebody acts). Empty: not told.
+  trouble @8 :Text;
+  # What is wrong, in words; empty: nothing.
 }

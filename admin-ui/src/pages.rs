@@ -11,6 +11,7 @@ mod federation;
 mod health;
 mod overview;
 mod places;
+mod queues;
 mod settings;
 mod shown;
 #[cfg(test)]
@@ -56,6 +57,9 @@ fn page<S: Clone + Send + Sync + 'static>(verb: &str) -> Option<MethodRouter<S>>
         "token.list" => get(tokens::list),
         "peer.list" => get(federation::list),
         "peer.show" => get(federation::show),
+        "peer.probe" => get(federation::probe),
+        "peer.queue" => get(queues::queue),
+        "peer.dead-letters.list" => get(queues::letters),
         "peer.would-allow" => get(federation::would_allow),
         "audit.list" => get(audit::list),
         "audit.export" => get(audit::export),

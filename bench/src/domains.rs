@@ -90,18 +90,26 @@ impl HomeDomain {
 
     /// Stops it cleanly and starts it again: what it had allocated before is gone.
     pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
-        self.while_stopped(async |_| Ok(())).await
+        self.while_stopped(async |_| Ok(())).await.map(drop)
     }
 
-    /// Stops it cleanly, does something in its data directory, and starts it again.
+    /// Stops it cleanly, does something in its data directory, and starts it again; says how long it took to answer.
     pub(crate) async fn while_stopped(
         &mut self,
         work: impl AsyncFnOnce(&Path) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Duration> {
         self.terminate().await?;
         work(&self.directory).await?;
+        let watch = Stopwatch::start();
         self.process = serve(&self.program, &self.directory, &self.log)?;
-        answer(&self.program, &self.directory, &self.log, &mut self.process).await.map(drop)
+        answer(&self.program, &self.directory, &self.log, &mut self.process).await?;
+        Ok(watch.elapsed())
+    }
+
+    /// Messages that wait for a peer.
+    pub(crate) async fn queued_for(&self, peer: &Domain) -> anyhow::Result<u64> {
+        let shown = self.admin(&["peer", "show", peer.as_str()]).await?;
+        shown.get("queued").and_then(Value::as_u64).context("`peer show` names no queue")
     }
 
     /// Where its admin listener is.

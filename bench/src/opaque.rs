@@ -4,8 +4,8 @@
 //! `PrivateMessage` around 1 KiB of random bytes. Senders don't subscribe to their own copies.
 
 mod framing;
-mod lane;
-mod load;
+pub(crate) mod lane;
+pub(crate) mod load;
 mod receiver;
 
 use std::path::Path;
@@ -21,8 +21,9 @@ use lane::Lane;
 
 /// The bytes of ciphertext in each message.
 const PAYLOAD: usize = 1_024;
-/// The one bound.
+/// The bounds.
 const P99_MS: f64 = 100.0;
+const P50_MS: f64 = 20.0;
 
 /// How hard a sender pushes.
 #[derive(Clone, Copy, Debug)]
@@ -103,8 +104,8 @@ fn print_delays(delays: &[(&str, load::Delays)]) -> bool {
     for (what, load::Delays { delivered, accepted }) in delays {
         let (delivered, worst, accepted) =
             (delivered.medians(), delivered.worst(), LatencyRounds::medians(accepted));
-        // Written this way round, a missing figure breaks the bound as well.
-        let holds = delivered.p99 <= P99_MS;
+        // Written this way round, a missing figure breaks the bound as well. What is delivered is durable over there.
+        let holds = delivered.p50 <= P50_MS && delivered.p99 <= P99_MS;
         all &= holds;
         let verdict = if holds { "holds" } else { "**MISSED**" };
         report::row(&[
@@ -114,7 +115,7 @@ fn print_delays(delays: &[(&str, load::Delays)]) -> bool {
             number(worst),
             number(accepted.p50),
             number(accepted.p99),
-            format!("p99 ≤ {P99_MS:.0} ms: {verdict}"),
+            format!("p50 ≤ {P50_MS:.0} and p99 ≤ {P99_MS:.0} ms: {verdict}"),
         ]);
     }
     all

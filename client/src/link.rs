@@ -205,7 +205,7 @@ fn in_words(failure: DialFailure, server: &Server) -> ClientError {
     match failure {
         DialFailure::Socket(what) => ClientError::Setup { what },
         DialFailure::Dial(error) => match (&server.trust, error) {
-            (Trust::Pin(expected), DialError::Untrusted { verdict: Verdict::Unpinned, presented }) => {
+            (Trust::Pin(expected), DialError::Untrusted { verdict: Verdict::Unpinned, presented, .. }) => {
                 ClientError::WrongPin { server: at, expected: *expected, presented }
             }
             (_, error @ DialError::Untrusted { .. }) => {

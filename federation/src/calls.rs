@@ -7,6 +7,7 @@ use qpq_federation_proto::{Batch, SignedHeader, StreamAnswer, StreamId};
 use qpq_schemas::{common_capnp::failure, federation_capnp::link};
 use qpq_service::{
     ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, UserAnswer,
+    relay::{self, NamedHead},
     wire::{
         bounded, length, read_claimed, read_commit_answer, read_failure, read_tree, read_user, unreadable,
         write_commit,
@@ -15,6 +16,7 @@ use qpq_service::{
 
 use crate::{
     link::{CallError, LinkHandle},
+    link_server::HEADS,
     wire,
 };
 
@@ -133,6 +135,47 @@ impl LinkHandle {
             let results = response.get()?;
             refused(results.has_failure(), || results.get_failure())?;
             Ok(read_tree(results.get_tree()?)?)
+        })
+        .await
+    }
+
+    /// A page of what it has applied of our streams.
+    pub(crate) async fn heads_after(
+        &self,
+        deadline: Duration,
+        after: Option<StreamId>,
+    ) -> Called<Vec<NamedHead>> {
+        self.call("streamHeads", deadline, move |link, _| async move {
+            let mut request = link.stream_heads_request();
+            let mut params = request.get();
+            params.set_limit(u16::try_from(HEADS).unwrap_or(u16::MAX));
+            if let Some(after) = &after {
+                params.set_after(after.as_bytes());
+            }
+            let response = request.send().promise.await?;
+            let results = response.get()?;
+            refused(results.has_failure(), || results.get_failure())?;
+            Ok(wire::read_heads(results.get_heads()?, HEADS)?)
+        })
+        .await
+    }
+
+    /// The headers that it holds of some of our streams.
+    pub(crate) async fn evidence(
+        &self,
+        deadline: Duration,
+        streams: Vec<StreamId>,
+    ) -> Called<Vec<NamedHead>> {
+        self.call("streamHeads", deadline, move |link, _| async move {
+            let mut request = link.stream_heads_request();
+            let mut named = request.get().init_named(length(streams.len()));
+            for (index, stream) in (0..).zip(&streams) {
+                named.set(index, stream.as_bytes());
+            }
+            let response = request.send().promise.await?;
+            let results = response.get()?;
+            refused(results.has_failure(), || results.get_failure())?;
+            Ok(wire::read_heads(results.get_heads()?, relay::STREAMS_NAMED)?)
         })
         .await
     }

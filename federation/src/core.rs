@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -25,18 +25,17 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
-use crate::{
-    FederationConfig,
-    driver::{self, Greeting},
-    slot::Slot,
-};
+use crate::{Discovery, FederationConfig, doorstep::Doorstep, driver, slot::Slot, turns::Turns};
 
 /// What this version speaks.
 pub(crate) const VERSIONS: VersionRange =
     VersionRange { min: limits::PROTOCOL_VERSION, max: limits::PROTOCOL_VERSION };
-/// Dials on their way at once, to all peers together.
+/// Dials on their way at once, to all peers together; as many again to those that didn't answer last time, or for whom
+/// nothing waits. A peer that is there never waits for one that is not.
 const DIALS: usize = 16;
-/// Calls of one address over untrusted links: so many at once, then one a second.
+/// Probes at once; an admin waits for each.
+const PROBES: usize = 4;
+/// Calls of one address, or one /64, over untrusted links: so many at once, then one a second.
 const STRANGERS: Rate = Rate { burst: 60, refill: Millis::from_secs(1) };
 /// Addresses of strangers that are remembered.
 const STRANGERS_KNOWN: usize = 10_000;
@@ -51,8 +50,16 @@ pub(crate) struct Core {
     pub(crate) workers: Workers,
     pub(crate) endpoint: Endpoint,
     pub(crate) leaf: Leaf,
-    /// Turns for dialling.
+    pub(crate) discovery: Discovery,
+    /// Turns for dialling peers that are expected to answer, and others.
     pub(crate) dials: Semaphore,
+    pub(crate) doubtful_dials: Semaphore,
+    /// Turns for probing.
+    pub(crate) probes: Semaphore,
+    /// Who may shake hands.
+    pub(crate) doorstep: Doorstep,
+    /// Whose rows are stored when.
+    pub(crate) turns: Turns,
     /// Fires when federation shall end.
     pub(crate) stopping: CancellationToken,
     /// Drivers and links.
@@ -66,8 +73,17 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn new(config: FederationConfig) -> Arc<Self> {
-        let FederationConfig { ground, peering, directory, key_packages, groups, workers, endpoint, leaf } =
-            config;
+        let FederationConfig {
+            ground,
+            peering,
+            directory,
+            key_packages,
+            groups,
+            workers,
+            endpoint,
+            leaf,
+            discovery,
+        } = config;
         Arc::new(Self {
             ground,
             peering,
@@ -77,7 +93,12 @@ impl Core {
             workers,
             endpoint,
             leaf,
+            discovery,
             dials: Semaphore::new(DIALS),
+            probes: Semaphore::new(PROBES),
+            doubtful_dials: Semaphore::new(DIALS),
+            doorstep: Doorstep::default(),
+            turns: Turns::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             slots: Mutex::default(),
@@ -159,7 +180,7 @@ impl Core {
             slot.fill();
             let (here, tasks) = (Arc::clone(core), core.tasks.clone());
             let drive = move |context: WorkerContext| {
-                tasks.track_future(driver::drive(here, slot, commands, resumed, Greeting::Once, context))
+                tasks.track_future(driver::drive(here, slot, commands, resumed, context))
             };
             core.workers.spawn(None, drive).await.map_err(|_| stopping())?;
         }
@@ -179,7 +200,7 @@ impl Core {
     /// Whether a stranger at this address may ask something now.
     pub(crate) fn admit_stranger(&self, address: IpAddr) -> Answered<()> {
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        strangers.take(&address, 1, self.ground.now()).map_err(|many| {
+        strangers.take(&network(address), 1, self.ground.now()).map_err(|many| {
             self.ground.metrics().limit_hit(Limit::Strangers);
             Refusal::retry(
                 ErrorCode::RateLimited,
@@ -244,11 +265,34 @@ impl Core {
     }
 }
 
-/// The stored address of a peer.
-pub(crate) fn address_of(peer: &Peer) -> Result<FederationAddress, String> {
-    peer.address.parse().map_err(|error: qpq_federation_proto::AddressError| error.to_string())
+/// Who counts as one stranger: an IPv4 address, or the /64 that one customer has.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+    }
+}
+
+/// The stored address of a peer; `None`: what DNS says.
+pub(crate) fn address_of(peer: &Peer) -> Result<Option<FederationAddress>, String> {
+    let address = peer.address.as_deref().map(str::parse).transpose();
+    address.map_err(|error: qpq_federation_proto::AddressError| error.to_string())
 }
 
 pub(crate) fn stopping() -> Refusal {
     Refusal::retry(ErrorCode::Draining, "the homeserver is stopping", Millis::from_secs(5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_gets_no_new_quota_by_another_address_of_his_network() {
+        let of = |text: &str| network(text.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff:ffff:ffff:ffff"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:9.9.9.9"), of("9.9.9.9"));
+        assert_ne!(of("9.9.9.9"), of("9.9.9.8"));
+    }
 }

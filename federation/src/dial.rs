@@ -8,7 +8,7 @@ use std::{
 };
 
 use qpq_core::{Domain, Pin};
-use qpq_federation_proto::{FederationAddress, Presented, StopReason};
+use qpq_federation_proto::{FederationAddress, Presented, StopReason, Target, Undiscovered};
 use qpq_metrics::{Direction, Outcome};
 use qpq_schemas::federation_capnp::peering;
 use qpq_service::{Answered, Known};
@@ -16,31 +16,44 @@ use qpq_storage::Peer;
 use qpq_transport::{
     Anchors, CloseCode, Connection, DialError, DialTls, Profile, Rpc, RpcLimits, Verdict, WorkerContext,
 };
-use tokio::{
-    net::lookup_host,
-    time::{Instant, timeout},
-};
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::{
     core::{Core, address_of},
+    discovery::{Memory, counted},
     introduction::introduce,
     link::{Dialled, LinkHandle},
     peering_server::{Facts, PeeringServer},
     slot::Trouble,
 };
 
-/// How long one address may take, and how many are tried.
-const HANDSHAKE: Duration = Duration::from_secs(4);
-const ADDRESSES: usize = 4;
-/// How long a name server may take.
-const LOOKUP: Duration = Duration::from_secs(3);
+/// How long one address may take.
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(4);
+
+/// Whether a peer is expected to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prospect {
+    /// Something waits for it, and nothing speaks against it.
+    Good,
+    /// It didn't answer last time, or nothing waits for it.
+    Doubtful,
+}
 
 /// Dials a peer and introduces us; the link lives on this thread.
-pub(crate) async fn dial(core: Arc<Core>, peer: Peer, context: WorkerContext) -> Result<LinkHandle, Trouble> {
-    let _turn = core.dials.acquire().await.map_err(|_| Trouble::Unreachable("stopping".to_owned()))?;
+pub(crate) async fn dial(
+    core: Arc<Core>,
+    peer: Peer,
+    prospect: Prospect,
+    context: WorkerContext,
+) -> Result<LinkHandle, Trouble> {
+    let turns = match prospect {
+        Prospect::Good => &core.dials,
+        Prospect::Doubtful => &core.doubtful_dials,
+    };
+    let _turn = turns.acquire().await.map_err(|_| Trouble::Unreachable("stopping".to_owned()))?;
     let address = address_of(&peer).map_err(Trouble::Unreachable)?;
-    let connection = connect(&core, &peer.domain, &address).await?;
+    let connection = connect(&core, &peer.domain, address.as_ref()).await?;
     let Some(certificate) = connection.peer_certificate() else {
         return Err(Trouble::Stopped(StopReason::CertificateRefused));
     };
@@ -66,9 +79,9 @@ pub(crate) async fn dial(core: Arc<Core>, peer: Peer, context: WorkerContext) ->
     let other: peering::Client = rpc.other_side();
     context.spawn(core.tasks.track_future(run(rpc, facts)));
     match introduce(&core, &other, trusted, &peer).await {
-        Ok(client) => {
-            let (link, calls) =
-                LinkHandle::new(connection, client, Dialled::ByUs, core.ground.metrics().clone());
+        Ok((client, claims)) => {
+            let metrics = core.ground.metrics().clone();
+            let (link, calls) = LinkHandle::new(connection, client, Dialled::ByUs, claims, metrics);
             context.spawn(calls);
             Ok(link)
         }
@@ -92,6 +105,9 @@ async fn run(rpc: Rpc, facts: Rc<Facts>) {
             Ok(()) => connection.close(CloseCode::Done, ""),
             Err(fault) => connection.close(CloseCode::BadFrame, &fault.to_string()),
         },
+        () = facts.offended() => {
+            connection.close(CloseCode::Overloaded, "too much that no honest peer does: come back later");
+        }
         () = facts.distrusted() => connection.close(CloseCode::Revoked, "the peering has ended or changed"),
         () = facts.drained() => connection.close(CloseCode::Draining, "stopping"),
     }
@@ -101,12 +117,12 @@ async fn run(rpc: Rpc, facts: Rc<Facts>) {
 pub(crate) async fn present(
     core: Arc<Core>,
     inviter: Domain,
-    address: FederationAddress,
+    address: Option<FederationAddress>,
     pin: Pin,
     statement: Vec<u8>,
     context: WorkerContext,
 ) -> Result<Result<Vec<u8>, qpq_service::Refusal>, Trouble> {
-    let connection = connect(&core, &inviter, &address).await?;
+    let connection = connect(&core, &inviter, address.as_ref()).await?;
     let anchors = Anchors { domain: &inviter, pins: &[pin] };
     let judged =
         connection.peer_certificate().map(|certificate| certificate.judge(&anchors, core.ground.now()));
@@ -150,42 +166,60 @@ async fn ask(
     Ok(Ok(results.get_answer().map_err(broken)?.to_vec()))
 }
 
-async fn connect(core: &Core, domain: &Domain, address: &FederationAddress) -> Result<Connection, Trouble> {
-    let addresses = timeout(LOOKUP, lookup_host((address.host(), address.port())))
-        .await
-        .map_err(|_| {
-            Trouble::Unreachable(format!("the name `{}` could not be resolved in time", address.host()))
-        })?
-        .map_err(|error| {
-            Trouble::Unreachable(format!("the name `{}` could not be resolved: {error}", address.host()))
-        })?;
+/// Finds a domain and shakes hands with the first of its targets that is there.
+async fn connect(
+    core: &Core,
+    domain: &Domain,
+    known: Option<&FederationAddress>,
+) -> Result<Connection, Trouble> {
+    let lost = |undiscovered: Undiscovered| {
+        core.ground.metrics().discovery_failed(counted(&undiscovered));
+        Trouble::NotFound(undiscovered)
+    };
+    let local = core.endpoint.local_addr();
+    let (asked, targets) = core.discovery.find(&core.ground, domain, known, local, Memory::Used).await;
     let tls = DialTls::federation(&core.leaf, domain);
-    let mut trouble =
-        Trouble::Unreachable(format!("`{address}` has no address that can be dialled from here"));
-    let local = core.endpoint.local_addr().ip();
-    for to in addresses.filter_map(|to| reachable_from(local, to)).take(ADDRESSES) {
-        match core.endpoint.dial(to, &tls, Profile::Peer, HANDSHAKE).await {
+    let mut trouble = None;
+    for target in targets.map_err(lost)? {
+        match core.endpoint.dial(sendable(local.ip(), target.address), &tls, Profile::Peer, HANDSHAKE).await {
             Ok(connection) => return Ok(connection),
             Err(error) => {
-                debug!(peer.domain = %domain, %error, "an address could not be dialled");
-                trouble = match error {
-                    DialError::Untrusted { .. } => Trouble::Stopped(StopReason::CertificateRefused),
-                    other => Trouble::Unreachable(other.to_string()),
-                };
+                debug!(peer.domain = %domain, address = %target.address, %error, "an address could not be dialled");
+                let new = missed(domain, &target, error);
+                // Who answered tells more than who didn't.
+                if !matches!((&trouble, &new), (Some(_), Trouble::Unreachable(_))) {
+                    trouble = Some(new);
+                }
             }
         }
     }
-    Err(trouble)
+    core.discovery.doubt(&core.ground, &asked);
+    match trouble {
+        Some(Trouble::NotFound(undiscovered)) => Err(lost(undiscovered)),
+        Some(trouble) => Err(trouble),
+        None => Err(Trouble::Unreachable("it has no address that can be dialled from here".to_owned())),
+    }
 }
 
-/// The address as our socket can send to it, if it can.
-fn reachable_from(local: IpAddr, to: SocketAddr) -> Option<SocketAddr> {
-    match (local, to.ip()) {
-        (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => Some(to),
-        // `[::]` is open for both.
-        (IpAddr::V6(ours), IpAddr::V4(theirs)) if ours.is_unspecified() => {
-            Some(SocketAddr::new(theirs.to_ipv6_mapped().into(), to.port()))
+/// What a dial that failed means.
+fn missed(domain: &Domain, target: &Target, error: DialError) -> Trouble {
+    match error {
+        DialError::Untrusted { verdict: Verdict::WrongDomain, showed, .. } => {
+            Trouble::NotFound(Undiscovered::AnotherDomain {
+                domain: domain.clone(),
+                address: target.address,
+                showed,
+            })
         }
-        (IpAddr::V6(_), IpAddr::V4(_)) | (IpAddr::V4(_), IpAddr::V6(_)) => None,
+        DialError::Untrusted { .. } => Trouble::Stopped(StopReason::CertificateRefused),
+        other => Trouble::Unreachable(other.to_string()),
+    }
+}
+
+/// The address as our socket writes it: one that is open for both versions has the mapped form of IPv4.
+pub(crate) fn sendable(local: IpAddr, to: SocketAddr) -> SocketAddr {
+    match (local, to.ip()) {
+        (IpAddr::V6(_), IpAddr::V4(theirs)) => SocketAddr::new(theirs.to_ipv6_mapped().into(), to.port()),
+        _ => to,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Everything that takes time is a task whose end comes back as a [`Done`]; between two of them the state is whole.
 
+mod comparing;
 mod links;
 mod sending;
 mod state;
@@ -13,13 +14,13 @@ use std::{
 };
 
 use futures::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
-use qpq_core::{Millis, Timestamp};
+use qpq_core::{Incarnation, Millis, Timestamp};
 use qpq_federation_proto::{
-    Batch, CallId, Outbox, OutboxLimits, QueueState, SavedLink, StopReason, StoreId, StreamAnswer,
-    StreamHead, StreamId,
+    Batch, CallId, Outbox, OutboxLimits, Pace, QueueState, SavedLink, StopReason, StoreId, StreamAnswer,
+    StreamHead, StreamId, retry_wait,
 };
 use qpq_service::{Answered, Known, relay::Resumed};
-use qpq_storage::{Ban, Peer};
+use qpq_storage::{Ban, Pause, Peer};
 use qpq_transport::{CloseCode, WorkerContext};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -32,6 +33,7 @@ use crate::{
     link::{CallError, LinkHandle},
     slot::{Command, Seen, Slot, Trouble},
 };
+use comparing::Comparison;
 use links::Links;
 use sending::Pending;
 
@@ -40,26 +42,32 @@ const LAST_CALLS: Duration = Duration::from_secs(3);
 /// The driver looks around at least this often.
 const AT_LEAST: Millis = Millis::from_secs(3_600);
 
-/// Whether the driver dials its peer once at the beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Greeting {
-    /// So that a peer that waits for us hears that we are here.
-    Once,
+/// A greeting that has not come through: the peer may wait to hear that we are here, and only from a link does it hear that
+/// this domain was restored and what it has lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Unheard {
+    /// How often it was dialled in vain.
+    failures: u32,
+    /// When it is greeted again.
+    at: Option<Timestamp>,
 }
 
 /// What a task has brought.
 pub(crate) enum Done {
     Dialled(Result<LinkHandle, Trouble>),
-    Loaded(CallId, Answered<Vec<Batch>>),
+    Loaded(CallId, Incarnation, Answered<Vec<Batch>>),
     Relayed {
         call: CallId,
+        incarnation: Incarnation,
         link: LinkHandle,
         batches: Arc<[Batch]>,
         attempts: u8,
         answer: Result<Vec<(StreamId, StreamAnswer)>, CallError>,
+        took: Duration,
     },
     Stored(StoreId, Answered<()>),
     Heads(Answered<Vec<StreamHead>>, Option<usize>),
+    Compared(LinkHandle, Comparison),
     Saved(SavedLink, Answered<()>),
     Record(Box<Answered<Known>>),
     /// Whether an older link still answers, beside a newer one.
@@ -73,7 +81,7 @@ impl Done {
     /// Whether stopping waits for it.
     const fn is_waited_for(&self) -> bool {
         match self {
-            Self::Relayed { .. } | Self::Stored(..) | Self::Saved(..) => true,
+            Self::Relayed { .. } | Self::Stored(..) | Self::Saved(..) | Self::Compared(..) => true,
             Self::Dialled(_) | Self::Loaded(..) | Self::Heads(..) | Self::Record(_) | Self::Probed { .. } => {
                 false
             }
@@ -94,6 +102,7 @@ pub(crate) struct Driver {
     /// Whether ban, record and policy allowed it when they were last looked at.
     allowed: bool,
     outbox: Outbox,
+    pace: Pace,
     links: Links,
     tasks: FuturesUnordered<Task>,
     /// What waits for the link that is being dialled.
@@ -110,6 +119,14 @@ pub(crate) struct Driver {
     free_at: Option<Timestamp>,
     /// The link's state that is to be stored next.
     unsaved: Option<SavedLink>,
+    /// Asking for the peer's heads waits for a link.
+    comparing_waits: bool,
+    /// The peer claimed a later life of ours when it dialled us, and hasn't been asked for the proof yet.
+    challenged: bool,
+    /// Until there was a link once.
+    unheard: Option<Unheard>,
+    /// That an admin told the queue to wait.
+    pause: Option<Pause>,
 }
 
 /// What happens once at a time.
@@ -127,10 +144,9 @@ pub(crate) async fn drive(
     slot: Arc<Slot>,
     mut commands: mpsc::Receiver<Command>,
     resumed: Resumed,
-    greeting: Greeting,
     context: WorkerContext,
 ) {
-    let Resumed { peer, ban, link, heads } = resumed;
+    let Resumed { peer, ban, pause, link, heads } = resumed;
     let now = core.ground.now();
     let outbox = Outbox::resume(peer.domain.clone(), OutboxLimits::default(), link, heads, now);
     let us = core.ground.domain().clone();
@@ -143,6 +159,7 @@ pub(crate) async fn drive(
         ban,
         allowed: false,
         outbox,
+        pace: Pace::default(),
         tasks: FuturesUnordered::new(),
         pending: VecDeque::new(),
         waiters: Vec::new(),
@@ -152,11 +169,14 @@ pub(crate) async fn drive(
         freed_at: None,
         free_at: None,
         unsaved: None,
+        comparing_waits: false,
+        challenged: false,
+        unheard: Some(Unheard::default()),
+        pause,
     };
+    driver.outbox.handle_paused(driver.pause.is_some());
     driver.judge_record();
-    match greeting {
-        Greeting::Once => driver.greet(),
-    }
+    driver.greet();
     let (stopping, federation) = (driver.context.stopping().clone(), driver.core.stopping.clone());
     loop {
         driver.perform_actions();
@@ -181,6 +201,12 @@ pub(crate) async fn drive(
         if driver.free_at.is_some_and(|at| at <= now) {
             driver.end_backoff(now);
         }
+        if let Some(unheard) =
+            driver.unheard.as_mut().filter(|unheard| unheard.at.is_some_and(|at| at <= now))
+        {
+            unheard.at = None;
+            driver.greet();
+        }
     }
     driver.drain().await;
 }
@@ -203,13 +229,17 @@ impl Driver {
         }
         match done {
             Done::Dialled(dialled) => self.dialled(dialled, now),
-            Done::Loaded(call, batches) => self.loaded(call, batches, now),
-            Done::Relayed { call, link, batches, attempts, answer } => {
-                self.relayed(call, &link, &batches, attempts, answer, now);
+            Done::Loaded(call, life, batches) => self.loaded(call, life, batches, now),
+            Done::Relayed { call, incarnation, link, batches, attempts, answer, took } => {
+                if answer.is_ok() {
+                    self.pace.handle_answered(took);
+                }
+                self.relayed((call, incarnation), &link, &batches, attempts, answer, now);
             }
             Done::Stored(id, Ok(())) => self.outbox.handle_stored(id),
             Done::Stored(id, Err(_)) => self.outbox.handle_not_stored(id, now),
             Done::Heads(heads, limit) => self.heads(heads, limit),
+            Done::Compared(link, compared) => self.compared(&link, compared, now),
             Done::Saved(link, saved) => self.saved(link, &saved),
             Done::Record(record) => self.record_read(*record),
             Done::Probed { older, alive } => self.probed(older, alive),
@@ -223,15 +253,31 @@ impl Driver {
             Command::LinkLost(id) => self.links.forget(id),
             Command::Want(waiter) => self.want(waiter, now),
             Command::Spoke => self.spoke(now),
+            Command::Challenged => {
+                self.challenged = true;
+                self.outbox.handle_claims(false);
+            }
             Command::Stop(reason) => self.outbox.handle_stopped(reason, now),
+            Command::Retry => self.retry(),
         }
     }
 
-    /// Dials once, if the peer may be spoken with: it may be waiting to hear that we are back.
+    /// Dials, if the peer may be spoken with: it may be waiting to hear that we are back.
     fn greet(&mut self) {
         let stopped = matches!(self.outbox.status(self.core.ground.now()).state, QueueState::Stopped(_));
         if self.is_allowed() && !stopped {
             self.dial();
+        }
+    }
+
+    /// The admin wants it tried now: what was held against it is forgotten, and judged anew.
+    fn retry(&mut self) {
+        self.trouble = None;
+        if self.is_allowed() {
+            self.outbox.handle_retry();
+            if self.links.current().is_none() {
+                self.dial();
+            }
         }
     }
 
@@ -245,16 +291,29 @@ impl Driver {
         }
     }
 
+    /// A dial has failed: if there was no link since the start, another follows although nothing may wait.
+    fn greet_later(&mut self, now: Timestamp) {
+        let core = Arc::clone(&self.core);
+        if let Some(unheard) = &mut self.unheard {
+            unheard.failures = unheard.failures.saturating_add(1);
+            unheard.at = Some(now.after(core.ground.draw(|entropy| retry_wait(unheard.failures, entropy))));
+        }
+    }
+
     fn stop_reason(&self) -> Option<StopReason> {
         match self.outbox.status(self.core.ground.now()).state {
             QueueState::Stopped(reason) => Some(reason),
-            QueueState::Healthy | QueueState::Probing { .. } | QueueState::BackingOff { .. } => None,
+            QueueState::Healthy
+            | QueueState::Paused
+            | QueueState::Probing { .. }
+            | QueueState::BackingOff { .. } => None,
         }
     }
 
     fn next_timeout(&self) -> Duration {
         let now = self.core.ground.now();
-        let due = self.outbox.poll_timeout().into_iter().chain(self.free_at).min();
+        let greeting = self.unheard.and_then(|unheard| unheard.at);
+        let due = self.outbox.poll_timeout().into_iter().chain(self.free_at).chain(greeting).min();
         let due = due.map_or(AT_LEAST, |at| at.since(now));
         // A millisecond later, so that the time is over by the clock too.
         Millis(due.0.saturating_add(1)).to_duration()

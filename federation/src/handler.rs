@@ -1,12 +1,15 @@
 //! The listener's side of a link: one stream, and ten seconds for who is not trusted.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
-use qpq_transport::{CloseCode, Connection, Handler, Rpc, RpcLimits, WorkerContext};
+use qpq_metrics::Limit;
+use qpq_transport::{CloseCode, Connection, Handler, Rpc, RpcFault, RpcLimits, WorkerContext};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
+    allowance::Complaint,
     core::Core,
     peering_server::{Facts, PeeringServer},
 };
@@ -27,6 +30,10 @@ impl PeerHandler {
 }
 
 impl Handler for PeerHandler {
+    fn admits(&self, from: SocketAddr) -> bool {
+        self.core.doorstep.admits(from.ip(), self.core.ground.now())
+    }
+
     async fn serve(self: Rc<Self>, connection: Connection, context: WorkerContext) {
         let core = Arc::clone(&self.core);
         core.tasks.track_future(answer(Arc::clone(&core), connection, context)).await;
@@ -40,6 +47,17 @@ async fn answer(core: Arc<Core>, connection: Connection, context: WorkerContext)
     let Some(certificate) = connection.peer_certificate() else {
         return connection.close(CloseCode::Untrusted, "no certificate that could be read");
     };
+    let domain = certificate.domain().clone();
+    let known = core.judge(&certificate, &domain).await.is_ok();
+    let slot = core.slot(&domain).filter(|_| known);
+    if let Some(slot) = &slot
+        && slot.allowance.link(core.ground.now()).is_err()
+    {
+        core.ground.metrics().limit_hit(Limit::PeerCalls);
+        slot.allowance.blame(&domain, Complaint::Links, &CancellationToken::new(), core.ground.now());
+        core.doorstep.disgrace(connection.remote_address().ip(), core.ground.now());
+        return connection.close(CloseCode::Overloaded, "more links than are needed: come back later");
+    }
     // One stream carries everything.
     connection.quinn().set_max_concurrent_bi_streams(1_u8.into());
     connection.quinn().set_max_concurrent_uni_streams(0_u8.into());
@@ -47,8 +65,8 @@ async fn answer(core: Arc<Core>, connection: Connection, context: WorkerContext)
         Ok(stream) => stream,
         Err(error) => return connection.close(CloseCode::Deadline, &error.to_string()),
     };
-    let domain = certificate.domain().clone();
-    let known = core.judge(&certificate, &domain).await.is_ok();
+    let (ground, at) = (Arc::clone(&core.ground), Arc::clone(&core));
+    let now = || ground.now();
     let facts = Facts::new(core, connection.clone(), certificate, context);
     let ours = PeeringServer::client(Rc::clone(&facts));
     // Who isn't trusted says little.
@@ -63,11 +81,18 @@ async fn answer(core: Arc<Core>, connection: Connection, context: WorkerContext)
             Ok(()) => connection.close(CloseCode::Done, ""),
             Err(fault) => {
                 debug!(%fault, "a link ended with a fault");
+                if let Some(slot) = &slot && !matches!(fault, RpcFault::Failed(_)) {
+                    slot.allowance.blame(&domain, Complaint::Frames, &CancellationToken::new(), now());
+                }
                 connection.close(CloseCode::BadFrame, &fault.to_string());
             }
         },
         () = stranger(&facts) => {
             connection.close(CloseCode::Deadline, "a link that is not trusted lasts for 10 s");
+        }
+        () = facts.offended() => {
+            at.doorstep.disgrace(connection.remote_address().ip(), now());
+            connection.close(CloseCode::Overloaded, "too much that no honest peer does: come back later");
         }
         () = facts.distrusted() => connection.close(CloseCode::Revoked, "the peering has ended or changed"),
         () = facts.drained() => connection.close(CloseCode::Draining, "stopping"),

@@ -24,20 +24,29 @@ const HELLO: Duration = Duration::from_secs(5);
 /// How long we leave a peer alone that asks for time without saying how much.
 const SOME_TIME: Millis = Millis::from_secs(5);
 
-/// Introduces us over a link whose certificate is trusted; returns what we may call.
+/// What a peer's hello says about our streams over there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claims {
+    /// Whether it has just what we have heard of.
+    pub(crate) agree: bool,
+    /// Whether it claims to have seen a later life of ours.
+    pub(crate) challenged: bool,
+}
+
+/// Introduces us over a link whose certificate is trusted; returns what we may call, and what the peer claims.
 pub(crate) async fn introduce(
     core: &Arc<Core>,
     other: &peering::Client,
     trusted: TrustedLink,
     peer: &Peer,
-) -> Result<link::Client, Trouble> {
+) -> Result<(link::Client, Claims), Trouble> {
     let started = Instant::now();
     let answer = say_hello(core, other, trusted, peer).await;
     let outcome = match &answer {
         Ok(_) => Outcome::Ok,
         Err(Trouble::Stopped(_)) => Outcome::Refused,
         Err(Trouble::Overloaded { .. }) => Outcome::Later,
-        Err(Trouble::Unreachable(_)) => Outcome::Failed,
+        Err(Trouble::Unreachable(_) | Trouble::NotFound(_)) => Outcome::Failed,
     };
     core.ground.metrics().peer_call(Direction::Sent, "hello", outcome, started.elapsed());
     answer
@@ -48,7 +57,7 @@ async fn say_hello(
     other: &peering::Client,
     trusted: TrustedLink,
     peer: &Peer,
-) -> Result<link::Client, Trouble> {
+) -> Result<(link::Client, Claims), Trouble> {
     let ours = core.trusted_hello(peer).await.map_err(local)?;
     let mut request = other.hello_request();
     wire::write_hello(&ours, request.get().init_hello());
@@ -73,14 +82,18 @@ async fn say_hello(
     );
     match verdict {
         HelloVerdict::Stop(reason) => Err(Trouble::Stopped(reason)),
-        HelloVerdict::Welcome { remember, skew_ms, .. } => {
+        HelloVerdict::Welcome { remember, skew_ms, challenged, .. } => {
             if let Some(slot) = core.slot(&peer.domain) {
                 slot.note_skew(skew_ms, core.ground.now());
             }
             if let Some(incarnation) = remember {
                 relay::remember_incarnation(&core.ground, &peer.domain, incarnation).await.map_err(local)?;
             }
-            results.get_link().map_err(unreadable).map_err(|refusal| nonsense(&refusal))
+            let heard = relay::heard_of(&core.ground, &peer.domain).await.map_err(local)?;
+            let named = hello.trusted.as_ref().map(|claims| (claims.streams, claims.heads));
+            let claims = Claims { agree: named == Some(heard), challenged };
+            let link = results.get_link().map_err(unreadable).map_err(|refusal| nonsense(&refusal))?;
+            Ok((link, claims))
         }
     }
 }

@@ -12,10 +12,15 @@
 //! authorisation. What an admin changes is judged again at once on every link that is up.
 #![expect(clippy::future_not_send, reason = "Cap'n Proto is `!Send`: a link lives on one thread")]
 
+mod allowance;
 mod calls;
 mod core;
 mod dial;
+mod discovery;
+mod doorstep;
 mod driver;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handler;
 mod incoming;
 mod introduction;
@@ -23,8 +28,10 @@ mod link;
 mod link_server;
 mod peer_calls;
 mod peering_server;
+mod probe;
 mod served;
 mod slot;
+mod turns;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
@@ -33,6 +40,7 @@ use qpq_service::{Answered, Directory, Ground, Groups, KeyPackages, Peering};
 use qpq_transport::{Endpoint, Leaf, WorkerContext, Workers};
 
 use crate::{core::Core, peer_calls::Way};
+pub use discovery::{AnchorError, Discovery, DiscoverySettings, Dnssec};
 pub use handler::PeerHandler;
 
 /// What federation stands on.
@@ -54,6 +62,8 @@ pub struct FederationConfig {
     pub endpoint: Endpoint,
     /// Our certificate.
     pub leaf: Leaf,
+    /// Finds peers without an address.
+    pub discovery: Discovery,
 }
 
 /// The running federation. Clones are handles to the same one.

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::core::Core;
+use crate::{core::Core, introduction::Claims};
 
 /// Calls on their way over one link at once; further ones wait.
 const CALLS: usize = 32;
@@ -43,6 +43,7 @@ type Job = Box<dyn FnOnce(link::Client) -> LocalBoxFuture<'static, ()> + Send>;
 pub(crate) struct LinkHandle {
     connection: Connection,
     dialled: Dialled,
+    claims: Claims,
     jobs: mpsc::Sender<Job>,
     metrics: Metrics,
 }
@@ -106,11 +107,12 @@ impl LinkHandle {
         connection: Connection,
         client: link::Client,
         dialled: Dialled,
+        claims: Claims,
         metrics: Metrics,
     ) -> (Self, impl Future<Output = ()> + 'static) {
         let (jobs, waiting) = mpsc::channel(CALLS);
         let task = perform(connection.clone(), client, waiting);
-        (Self { connection, dialled, jobs, metrics }, task)
+        (Self { connection, dialled, claims, jobs, metrics }, task)
     }
 
     /// Its number in this process.
@@ -120,6 +122,11 @@ impl LinkHandle {
 
     pub(crate) const fn dialled(&self) -> Dialled {
         self.dialled
+    }
+
+    /// What the peer claimed when the link came up.
+    pub(crate) const fn claims(&self) -> Claims {
+        self.claims
     }
 
     pub(crate) fn is_up(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use qpq_core::{Domain, Millis, limits};
+use qpq_federation_proto::StreamId;
 use qpq_metrics::Limit;
 use qpq_schemas::federation_capnp::link;
 use qpq_service::{
@@ -13,12 +14,26 @@ use qpq_service::{
     },
 };
 use qpq_transport::CallGate;
+use tokio_util::sync::CancellationToken;
 use tracing::{Span, field, info_span};
 
-use crate::{core::Core, incoming, link::Carried, served::Served, slot::Slot, wire};
+use crate::{
+    allowance::{Complaint, is_offence},
+    core::Core,
+    incoming,
+    link::Carried,
+    served::Served,
+    slot::Slot,
+    wire,
+};
 
+/// The call that brings rows.
+const RELAY_ENQUEUE: &str = "relayEnqueue";
 /// How long rows may take to be stored; who sent them waits as long (`driver/sending.rs`).
 const RELAY: Millis = Millis::from_secs(15);
+
+/// Heads in one answer.
+pub(crate) const HEADS: usize = 1_024;
 
 /// The capability that `hello` returns to a trusted peer: it is the authorisation.
 pub(crate) struct LinkServer {
@@ -26,11 +41,19 @@ pub(crate) struct LinkServer {
     peer: Domain,
     calls: CallGate,
     slot: Arc<Slot>,
+    /// Ends the link.
+    hang_up: CancellationToken,
 }
 
 impl LinkServer {
-    pub(crate) const fn new(core: Arc<Core>, peer: Domain, calls: CallGate, slot: Arc<Slot>) -> Self {
-        Self { core, peer, calls, slot }
+    pub(crate) const fn new(
+        core: Arc<Core>,
+        peer: Domain,
+        calls: CallGate,
+        slot: Arc<Slot>,
+        hang_up: CancellationToken,
+    ) -> Self {
+        Self { core, peer, calls, slot, hang_up }
     }
 
     /// Lets a call in. `method` is its name in the schema.
@@ -38,11 +61,19 @@ impl LinkServer {
         if self.core.stopping.is_cancelled() {
             return Err(capnp::Error::disconnected("this homeserver is stopping".to_owned()));
         }
-        let permit = self.calls.try_enter().ok_or_else(|| {
+        let may = || method == RELAY_ENQUEUE || self.slot.allowance.call(self.core.ground.now()).is_ok();
+        let permit = self.calls.try_enter().filter(|_| may());
+        let permit = permit.ok_or_else(|| {
             self.core.ground.metrics().limit_hit(Limit::PeerCalls);
-            capnp::Error::overloaded(format!("more than {} calls in flight", self.calls.in_flight()))
+            self.blame(Complaint::Calls);
+            capnp::Error::overloaded("more calls than are served at a time: wait for some answers".to_owned())
         })?;
         Ok(Served::begin(method, self.core.ground.metrics().clone(), permit))
+    }
+
+    /// The peer did what no honest peer does.
+    fn blame(&self, complaint: Complaint) {
+        self.slot.allowance.blame(&self.peer, complaint, &self.hang_up, self.core.ground.now());
     }
 
     /// Works for a call within its frame.
@@ -75,7 +106,7 @@ impl link::Server for LinkServer {
         params: link::RelayEnqueueParams,
         mut results: link::RelayEnqueueResults,
     ) -> capnp::Result<()> {
-        let served = self.enter("relayEnqueue")?;
+        let served = self.enter(RELAY_ENQUEUE)?;
         let (call, carried) = {
             let params = params.get()?;
             let call = wire::read_relay(params.get_header()?, params.get_batches()?);
@@ -83,9 +114,19 @@ impl link::Server for LinkServer {
         };
         // The rows were copied: the message they came in need not wait for the disk with them.
         drop(params);
-        let work = async { relay::accept(&self.core.ground, &self.peer, call?).await };
+        // It holds all that is stored with the rows.
+        let work = Box::pin(async {
+            let call = call?;
+            let rows = call.batches.iter().map(|batch| batch.rows().len()).sum();
+            let stored = relay::accept(&self.core.ground, &self.peer, call);
+            self.core.turns.take(&self.slot, rows, stored).await
+        });
         let answer = self.answer(span!("fed.relay.accept"), carried, RELAY, work).await;
         served.answered(&answer);
+        if let Some(code) = answer.as_ref().err().map(|refusal| refusal.code).filter(|code| is_offence(*code))
+        {
+            self.blame(Complaint::Refused(code.number()));
+        }
         match answer {
             Ok(answers) => {
                 wire::write_answers(&answers, results.get().init_answers(length(answers.len())));
@@ -111,6 +152,8 @@ impl link::Server for LinkServer {
             self.core.key_packages.claim_for_peer(&self.peer, &requester, &group, nonce, &targets).await
         };
         let carried = wire::read_call(params.get_call());
+        let answer = self.slot.turn.read(answer);
+        let answer = Box::pin(answer);
         let answer = self.answer(span!("fed.link.claim"), carried, limits::INTERACTIVE, answer).await;
         served.answered(&answer);
         match answer {
@@ -135,6 +178,7 @@ impl link::Server for LinkServer {
             self.core.directory.resolve_for_peer(&self.peer, &requester, &asked, group.as_ref()).await
         };
         let carried = wire::read_call(params.get_call());
+        let answer = self.slot.turn.read(answer);
         let answer = self.answer(span!("fed.link.resolve"), carried, limits::INTERACTIVE, answer).await;
         served.answered(&answer);
         match answer {
@@ -155,6 +199,7 @@ impl link::Server for LinkServer {
             let depth = self.core.ground.read().await?.outbox_depth(&self.peer).await?;
             Ok::<_, Refusal>((peer, depth))
         };
+        let answer = self.slot.turn.read(answer);
         let answer =
             self.answer(span!("fed.link.health"), Carried::default(), limits::INTERACTIVE, answer).await;
         served.answered(&answer);
@@ -170,7 +215,43 @@ impl link::Server for LinkServer {
                 health.set_oldest_queued_ms(depth.oldest_at.map_or(0, |oldest| now.since(oldest).0));
                 health.set_clock(now.as_millis());
                 health.set_pin(peer.pin.digest().as_bytes());
+                health.set_standing(seen.standing.name());
+                health.set_trouble(seen.trouble.unwrap_or_default());
             }
+            Err(refusal) => write_failure(&refusal, results.get().init_failure()),
+        }
+        Ok(())
+    }
+
+    async fn stream_heads(
+        self: capnp::capability::Rc<Self>,
+        params: link::StreamHeadsParams,
+        mut results: link::StreamHeadsResults,
+    ) -> capnp::Result<()> {
+        let served = self.enter("streamHeads")?;
+        let params = params.get()?;
+        let answer = async {
+            self.still_allowed().await?;
+            let named = params.get_named().map_err(unreadable)?;
+            if usize::try_from(named.len()).map_or(true, |count| count > relay::STREAMS_NAMED) {
+                return Err(Refusal::malformed("more streams are named than one answer shows"));
+            }
+            if named.is_empty() {
+                let after = params.get_after().map_err(unreadable)?;
+                let after = if after.is_empty() { None } else { Some(array("after", Ok(after))?) };
+                let limit = usize::from(params.get_limit()).min(HEADS);
+                let after = after.map(StreamId::from_bytes);
+                return relay::page_of_heads(&self.core.ground, &self.peer, after, limit).await;
+            }
+            let streams = named.iter().map(|stream| Ok(StreamId::from_bytes(array("named", stream)?)));
+            let streams: Vec<StreamId> = streams.collect::<Answered<_>>()?;
+            relay::named_heads(&self.core.ground, &self.peer, &streams).await
+        };
+        let answer =
+            self.answer(span!("fed.link.heads"), Carried::default(), limits::INTERACTIVE, answer).await;
+        served.answered(&answer);
+        match answer {
+            Ok(heads) => wire::write_heads(&heads, results.get().init_heads(length(heads.len()))),
             Err(refusal) => write_failure(&refusal, results.get().init_failure()),
         }
         Ok(())

@@ -7,6 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use qpq_core::{Address, DeviceAddress, Domain, ErrorCode, GroupId, Millis, Pin, Timestamp};
+use qpq_federation_proto::{ProbeReport, Undiscovered};
 use qpq_service::{
     ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, PeerCallError, PeerCalls, PeerHealth, Refusal,
     Standing, UserAnswer,
@@ -17,7 +18,8 @@ use crate::{
     core::Core,
     dial,
     link::{CallError, LinkHandle},
-    slot::Trouble,
+    probe,
+    slot::{Command, Trouble},
 };
 
 /// When a peer that can't be reached is worth another try.
@@ -136,14 +138,15 @@ impl PeerCalls for Way {
     async fn accept_invite(
         &self,
         inviter: &Domain,
-        address: &str,
+        address: Option<&str>,
         pin: &Pin,
         statement: &[u8],
         deadline: Timestamp,
     ) -> Result<Vec<u8>, PeerCallError> {
-        let address = address.parse().map_err(|error: qpq_federation_proto::AddressError| {
-            PeerCallError::Refused(Refusal::malformed(error.to_string()))
-        })?;
+        let address =
+            address.map(str::parse).transpose().map_err(|error: qpq_federation_proto::AddressError| {
+                PeerCallError::Refused(Refusal::malformed(error.to_string()))
+            })?;
         let core = self.core(inviter)?;
         let (here, domain, pin, statement) = (Arc::clone(&core), inviter.clone(), *pin, statement.to_vec());
         let presented = core
@@ -156,6 +159,9 @@ impl PeerCalls for Way {
                 ErrorCode::Untrusted,
                 format!("who answers as `{inviter}` doesn't have the certificate that the invite names"),
             ))),
+            Ok(Ok(Err(Trouble::NotFound(other @ Undiscovered::AnotherDomain { .. })))) => {
+                Err(PeerCallError::Refused(Refusal::new(ErrorCode::Untrusted, other.to_string())))
+            }
             Ok(Ok(Err(trouble))) => Err(no_link(inviter, &trouble)),
             Ok(Ok(Ok(answer))) => answer.map_err(PeerCallError::Refused),
         }
@@ -177,6 +183,18 @@ impl PeerCalls for Way {
         )
     }
 
+    async fn probe(&self, peer: &Domain) -> Result<ProbeReport, PeerCallError> {
+        let core = self.core(peer)?;
+        let (here, domain) = (Arc::clone(&core), peer.clone());
+        let looked = core.workers.run(None, move |context| probe::probe(here, domain, context)).await;
+        match looked {
+            Err(_) => Err(PeerCallError::Refused(crate::core::stopping())),
+            Ok(report) => {
+                report.map_err(PeerCallError::Refused)?.ok_or_else(|| PeerCallError::NotAPeer(peer.clone()))
+            }
+        }
+    }
+
     fn standings(&self) -> Vec<(Domain, Standing)> {
         self.0.upgrade().map_or_else(Vec::new, |core| core.standings())
     }
@@ -190,6 +208,12 @@ impl PeerCalls for Way {
         }
     }
 
+    async fn retry(&self, peer: &Domain) {
+        if let Some(slot) = self.0.upgrade().and_then(|core| core.slot(peer)) {
+            slot.tell(Command::Retry).await;
+        }
+    }
+
     fn peers_changed(&self) {
         if let Some(core) = self.0.upgrade() {
             core.peers_changed();
@@ -199,8 +223,8 @@ impl PeerCalls for Way {
 
 fn no_link(peer: &Domain, trouble: &Trouble) -> PeerCallError {
     match trouble {
-        Trouble::Unreachable(why) => {
-            PeerCallError::Unreachable { domain: peer.clone(), why: why.clone(), retry_after: SOON }
+        Trouble::Unreachable(_) | Trouble::NotFound(_) => {
+            PeerCallError::Unreachable { domain: peer.clone(), why: trouble.words(), retry_after: SOON }
         }
         Trouble::Overloaded { retry_after } => PeerCallError::Unreachable {
             domain: peer.clone(),

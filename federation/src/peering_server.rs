@@ -3,7 +3,8 @@
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use qpq_core::{Domain, ErrorCode};
-use qpq_federation_proto::{Hello, HelloVerdict, Peer as Introduced, StopReason, TrustedLink};
+use qpq_federation_proto::{Hello, HelloVerdict, PROBE_FEATURE, Peer as Introduced, StopReason, TrustedLink};
+use qpq_metrics::Limit;
 use qpq_schemas::federation_capnp::{hello, link, peering};
 use qpq_service::{
     Answered, LinkCertificate, Refusal, relay,
@@ -12,13 +13,14 @@ use qpq_service::{
 use qpq_storage::Peer;
 use qpq_transport::{CallGate, Connection, PeerCertificate, WorkerContext};
 use tokio::{
-    sync::Notify,
+    sync::{Mutex, Notify},
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::{
+    allowance::Complaint,
     core::{Core, VERSIONS},
     introduction::introduce,
     link::{Dialled, LinkHandle},
@@ -45,6 +47,10 @@ pub(crate) struct Facts {
     trust: RefCell<Option<CancellationToken>>,
     admitted: Notify,
     calls: CallGate,
+    /// Whose introduction is being looked at.
+    hellos: Mutex<()>,
+    /// Fires when the peer has done too much that no honest peer does.
+    hang_up: CancellationToken,
     /// What the dialling side offers, until we have introduced ourselves to it.
     other: RefCell<Option<peering::Client>>,
 }
@@ -64,6 +70,8 @@ impl Facts {
             trust: RefCell::default(),
             admitted: Notify::new(),
             calls: CallGate::new(CALLS),
+            hellos: Mutex::default(),
+            hang_up: CancellationToken::new(),
             other: RefCell::new(None),
         })
     }
@@ -93,6 +101,11 @@ impl Facts {
         }
     }
 
+    /// Returns when the peer is to be hung up on.
+    pub(crate) async fn offended(&self) {
+        self.hang_up.cancelled().await;
+    }
+
     /// Keeps what the other side offers, for when it has introduced itself.
     pub(crate) fn expect(&self, other: peering::Client) {
         self.other.replace(Some(other));
@@ -116,6 +129,18 @@ impl Facts {
         while self.calls.in_flight() > 0 && Instant::now() < end {
             sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// Whether a peer may introduce itself once more: each introduction reads how far all of its streams are.
+    fn admit_hello(&self, hello: &Hello) -> Answered<()> {
+        // Who hasn't shown yet that it is this peer must not use up what the peer may.
+        let Some(slot) = self.core.slot(&hello.domain).filter(|_| self.is_trusted()) else { return Ok(()) };
+        let now = self.core.ground.now();
+        slot.allowance.hello(now).map_err(|many| {
+            self.core.ground.metrics().limit_hit(Limit::PeerCalls);
+            slot.allowance.blame(&slot.domain, Complaint::Hellos, &self.hang_up, now);
+            Refusal::retry(ErrorCode::RateLimited, "you have introduced yourself", many.retry_after)
+        })
     }
 
     /// Judges who says hello, on our side of the link.
@@ -145,6 +170,13 @@ impl Facts {
                 slot.tell(Command::Stop(reason)).await;
                 Err(stopped(reason))
             }
+            HelloVerdict::Welcome { challenged: true, .. } => {
+                // It is asked over a link of its driver's, whatever this one would say.
+                slot.tell(Command::Challenged).await;
+                let text =
+                    "your domain claims to know a later life of this domain, and is asked for the proof";
+                Err(Refusal::new(ErrorCode::PolicyRefused, text))
+            }
             HelloVerdict::Welcome { remember, skew_ms, .. } => {
                 if let Some(incarnation) = remember {
                     relay::remember_incarnation(&self.core.ground, &peer.domain, incarnation).await?;
@@ -162,10 +194,11 @@ impl Facts {
         let facts = Rc::clone(self);
         self.context.spawn(async move {
             match introduce(&facts.core, &other, trusted, &peer).await {
-                Ok(client) => {
+                Ok((client, claims)) => {
                     let metrics = facts.core.ground.metrics().clone();
+                    let connection = facts.connection.clone();
                     let (link, calls) =
-                        LinkHandle::new(facts.connection.clone(), client, Dialled::ByThem, metrics);
+                        LinkHandle::new(connection, client, Dialled::ByThem, claims, metrics);
                     facts.context.spawn(calls);
                     slot.tell(Command::LinkUp(link)).await;
                 }
@@ -181,7 +214,7 @@ impl Facts {
 fn held_against(peer: &Peer) -> Option<StopReason> {
     let reason = peer.refused.as_ref()?.parse().ok()?;
     match reason {
-        StopReason::UnprovenClaim | StopReason::IncarnationWentBack | StopReason::Admin => Some(reason),
+        StopReason::UnprovenClaim | StopReason::IncarnationWentBack => Some(reason),
         // These are judged anew with each link, or concern only what we send.
         StopReason::ChainDiffers
         | StopReason::VersionUnsupported
@@ -200,8 +233,7 @@ fn stopped(reason: StopReason) -> Refusal {
         | StopReason::ChainDiffers
         | StopReason::IncarnationWentBack
         | StopReason::OurCertificateExpired
-        | StopReason::Policy
-        | StopReason::Admin => ErrorCode::PolicyRefused,
+        | StopReason::Policy => ErrorCode::PolicyRefused,
     };
     Refusal::new(code, format!("your domain is stopped here: {}", reason.words()))
 }
@@ -227,6 +259,9 @@ impl PeeringServer {
             return Err(crate::core::stopping());
         }
         let mut hello = wire::read_hello(reader)?;
+        // One after the other: the first decides what the others may.
+        let _turn = facts.hellos.lock().await;
+        facts.admit_hello(&hello)?;
         let (trusted, peer) = match facts.judge(&hello).await {
             Ok(judged) => judged,
             Err(refusal) => {
@@ -239,14 +274,21 @@ impl PeeringServer {
         let slot = facts.admit(trusted.clone(), &peer, &hello).await?;
         let ours = facts.core.trusted_hello(&peer).await?;
         facts.trust(&slot);
-        slot.tell(Command::Spoke).await;
+        // Who only looks has nothing to say, and shall see how we stand without it.
+        let looks_only = hello.features.iter().any(|feature| feature == PROBE_FEATURE);
+        if !looks_only {
+            slot.tell(Command::Spoke).await;
+        }
         let server = LinkServer::new(
             Arc::clone(&facts.core),
             peer.domain.clone(),
             facts.calls.clone(),
             Arc::clone(&slot),
+            facts.hang_up.clone(),
         );
-        facts.call_back(trusted, peer, slot);
+        if !looks_only {
+            facts.call_back(trusted, peer, slot);
+        }
         Ok((ours, capnp_rpc::new_client(server)))
     }
 

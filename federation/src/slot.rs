@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use qpq_core::{Domain, Millis, Timestamp};
-use qpq_federation_proto::{Failure, StopReason};
+use qpq_federation_proto::{Failure, StopReason, Undiscovered};
 use qpq_service::{PeerHealth, Standing};
 use tokio::{
     sync::{Notify, mpsc, oneshot},
@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::link::LinkHandle;
+use crate::{allowance::Allowance, link::LinkHandle, turns::Turn};
 
 /// Commands that wait for one driver.
 const COMMANDS: usize = 64;
@@ -27,8 +27,12 @@ pub(crate) enum Command {
     Want(oneshot::Sender<Result<LinkHandle, Trouble>>),
     /// The peer introduced itself, and nothing was wrong with it.
     Spoke,
+    /// Its introduction claims a later life of ours: it has to prove that.
+    Challenged,
     /// Its introduction is a reason to stop it.
     Stop(StopReason),
+    /// The admin wants it tried now.
+    Retry,
 }
 
 /// Why there is no link.
@@ -36,6 +40,8 @@ pub(crate) enum Command {
 pub(crate) enum Trouble {
     /// It doesn't answer.
     Unreachable(String),
+    /// Nobody knows where it is, or somebody else is there.
+    NotFound(Undiscovered),
     /// It asks for time.
     Overloaded { retry_after: Millis },
     /// It refuses us, or we it.
@@ -46,7 +52,7 @@ impl Trouble {
     /// As the outbox core reads it.
     pub(crate) const fn failure(&self) -> Failure {
         match self {
-            Self::Unreachable(_) => Failure::Unreachable,
+            Self::Unreachable(_) | Self::NotFound(_) => Failure::Unreachable,
             Self::Overloaded { retry_after } => Failure::Overloaded { retry_after: *retry_after },
             Self::Stopped(reason) => Failure::Refused(*reason),
         }
@@ -56,6 +62,7 @@ impl Trouble {
     pub(crate) fn words(&self) -> String {
         match self {
             Self::Unreachable(why) => why.clone(),
+            Self::NotFound(why) => why.to_string(),
             Self::Overloaded { .. } => "it asks for time".to_owned(),
             Self::Stopped(reason) => reason.words().to_owned(),
         }
@@ -67,6 +74,10 @@ impl Trouble {
 pub(crate) struct Slot {
     pub(crate) domain: Domain,
     commands: mpsc::Sender<Command>,
+    /// What it may cost us.
+    pub(crate) allowance: Allowance,
+    /// Its turn to have rows stored.
+    pub(crate) turn: Turn,
     /// Rows were committed for it.
     pub(crate) filled: Notify,
     /// Its record may have changed.
@@ -110,6 +121,8 @@ impl Slot {
         let slot = Self {
             domain,
             commands,
+            allowance: Allowance::default(),
+            turn: Turn::default(),
             filled: Notify::new(),
             changed: Notify::new(),
             gone: CancellationToken::new(),

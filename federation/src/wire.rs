@@ -9,20 +9,22 @@ use qpq_core::{
     Digest, Domain, ErrorCode, Incarnation, MessageId, Millis, RequestId, Seq, Timestamp, limits,
 };
 use qpq_federation_proto::{
-    Batch, Hello, ROW_BYTES, Refusal as RowRefusal, Row, RowAck, RowKind, SignedHeader, StreamAnswer,
-    StreamId, TrustedClaims, VersionRange,
+    Batch, Hello, PeerHead, Position, ROW_BYTES, Refusal as RowRefusal, Row, RowAck, RowKind, SignedHeader,
+    StreamAnswer, StreamId, TrustedClaims, VersionRange,
 };
 use qpq_schemas::federation_capnp::{
-    batch_header, call, hello, row, stream_answer, stream_batch, trusted_hello,
+    applied_head, batch_header, call, hello, row, stream_answer, stream_batch, trusted_hello,
 };
 use qpq_service::{
     Answered, Refusal,
-    relay::RelayCall,
+    relay::{NamedHead, RelayCall},
     wire::{array, bounded, bytes, length, read_failure, text, unreadable, write_failure},
 };
 
 use crate::link::Carried;
 
+/// A stored header: 256 lines of 96 bytes, names and signature.
+const HEADER_BYTES: usize = 32 * 1024;
 /// Features that a hello may name.
 const FEATURES: usize = 64;
 
@@ -125,6 +127,9 @@ pub(crate) fn write_batches(batches: &[Batch], mut list: struct_list::Builder<'_
         if let Some(before) = batch.before() {
             builder.set_before(before.as_bytes());
         }
+        if batch.is_gap() {
+            builder.set_gap_through(batch.last().0);
+        }
         let mut rows = builder.init_rows(length(batch.rows().len()));
         for (index, row) in (0..).zip(batch.rows()) {
             let mut builder = rows.reborrow().get(index);
@@ -165,6 +170,11 @@ fn read_batch(reader: stream_batch::Reader<'_>) -> Answered<Batch> {
     let rows = reader.get_rows().map_err(unreadable)?;
     bounded("rows", rows.len())?;
     let first = Seq(reader.get_first());
+    let through = Seq(reader.get_gap_through());
+    if through > Seq::ZERO && rows.is_empty() {
+        return Batch::gap(stream, before, first, through)
+            .map_err(|error| Refusal::malformed(error.to_string()));
+    }
     let rows = (0..)
         .zip(rows.iter())
         .map(|(index, row)| read_row(first.plus(index), row))
@@ -257,6 +267,43 @@ fn read_answer(reader: stream_answer::Reader<'_>) -> Answered<(StreamId, StreamA
         }
     };
     Ok((stream, answer))
+}
+
+pub(crate) fn write_heads(heads: &[NamedHead], mut list: struct_list::Builder<'_, applied_head::Owned>) {
+    for (index, named) in (0..).zip(heads) {
+        let mut builder = list.reborrow().get(index);
+        let PeerHead { stream, at, backed_up } = &named.head;
+        builder.set_stream(stream.as_bytes());
+        builder.set_incarnation(&at.incarnation.to_bytes());
+        builder.set_applied(at.applied.0);
+        builder.set_chain(at.chain.as_bytes());
+        builder.set_backed_up_through(backed_up.0);
+        if !named.header.is_empty() {
+            builder.set_header(&named.header);
+        }
+    }
+}
+
+/// Reads heads that a peer names; `most` bounds how many.
+pub(crate) fn read_heads(
+    list: struct_list::Reader<'_, applied_head::Owned>,
+    most: usize,
+) -> Answered<Vec<NamedHead>> {
+    if usize::try_from(list.len()).map_or(true, |count| count > most) {
+        return Err(Refusal::malformed("more heads than were asked for"));
+    }
+    list.iter()
+        .map(|head| {
+            let at = Position {
+                incarnation: incarnation("incarnation", head.get_incarnation())?,
+                applied: Seq(head.get_applied()),
+                chain: Digest::from_bytes(array("chain", head.get_chain())?),
+            };
+            let stream = StreamId::from_bytes(array("stream", head.get_stream())?);
+            let head_of = PeerHead { stream, at, backed_up: Seq(head.get_backed_up_through()) };
+            Ok(NamedHead { head: head_of, header: bytes("header", head.get_header(), HEADER_BYTES)? })
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -73,6 +73,9 @@ pub(crate) enum Verb {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Act on a database that is older than what was sent from it.
+    #[command(subcommand)]
+    Incarnation(IncarnationVerb),
     /// Ask the running homeserver whether it is ready: exit 0 or 1, for containers and supervisors.
     Healthcheck,
 }
@@ -135,6 +138,24 @@ pub(crate) struct Demo {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum IncarnationVerb {
+    /// Let this database go on as a new life, after a peer has shown that it is older than what was sent from it. Only if no
+    /// other copy of it runs.
+    Begin(BeginIncarnation),
+}
+
+/// Flags of `incarnation begin`.
+#[derive(Debug, Args)]
+pub(crate) struct BeginIncarnation {
+    /// The domain, typed to confirm.
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) confirm: String,
+    /// What happened; it goes into the audit log.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum ConfigVerb {
     /// Say whether the configuration can be used.
     Check,
@@ -179,6 +200,12 @@ mod tests {
             ("session list a@b.test", "session.list", json!({"address": "a@b.test"})),
             ("--json peer invite b.test", "peer.invite", json!({"domain": "b.test"})),
             ("peer invite --any --expires 2h", "peer.invite", json!({"any": true, "expires_ms": 7_200_000})),
+            (
+                "peer address b.test b.example:7444",
+                "peer.address",
+                json!({"domain": "b.test", "address": "b.example:7444"}),
+            ),
+            ("peer address b.test --discover", "peer.address", json!({"domain": "b.test", "discover": true})),
             ("peer accept b.test", "peer.confirm", json!({"domain": "b.test"})),
             ("peer accept qpqinvite1.x", "peer.accept", json!({"token": "qpqinvite1.x"})),
             (
@@ -200,6 +227,8 @@ mod tests {
         assert!(refused("token create --expires soon").contains("7d"));
         assert!(refused("peer invite").contains("DOMAIN"));
         assert!(refused("peer invite b.test --any").contains("--any"));
+        assert!(refused("peer address b.test").contains("ADDRESS"));
+        assert!(refused("peer address b.test c.test:1 --discover").contains("--discover"));
         assert!(refused("user ban a@b.test").contains("--reason"));
         assert!(refused("dance").contains("dance"));
     }

@@ -59,8 +59,9 @@ async fn alone(directory: &DataDir, environment: &Environment) -> Facts {
     if lock.is_ok() {
         if directory.database().exists() {
             let domain = config.as_ref().map(|config| &config.domain);
-            let integrity = database(directory, environment, domain).await;
+            let (integrity, rolled_back_by) = database(directory, environment, domain).await;
             facts.database = Some(DatabaseFact { integrity, at: now });
+            facts.rolled_back_by = rolled_back_by;
         }
         facts.machine.sockets = config.iter().flat_map(sockets).collect();
     }
@@ -77,7 +78,11 @@ fn configuration(directory: &DataDir, environment: &Environment) -> (Option<Conf
 }
 
 /// Opens the database, if there is a key for it, and reads all of it.
-async fn database(directory: &DataDir, environment: &Environment, domain: Option<&Domain>) -> Integrity {
+async fn database(
+    directory: &DataDir,
+    environment: &Environment,
+    domain: Option<&Domain>,
+) -> (Integrity, Option<Domain>) {
     let path = keys::database_key_path(
         directory,
         environment.database_key_file.as_deref(),
@@ -85,9 +90,11 @@ async fn database(directory: &DataDir, environment: &Environment, domain: Option
     );
     let key = match keys::database_key(&path) {
         Ok(key) => key,
-        Err(error) => return Integrity::Closed(words(&error)),
+        Err(error) => return (Integrity::Closed(words(&error)), None),
     };
-    match SqliteStorage::inspect(&directory.database(), &key).await {
+    let inspected = SqliteStorage::inspect(&directory.database(), &key).await;
+    let rolled_back_by = inspected.as_ref().ok().and_then(|found| found.rolled_back_by.clone());
+    let integrity = match inspected {
         Ok(Inspection { integrity, .. }) if !integrity.faults.is_empty() => judged(integrity),
         Ok(Inspection { domain: Some(found), .. }) if domain.is_some_and(|domain| *domain != found) => {
             Integrity::Closed(format!(
@@ -99,7 +106,8 @@ async fn database(directory: &DataDir, environment: &Environment, domain: Option
         }
         Ok(Inspection { integrity, .. }) => judged(integrity),
         Err(error) => Integrity::Closed(words(&error)),
-    }
+    };
+    (integrity, rolled_back_by)
 }
 
 /// Whether the configured ports can be had. The console's default one moves where it is taken.

@@ -81,7 +81,7 @@ async fn make(
         "data_dir": directory.root(),
         "client_address": config.client_address.clone().unwrap_or_else(|| config.client_listen.to_string()),
         "federation_address":
-            config.federation_address.clone().unwrap_or_else(|| config.federation_listen.to_string()),
+            config.federation_address.shown(config.federation_listen),
         "client_pin": authority.pin(),
         "database_key": if inside {
             format!("{}: protects copies of the database, not of the whole directory", key_path.display())

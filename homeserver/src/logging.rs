@@ -11,8 +11,11 @@ use crate::config::LogFormat;
 /// The filter that is in effect, so that a reload can change it.
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
-/// The library that says when jobs are due.
-const SCHEDULER: &str = "tokio_cron_scheduler";
+/// Libraries that say more than an admin needs, and what is left of it unless the filter names them: the one that says when
+/// jobs are due tells at every start of which parts it is made; that for DNS prints whole answers, and what was wrong with
+/// them is told as the reason why a peer was not found.
+const TALKATIVE: [(&str, &str); 3] =
+    [("tokio_cron_scheduler", "warn"), ("hickory_net", "off"), ("hickory_resolver", "off")];
 
 /// Starts logging; a filter that can't be read is the error.
 pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), String> {
@@ -42,9 +45,11 @@ pub(crate) fn refilter(filter: &str) -> Result<(), String> {
 fn parsed(filter: &str) -> Result<EnvFilter, String> {
     let alone = EnvFilter::try_new(filter)
         .map_err(|error| format!("{error}; try `info` or `info,qpq_federation=debug`"))?;
-    if filter.contains(SCHEDULER) {
-        return Ok(alone);
-    }
-    // It tells at every start of which parts it is made.
-    Ok(EnvFilter::try_new(format!("{SCHEDULER}=warn,{filter}")).unwrap_or(alone))
+    let mut directives: Vec<String> = TALKATIVE
+        .iter()
+        .filter(|(library, _)| !filter.contains(library))
+        .map(|(library, level)| format!("{library}={level}"))
+        .collect();
+    directives.push(filter.to_owned());
+    Ok(EnvFilter::try_new(directives.join(",")).unwrap_or(alone))
 }

@@ -13,11 +13,13 @@ mod demo;
 mod doctor;
 mod environment;
 mod healthcheck;
+mod incarnation;
 mod init;
 mod keys;
 mod logging;
 mod machine;
 mod output;
+mod probe;
 mod production;
 #[cfg(test)]
 mod reference;
@@ -84,6 +86,9 @@ fn local(directory: &DataDir, verb: &Verb, format: Format) -> anyhow::Result<Ver
         Verb::Init(flags) => output::result(format, &alone(init::run(directory, flags, &environment))??)?,
         Verb::Serve(flags) => serve::run(directory, flags, &environment)?,
         Verb::Demo(flags) => alone(demo::run(flags.exit))??,
+        Verb::Incarnation(verb) => {
+            output::result(format, &alone(incarnation::run(directory, verb, &environment))??)?;
+        }
         Verb::Healthcheck => output::line(&healthcheck::run(directory)?),
         Verb::Config(verb) => output::result(format, &show::run(directory, verb, &environment)?)?,
     }
@@ -97,8 +102,12 @@ async fn ask(socket: &Path, verb: &str, arguments: &Value, format: Format) -> an
         return Ok(Verdict::Fine);
     }
     let result = admin::perform(socket, verb, arguments).await?;
-    output::result(format, &result)?;
-    Ok(if verb == "audit.verify" && result.get("ok") == Some(&Value::Bool(false)) {
+    match (verb, format) {
+        ("peer.probe", Format::Text) => output::whole(&probe::written(&result))?,
+        _ => output::result(format, &result)?,
+    }
+    let is_check = matches!(verb, "audit.verify" | "peer.probe");
+    Ok(if is_check && result.get("ok") == Some(&Value::Bool(false)) {
         Verdict::Problems
     } else {
         Verdict::Fine

@@ -9,10 +9,12 @@ mod start;
 mod stop;
 mod supervisor;
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, bail};
 use qpq_core::{Clock as _, SystemClock};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     cli::Serve,
@@ -53,12 +55,21 @@ pub(crate) fn run(directory: &DataDir, flags: &Serve, environment: &Environment)
             "serving"
         );
         let keeper = supervisor::ready(&running.tasks, &running.stopping);
-        let signal = stopping.first(|| supervisor::reload(&running.configuration, &running.certificates)).await;
-        info!(signal, "stopping");
-        drop(keeper);
+        let ground = Arc::clone(&running.ground);
+        let halted = tokio::select! {
+            signal = stopping.first(|| supervisor::reload(&running.configuration, &running.certificates)) => {
+                info!(signal, "stopping");
+                None
+            }
+            why = ground.halted() => {
+                error!(why, "this server must not go on: stopping");
+                Some(why)
+            }
+        };
+        drop((keeper, ground));
         supervisor::stopping();
         tokio::select! {
-            () = stop::stop(running) => Ok(()),
+            () = stop::stop(running) => halted.map_or(Ok(()), |why| Err(start::rolled_back(&why))),
             signal = stopping.first(|| {}) => {
                 warn!(signal, "asked twice: stopping at once");
                 bail!("asked twice to stop: what was in flight was not waited for (what was accepted is kept)")

@@ -9,16 +9,17 @@ use crate::config::span;
 
 /// Adds a verb for every action that the local command line does not have itself.
 pub(crate) fn with_actions(local: Command) -> Command {
-    Actions::all().fold(local, |command, action| match action.verb.split_once('.') {
-        None => adding(command, action.verb, action),
-        Some((area, name)) => {
-            let command = match command.find_subcommand(area) {
-                Some(_) => command,
-                None => command.subcommand(group(area)),
-            };
-            command.mut_subcommand(area, |group| adding(group, name, action))
-        }
-    })
+    Actions::all().fold(local, |command, action| placed(command, action.verb, action))
+}
+
+/// Adds an action below the groups that its verb names; `rest` is the part of the verb from here on.
+fn placed(command: Command, rest: &'static str, action: &'static Action) -> Command {
+    let Some((area, inner)) = rest.split_once('.') else { return adding(command, rest, action) };
+    let command = match command.find_subcommand(area) {
+        Some(_) => command,
+        None => command.subcommand(group(area)),
+    };
+    command.mut_subcommand(area, |group| placed(group, inner, action))
 }
 
 /// The action that was asked for, and its arguments; `None` for a verb of the local command line.

@@ -43,11 +43,58 @@ export async function federation(steps, alpha, beta, { alice, bob }) {
     await alpha.reads("The link is up", "Key exchange");
     await alpha.look("peer");
   });
+  await steps.step("a probe passes every step and says what the peer thinks of us", async () => {
+    await alpha.go(there);
+    await alpha.page.getByRole("link", { name: "Probe this peer" }).click();
+    await alpha.titled("nothing is wrong");
+    const rows = await alpha.rows();
+    equal(rows.length, 8, "steps");
+    check(rows.every((row) => row.Result === "Passed" && /^\d+$/.test(row["Time (ms)"])), JSON.stringify(rows));
+    await alpha.reads("What the peer says about this domain");
+    await alpha.look("probe");
+  });
+  await steps.step("a peer that moved is given its new address, and one that is wrong shows in the probe", async () => {
+    await alpha.go(there);
+    const address = await alpha.page.locator("dl.facts dd").first().textContent();
+    const move = async (to) => {
+      await alpha.go(there);
+      const part = alpha.part("Where it is dialled");
+      await alpha.fill({ "HOST:PORT of its federation listener": to }, part);
+      await alpha.send("Change the address", part);
+      await alpha.said(`${beta.domain.name} is dialled elsewhere from now on`);
+    };
+    await move(alpha.domain.client);
+    await alpha.go(`/federation/probe?domain=${beta.domain.name}`);
+    await alpha.titled("something is wrong");
+    await alpha.reads("doesn't speak", "What to do", "Skipped");
+    await alpha.look("probe-failed", EXTREMES);
+    await move(plain(address));
+  });
   await steps.step("messages cross, both ways", async () => {
     await alice.says(bob.address, "hello beta");
     check((await bob.hears(30)).includes("hello beta"), "bob did not hear alice");
     await bob.says(alice.address, "hello alpha");
     check((await alice.hears(30)).includes("hello alpha"), "alice did not hear bob");
+  });
+  await steps.step("a pause lets messages wait, and its page says what waits; resumed, they flow", async () => {
+    await alpha.go(there);
+    const part = alpha.part("Let its queue wait");
+    await alpha.fill({ Reason: "beta moves tonight" }, part);
+    await alpha.send("Pause", part);
+    await alpha.said(`The queue for ${beta.domain.name} waits`);
+    await alpha.reads("nothing goes out, nothing is lost");
+    await alice.says(bob.address, "after the move");
+    await alpha.page.getByRole("link", { name: "What waits" }).click();
+    await alpha.titled("What waits");
+    equal((await alpha.rows()).length, 1, "streams that wait");
+    await alpha.look("queue");
+    await alpha.go(there);
+    await alpha.send("Resume", alpha.part("Let its queue go on"));
+    await alpha.said(`The queue for ${beta.domain.name} goes on`);
+    await eventually("bob hears what waited", async () => (await bob.hears(2)).includes("after the move"), 30_000);
+    await alpha.go("/federation/dead-letters");
+    await alpha.reads("No dead letters");
+    await alpha.look("dead-letters");
   });
   await steps.step("a block with a reason holds them back", async () => {
     await alpha.go(there);

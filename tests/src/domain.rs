@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     fs::OpenOptions,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -13,9 +14,14 @@ use qpq_core::{Address, Domain, Pin};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::{net::UnixStream, process::Child, time::Instant};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpStream, UnixStream},
+    process::Child,
+    time::Instant,
+};
 
-use crate::{Program, World, eventually};
+use crate::{Program, World, eventually, hosts::Host};
 
 /// How long a server may take until it answers.
 const READY: Duration = Duration::from_secs(30);
@@ -43,8 +49,10 @@ pub struct HomeDomain {
     name: Domain,
     directory: PathBuf,
     log: PathBuf,
-    client_port: u16,
-    federation_port: u16,
+    client: SocketAddr,
+    federation: SocketAddr,
+    /// The namespace of its host, if that is not this one.
+    namespace: Option<String>,
     pin: Pin,
     settings: RefCell<Vec<(String, String)>>,
     process: RefCell<Option<Child>>,
@@ -52,15 +60,23 @@ pub struct HomeDomain {
 }
 
 impl HomeDomain {
-    /// Makes `NAME.test` by `qpq-server init`; nothing runs yet.
-    pub(crate) async fn init(world: &World, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+    /// Makes `NAME.test` by `qpq-server init`, on this host or another; nothing runs yet.
+    pub(crate) async fn init(
+        world: &World,
+        name: &str,
+        settings: &[(&str, &str)],
+        host: Option<&Host>,
+    ) -> anyhow::Result<Self> {
         let directory = world.path().join(name);
-        let (client_port, federation_port) = (world.port()?, world.port()?);
+        let client_place = host.map_or(Ipv4Addr::LOCALHOST, Host::client_address);
+        let client = SocketAddr::from((client_place, world.port()?));
+        let federation_place = host.map_or(Ipv4Addr::LOCALHOST, Host::address);
+        let federation = SocketAddr::from((federation_place, world.port()?));
         let name: Domain = format!("{name}.test").parse()?;
         let made: Value = Program::new("qpq-server")?
             .args(["init", "--json", "--domain", name.as_str()])
-            .args(["--client-listen", &format!("127.0.0.1:{client_port}")])
-            .args(["--federation-listen", &format!("127.0.0.1:{federation_port}")])
+            .args(["--client-listen", &client.to_string()])
+            .args(["--federation-listen", &federation.to_string()])
             .arg("--data-dir")
             .arg(&directory)
             .succeed()
@@ -72,8 +88,9 @@ impl HomeDomain {
             log: world.path().join(format!("{name}.log")),
             name,
             directory,
-            client_port,
-            federation_port,
+            client,
+            federation,
+            namespace: host.map(|host| host.namespace().to_owned()),
             pin,
             settings: RefCell::new(
                 settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
@@ -105,12 +122,12 @@ impl HomeDomain {
 
     /// What clients dial.
     pub fn client_address(&self) -> String {
-        format!("127.0.0.1:{}", self.client_port)
+        self.client.to_string()
     }
 
     /// What peers dial.
     pub fn federation_address(&self) -> String {
-        format!("127.0.0.1:{}", self.federation_port)
+        self.federation.to_string()
     }
 
     /// What clients pin.
@@ -137,7 +154,11 @@ impl HomeDomain {
 
     /// `qpq-server` on this data directory, with this domain's settings.
     pub fn server(&self, arguments: &[&str]) -> anyhow::Result<Program> {
-        let mut program = Program::new("qpq-server")?.args(arguments).arg("--data-dir").arg(&self.directory);
+        let program = match &self.namespace {
+            Some(namespace) => Program::on(namespace, "qpq-server")?,
+            None => Program::new("qpq-server")?,
+        };
+        let mut program = program.args(arguments).arg("--data-dir").arg(&self.directory);
         for (name, value) in self.settings.borrow().iter() {
             program = program.env(name, value);
         }
@@ -254,6 +275,17 @@ impl HomeDomain {
     /// What the running server says of itself.
     pub async fn info(&self) -> anyhow::Result<Info> {
         Ok(serde_json::from_value(self.admin(&["info"]).await?)?)
+    }
+
+    /// What its admin listener answers to a request for a path, head and body.
+    pub async fn asked(&self, path: &str) -> anyhow::Result<String> {
+        let address = std::fs::read_to_string(self.directory.join("run/admin-address"))?;
+        let mut connection = TcpStream::connect(address.trim()).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        connection.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await?;
+        Ok(answer)
     }
 
     /// A fresh registration token.

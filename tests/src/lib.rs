@@ -9,10 +9,14 @@
 
 pub mod bytes;
 mod domain;
+pub mod hostile;
+pub mod hosts;
+pub mod lane;
 mod person;
 mod ports;
 pub mod preload;
 mod program;
+pub mod proxy;
 mod resident;
 pub mod stranger;
 pub mod wire;

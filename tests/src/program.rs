@@ -29,14 +29,24 @@ pub struct Program {
 impl Program {
     /// One of our programs, without any `QPQ_*` variable of the caller.
     pub fn new(name: &str) -> anyhow::Result<Self> {
-        let mut command = Command::new(binary(name)?);
+        Ok(Self::of(Command::new(binary(name)?)))
+    }
+
+    /// One of our programs on a host of its own (`hosts.rs`). Its process is the program's, as everywhere.
+    pub fn on(namespace: &str, name: &str) -> anyhow::Result<Self> {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).arg(binary(name)?);
+        Ok(Self::of(command))
+    }
+
+    fn of(mut command: Command) -> Self {
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("QPQ_") {
                 command.env_remove(variable);
             }
         }
         command.stdin(Stdio::null()).kill_on_drop(true);
-        Ok(Self { command, deadline: DEADLINE, input: None })
+        Self { command, deadline: DEADLINE, input: None }
     }
 
     /// One more argument.

@@ -1,6 +1,6 @@
 //! Who is not what they claim: certificates that no peer should trust, and TLS that offers less than it must.
 
-use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use qpq_core::{Clock as _, Domain, Millis, Secret, SystemClock, limits};
@@ -36,8 +36,19 @@ pub fn expired_leaf(domain: &HomeDomain) -> anyhow::Result<Leaf> {
     Ok(Leaf::new(&authority.issue(domain.name(), long_ago, 10)?)?)
 }
 
+/// A leaf for `domain` under the authority of the domain whose data is in `directory`, which is another.
+pub fn leaf_under(directory: &Path, domain: &Domain) -> anyhow::Result<Leaf> {
+    let key = Secret::new(key_in(directory, "ca.key")?);
+    let authority = CertificateAuthority::from_pem(&key_in(directory, "ca.crt")?, &key)?;
+    Ok(Leaf::new(&authority.issue(domain, SystemClock.now(), 30)?)?)
+}
+
 fn key(domain: &HomeDomain, name: &str) -> anyhow::Result<String> {
-    let path = domain.directory().join("keys").join(name);
+    key_in(domain.directory(), name)
+}
+
+fn key_in(directory: &Path, name: &str) -> anyhow::Result<String> {
+    let path = directory.join("keys").join(name);
     fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))
 }
 

@@ -141,10 +141,7 @@ impl std::fmt::Debug for FederationLink {
 impl FederationLink {
     /// Dials the federation listener of `domain` and shows `leaf`.
     pub async fn dial(address: &str, domain: &Domain, leaf: &Leaf) -> anyhow::Result<Self> {
-        let endpoint = dialler()?;
-        let tls = DialTls::federation(leaf, domain);
-        let to: SocketAddr = address.parse()?;
-        let connection = endpoint.dial(to, &tls, Profile::Peer, DEADLINE).await.map_err(in_words)?;
+        let (endpoint, connection) = connect_peer(address, domain, leaf).await?;
         let (reader, writer) = connection.open_stream().await?;
         let mut rpc = Rpc::calling(reader, writer, None, RpcLimits::peer());
         let peering = rpc.other_side();
@@ -185,6 +182,19 @@ pub async fn connect_client(
     let to: SocketAddr = address.parse()?;
     let connection = endpoint.dial(to, &tls, Profile::Client, DEADLINE).await.map_err(in_words)?;
     ensure!(connection.protocol().as_deref() == Some(b"capnp"), "another ALPN was agreed on");
+    Ok((endpoint, connection))
+}
+
+/// A connection to a federation listener on which nothing was said yet.
+pub async fn connect_peer(
+    address: &str,
+    domain: &Domain,
+    leaf: &Leaf,
+) -> anyhow::Result<(Endpoint, Connection)> {
+    let endpoint = dialler()?;
+    let tls = DialTls::federation(leaf, domain);
+    let to: SocketAddr = address.parse()?;
+    let connection = endpoint.dial(to, &tls, Profile::Peer, DEADLINE).await.map_err(in_words)?;
     Ok((endpoint, connection))
 }
 

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::{task::LocalSet, time::Instant};
 
-use crate::{HomeDomain, Person, ports::Ports};
+use crate::{HomeDomain, Person, hosts::Host, ports::Ports};
 
 /// How long a story may take unless it says otherwise. Two cores build and test at the same time.
 const STORY: Duration = Duration::from_mins(4);
@@ -82,9 +82,23 @@ impl World {
 
     /// A domain that was made but does not run yet.
     pub async fn dormant(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<HomeDomain> {
-        let domain = HomeDomain::init(self, name, settings).await?;
+        Ok(self.known(HomeDomain::init(self, name, settings, None).await?))
+    }
+
+    /// A domain on a host of its own that was made but does not run yet.
+    pub async fn dormant_on(
+        &self,
+        host: &Host,
+        name: &str,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<HomeDomain> {
+        Ok(self.known(HomeDomain::init(self, name, settings, Some(host)).await?))
+    }
+
+    /// Its log is shown when the story fails.
+    fn known(&self, domain: HomeDomain) -> HomeDomain {
         self.logs.borrow_mut().push(domain.log().to_owned());
-        Ok(domain)
+        domain
     }
 
     /// Two running domains that are peers.

@@ -1,28 +1,11 @@
 //! What happens is told at `/metrics`, by the process itself.
 
-#![expect(clippy::future_not_send, reason = "a story is told on one thread")]
-
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use qpq_tests::{HomeDomain, Person, eventually, story};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use qpq_tests::{Person, eventually, story};
 
 const SOON: Duration = Duration::from_mins(1);
-
-/// Asks the admin listener for a path.
-async fn asked(domain: &HomeDomain, path: &str) -> anyhow::Result<String> {
-    let address = std::fs::read_to_string(domain.directory().join("run/admin-address"))?;
-    let mut connection = TcpStream::connect(address.trim()).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    connection.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).await?;
-    Ok(answer)
-}
 
 /// The sum of all series that begin so and have these labels.
 fn sum(text: &str, name: &str, labels: &[&str]) -> f64 {
@@ -46,11 +29,11 @@ fn what_happens_between_two_domains_is_counted_at_both_and_names_nobody() -> any
         guess.logging_in()?.refuse(1, &["wrong name or password"]).await?;
         alpha.admin(&["user", "ban", "mallory@beta.test", "--reason", "sold spam"]).await?;
         for path in ["/nothing/alice", "/livez"] {
-            asked(&alpha, path).await?;
+            alpha.asked(path).await?;
         }
 
         let told = eventually("everything is told", SOON, async || {
-            let (at_alpha, at_beta) = (asked(&alpha, "/metrics").await?, asked(&beta, "/metrics").await?);
+            let (at_alpha, at_beta) = (alpha.asked("/metrics").await?, beta.asked("/metrics").await?);
             let calls = "quicproquo_federation_call_duration_seconds_count";
             let arrived = [("sent", &at_alpha), ("received", &at_beta)].iter().all(|(direction, text)| {
                 let direction = format!("direction=\"{direction}\"");

@@ -2,13 +2,12 @@
 
 #![expect(clippy::future_not_send, reason = "a story is told on one thread")]
 
-use std::{cell::Cell, pin::Pin, rc::Rc, task::Poll, time::Duration};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use capnp_rpc::{RpcSystem, rpc_twoparty_capnp::Side, twoparty};
-use futures::AsyncRead;
 use qpq_schemas::client_capnp::homeserver;
-use qpq_tests::{HomeDomain, Resident, World, story, wire};
+use qpq_tests::{HomeDomain, Resident, World, hostile::Deaf, story, wire};
 use rustix::process::Signal;
 use tokio_util::compat::{TokioAsyncReadCompatExt as _, TokioAsyncWriteCompatExt as _};
 
@@ -16,25 +15,6 @@ use tokio_util::compat::{TokioAsyncReadCompatExt as _, TokioAsyncWriteCompatExt 
 const CALLS: usize = 60_000;
 /// How much a server may grow that holds back: windows, the calls of one gate, what the allocator keeps.
 const FLAT_BYTES: u64 = 40 * 1024 * 1024;
-
-/// Reads until it is told to stop; what comes then stays where it is.
-struct Deaf<R> {
-    inner: R,
-    deaf: Rc<Cell<bool>>,
-}
-
-impl<R: AsyncRead + Unpin> AsyncRead for Deaf<R> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<std::io::Result<usize>> {
-        if self.deaf.get() {
-            return Poll::Pending;
-        }
-        Pin::new(&mut self.inner).poll_read(cx, buf)
-    }
-}
 
 struct Stalling {
     homeserver: homeserver::Client,

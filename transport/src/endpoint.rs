@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use qpq_core::Pin;
+use qpq_core::{Domain, Pin};
 use quinn::{
     ClientConfig, ConnectError, ConnectionError, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime,
     TransportConfig, VarInt,
@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::{
     connection::{CloseCode, Connection, reason},
     tls::{DialTls, ListenerTls, TlsError},
-    verify::Verdict,
+    verify::{Seen, Verdict},
 };
 
 /// What we ask the kernel for, per direction; with less, bursts are dropped before we see them.
@@ -56,7 +56,12 @@ pub enum DialError {
         verdict: Verdict,
         /// The authority that it showed.
         presented: Option<Pin>,
+        /// The domains of the certificate that it showed, where they can be read.
+        showed: Vec<Domain>,
     },
+    /// It answered, and speaks another protocol (ALPN).
+    #[error("something else listens there: it doesn't speak our protocol (ALPN)")]
+    OtherProtocol,
     /// It answered, and doesn't want us.
     #[error("the other side refused the connection: {reason}")]
     Refused {
@@ -252,10 +257,11 @@ impl Endpoint {
         match tokio::time::timeout(deadline, connecting).await {
             Ok(Ok(connection)) => Ok(Connection::new(connection)),
             Ok(Err(ConnectionError::TimedOut)) | Err(_) => Err(DialError::NoAnswer { address: to }),
-            Ok(Err(error)) => Err(match *sight.lock().unwrap_or_else(PoisonError::into_inner) {
-                Some(seen) if seen.verdict != Verdict::Trusted => {
-                    DialError::Untrusted { verdict: seen.verdict, presented: seen.presented }
+            Ok(Err(error)) => Err(match sight.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                Some(Seen { verdict, presented, showed }) if verdict != Verdict::Trusted => {
+                    DialError::Untrusted { verdict, presented, showed }
                 }
+                _ if is_another_protocol(&error) => DialError::OtherProtocol,
                 _ => DialError::Refused { reason: reason(&error) },
             }),
         }
@@ -280,6 +286,17 @@ fn listening(tls: &ListenerTls, profile: Profile, path: Path) -> ServerConfig {
     config.transport_config(profile.transport(path, Role::Listening));
     config.max_incoming(PENDING_HANDSHAKES);
     config
+}
+
+/// TLS alert 120, `no_application_protocol`, from either side.
+fn is_another_protocol(error: &ConnectionError) -> bool {
+    const NO_APPLICATION_PROTOCOL: u64 = 0x100 + 120;
+    let code = match error {
+        ConnectionError::TransportError(error) => u64::from(error.code),
+        ConnectionError::ConnectionClosed(close) => u64::from(close.error_code),
+        _ => return false,
+    };
+    code == NO_APPLICATION_PROTOCOL
 }
 
 /// The socket, and how large the buffers are that it was granted.

@@ -7,6 +7,7 @@
 use std::{
     fmt, io,
     marker::PhantomData,
+    net::SocketAddr,
     num::NonZeroUsize,
     rc::Rc,
     sync::{
@@ -89,6 +90,13 @@ impl Listening {
 
 /// Serves the connections of one listener on one worker thread; need not be `Send`.
 pub trait Handler: 'static {
+    /// Whether somebody at this address may shake hands; who may not is refused, which costs next to nothing. The address is
+    /// not proven yet.
+    fn admits(&self, from: SocketAddr) -> bool {
+        let _ = from;
+        true
+    }
+
     /// Serves one connection until it ends. When `context.stopping()` fires: finish what is in flight and return.
     fn serve(
         self: Rc<Self>,
@@ -433,6 +441,9 @@ impl<H: Handler> Door<H> {
         async move {
             let Handed { incoming, _counted } = newcomer;
             let from = incoming.remote_address();
+            if !handler.admits(from) {
+                return incoming.refuse();
+            }
             let connecting = async { incoming.accept()?.await };
             // A handshake is no work in flight: stopping does not wait for it.
             match all.run_until_cancelled(timeout(handshake, connecting)).await {

@@ -163,7 +163,8 @@ async fn a_peer_that_shows_another_domain_than_the_dialled_one_is_not_dialled() 
     let ours = leaf(&authority("beta.test").issue(&domain("beta.test"), NOW, 30).unwrap());
     let tls = DialTls::federation(&ours, &domain("gamma.test"));
     let error = dialler().dial(listener.address(), &tls, Profile::Peer, SOON).await.unwrap_err();
-    assert!(matches!(error, DialError::Untrusted { verdict: Verdict::WrongDomain, .. }), "{error}");
+    let DialError::Untrusted { verdict: Verdict::WrongDomain, showed, .. } = error else { panic!("{error}") };
+    assert_eq!(showed, [domain("alpha.test")]);
     listener.stop().await;
 }
 

@@ -26,8 +26,12 @@ pub(super) fn of(action: &Action, fields: &Fields) -> Result<Value, Refusal> {
 
 /// Whether what can't be undone was confirmed by typing its name.
 pub(super) fn typed(name: &str, arguments: &Value, fields: &Fields) -> bool {
-    let meant = arguments.get(name).and_then(Value::as_str);
-    meant.is_some_and(|meant| meant == fields.get(TYPED).trim())
+    let typed = fields.get(TYPED).trim();
+    match arguments.get(name) {
+        Some(Value::String(meant)) => meant == typed,
+        Some(Value::Number(meant)) => typed.parse() == Ok(meant.as_u64().unwrap_or_default()),
+        _ => false,
+    }
 }
 
 fn value(argument: &Argument, fields: &Fields) -> Result<Option<Value>, Refusal> {

@@ -19,7 +19,7 @@ struct Peers {
 struct Peer {
     domain: String,
     state: String,
-    address: String,
+    address: Option<String>,
     pin: String,
     key_exchange: Option<String>,
     queued: u64,
@@ -61,6 +61,46 @@ struct One<'a> {
 pub(super) async fn show(d: Desk, ask: Ask) -> Result<Page, Refused> {
     let view = d.read("peer.show", ask.arguments("peer.show")).await?;
     d.page("peer-title", &One { d: &d, view })
+}
+
+#[derive(Debug, Deserialize)]
+struct Probe {
+    domain: String,
+    ok: bool,
+    steps: Vec<Line>,
+    theirs: Option<Theirs>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Line {
+    step: String,
+    outcome: String,
+    took_ms: Option<u64>,
+    said: String,
+    remedy: Option<String>,
+    runbook: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Theirs {
+    state: String,
+    trouble: Option<String>,
+    retry_at: Option<String>,
+    queued: u64,
+    oldest_queued_ms: u64,
+}
+
+#[derive(Template)]
+#[template(path = "pages/probe.html")]
+struct Probed<'a> {
+    d: &'a Desk,
+    view: Probe,
+}
+
+/// A peer, looked at step by step while the page is asked for.
+pub(super) async fn probe(d: Desk, ask: Ask) -> Result<Page, Refused> {
+    let view = d.read("peer.probe", ask.arguments("peer.probe")).await?;
+    d.page("probe-title", &Probed { d: &d, view })
 }
 
 #[derive(Debug, Deserialize)]

@@ -11,17 +11,17 @@ use crate::people::{self, Person};
 
 /// One pair.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(crate) struct Lane {
     session: Session,
     group: GroupId,
     epoch: u64,
-    pub(super) receiver: Rc<Receiver>,
+    pub(crate) receiver: Rc<Receiver>,
     submitted: Cell<u64>,
 }
 
 impl Lane {
     /// Introduces each sender to a receiver, then takes the sessions over from the library.
-    pub(super) async fn between(senders: &[Person], receivers: &[Person]) -> anyhow::Result<Vec<Rc<Self>>> {
+    pub(crate) async fn between(senders: &[Person], receivers: &[Person]) -> anyhow::Result<Vec<Rc<Self>>> {
         let mut lanes = Vec::new();
         for (from, to) in senders.iter().zip(receivers) {
             let group = people::introduce(from, to).await?;
@@ -38,12 +38,12 @@ impl Lane {
     }
 
     /// Messages handed over and not delivered yet.
-    pub(super) fn under_way(&self) -> u64 {
+    pub(crate) fn under_way(&self) -> u64 {
         self.submitted.get().saturating_sub(self.receiver.delivered())
     }
 
     /// New messages, each with its own random payload; they count as under way from now on.
-    pub(super) fn write(&self, count: usize) -> anyhow::Result<Vec<Submit>> {
+    pub(crate) fn write(&self, count: usize) -> anyhow::Result<Vec<Submit>> {
         let mut entropy = OsEntropy::new()?;
         self.submitted.update(|before| before + u64::try_from(count).unwrap_or(0));
         let messages = (0..count).map(|_| Submit {
@@ -55,7 +55,7 @@ impl Lane {
     }
 
     /// Hands messages over; each must be taken.
-    pub(super) async fn submit(&self, messages: &[Submit]) -> anyhow::Result<()> {
+    pub(crate) async fn submit(&self, messages: &[Submit]) -> anyhow::Result<()> {
         for answer in self.session.submit(messages).await? {
             ensure!(!matches!(answer, Submitted::Refused(_)), "a message was refused: {answer:?}");
         }

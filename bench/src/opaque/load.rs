@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Messages per second of the paced load, all pairs together.
-pub(super) const PER_SECOND: u32 = 50;
+pub(crate) const PER_SECOND: u32 = 50;
 /// How long nothing may come while something is under way.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -31,11 +31,11 @@ pub(super) struct Pushed {
 
 /// Delays of the paced load.
 #[derive(Debug, Default)]
-pub(super) struct Delays {
+pub(crate) struct Delays {
     /// From the submit until the receiver's acknowledgement was answered.
-    pub(super) delivered: LatencyRounds,
+    pub(crate) delivered: LatencyRounds,
     /// From the submit until its answer.
-    pub(super) accepted: LatencyRounds,
+    pub(crate) accepted: LatencyRounds,
 }
 
 /// Deliveries per second, all pairs at once, as fast as they go.
@@ -110,7 +110,7 @@ async fn until(lane: &Lane, holds: impl Fn() -> bool) -> anyhow::Result<()> {
 }
 
 /// The paced load: one message a call, the pairs in turn.
-pub(super) async fn latency(plan: &Plan, lanes: &[Rc<Lane>]) -> anyhow::Result<Delays> {
+pub(crate) async fn latency(plan: &Plan, lanes: &[Rc<Lane>]) -> anyhow::Result<Delays> {
     let mut delays = Delays::default();
     // A round has at least some hundred messages, else its 99th percentile is its worst one.
     let count = usize::try_from(plan.seconds.saturating_mul(u64::from(PER_SECOND)))?.max(100);

@@ -16,7 +16,7 @@ use crate::stopwatch::Stopwatch;
 
 /// What has been delivered to one receiver.
 #[derive(Debug)]
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     session: Session,
     delivered: Cell<u64>,
     /// Messages whose way is timed, by id.
@@ -27,7 +27,7 @@ pub(super) struct Receiver {
 
 impl Receiver {
     /// Has everything pushed to it from now on.
-    pub(super) async fn subscribe(session: Session) -> anyhow::Result<Rc<Self>> {
+    pub(crate) async fn subscribe(session: Session) -> anyhow::Result<Rc<Self>> {
         let receiver = Rc::new(Self {
             session: session.clone(),
             delivered: Cell::new(0),
@@ -40,27 +40,27 @@ impl Receiver {
     }
 
     /// Messages delivered so far.
-    pub(super) fn delivered(&self) -> u64 {
+    pub(crate) fn delivered(&self) -> u64 {
         self.delivered.get()
     }
 
     /// Fires at the next delivery after it was called.
-    pub(super) fn news(&self) -> tokio::sync::futures::Notified<'_> {
+    pub(crate) fn news(&self) -> tokio::sync::futures::Notified<'_> {
         self.news.notified()
     }
 
     /// Times a message that is about to be submitted.
-    pub(super) fn time(&self, id: MessageId, since: Stopwatch) {
+    pub(crate) fn time(&self, id: MessageId, since: Stopwatch) {
         self.under_way.borrow_mut().insert(id, since);
     }
 
     /// How many timed messages have not come yet.
-    pub(super) fn missing(&self) -> usize {
+    pub(crate) fn missing(&self) -> usize {
         self.under_way.borrow().len()
     }
 
     /// What the timed messages took.
-    pub(super) fn take_times(&self) -> Vec<Duration> {
+    pub(crate) fn take_times(&self) -> Vec<Duration> {
         self.took.take()
     }
 

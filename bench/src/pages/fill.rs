@@ -163,7 +163,7 @@ impl Filling<'_> {
         let peer = Peer {
             domain: domain.clone(),
             state: PeerState::Allowed,
-            address: NOBODY.to_owned(),
+            address: Some(NOBODY.to_owned()),
             pin: Pin::from_digest(Digest::from_bytes(self.entropy.bytes32())),
             ca_certificate: vec![9; 400],
             federation_key: self.entropy.bytes32(),

@@ -16,7 +16,7 @@ pub struct FederationAddress {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Host {
+pub(crate) enum Host {
     Name(Domain),
     Address(IpAddr),
 }
@@ -45,6 +45,11 @@ impl FederationAddress {
             Host::Name(name) => name.to_string(),
             Host::Address(address) => address.to_string(),
         }
+    }
+
+    /// What must be looked up, or needn't be.
+    pub(crate) const fn place(&self) -> &Host {
+        &self.host
     }
 
     /// The UDP port.

@@ -13,7 +13,7 @@ const SHORTEST: Millis = Millis(250);
 
 /// The wait before the next attempt after `failures` failures in a row (at least 1): full jitter below a ceiling
 /// that doubles from 15 s to 30 min.
-pub(crate) fn wait(failures: u32, entropy: &mut dyn Entropy) -> Millis {
+pub fn retry_wait(failures: u32, entropy: &mut dyn Entropy) -> Millis {
     let doubled = FIRST.0.saturating_mul(1_u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX));
     let ceiling = doubled.min(LONGEST.0);
     Millis(entropy.below(ceiling.saturating_add(1)).max(SHORTEST.0))
@@ -60,11 +60,9 @@ pub enum StopReason {
     CertificateRefused,
     /// Our policy doesn't allow it.
     Policy,
-    /// The admin stopped it.
-    Admin,
 }
 
-const REASONS: [(StopReason, &str, &str); 9] = [
+const REASONS: [(StopReason, &str, &str); 8] = [
     (
         StopReason::UnprovenClaim,
         "unprovenClaim",
@@ -93,7 +91,6 @@ const REASONS: [(StopReason, &str, &str); 9] = [
         "its certificate has expired or isn't under the pinned authority",
     ),
     (StopReason::Policy, "policy", "this domain's policy doesn't allow it"),
-    (StopReason::Admin, "admin", "an admin stopped it"),
 ];
 
 impl StopReason {
@@ -115,8 +112,7 @@ impl StopReason {
             | Self::ChainDiffers
             | Self::IncarnationWentBack
             | Self::CertificateRefused
-            | Self::Policy
-            | Self::Admin => false,
+            | Self::Policy => false,
         }
     }
 }
@@ -152,7 +148,7 @@ mod tests {
         let mut entropy = SeededEntropy::new(3);
         let mut longest = Vec::new();
         for failures in 1..=40 {
-            let drawn: Vec<u64> = (0..400).map(|_| wait(failures, &mut entropy).0).collect();
+            let drawn: Vec<u64> = (0..400).map(|_| retry_wait(failures, &mut entropy).0).collect();
             let ceiling = 15_000_u64.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(1_800_000);
             assert!(drawn.iter().all(|wait| (250..=ceiling).contains(wait)));
             assert!(drawn.iter().any(|wait| *wait < ceiling / 4), "no jitter");

@@ -24,6 +24,9 @@ pub struct BatchDigest {
     pub last: Seq,
     /// SHA-256 of the batch's body ([`Batch::to_body`]).
     pub body: Digest,
+    /// The chain after the last row, where the sender knows it: a header then shows which rows its sender had
+    /// numbered, and not only how many.
+    pub chain: Option<Digest>,
 }
 
 impl BatchDigest {
@@ -34,7 +37,13 @@ impl BatchDigest {
 
     /// The same, with the body at hand.
     pub fn of_body(batch: &Batch, body: &[u8]) -> Self {
-        Self { stream: batch.stream(), first: batch.first(), last: batch.last(), body: Digest::of(&[body]) }
+        Self {
+            stream: batch.stream(),
+            first: batch.first(),
+            last: batch.last(),
+            body: Digest::of(&[body]),
+            chain: batch.chain_after(),
+        }
     }
 }
 
@@ -105,7 +114,7 @@ impl SignedHeader {
     /// | 1, n | length, origin |
     /// | 1, n | length, destination |
     /// | 16 | incarnation |
-    /// | 32 | SHA-256 over the list: for each batch stream\[16\], first u64, last u64, SHA-256(body) |
+    /// | 32 | SHA-256 over the list: for each batch stream\[16\], first u64, last u64, SHA-256(body), chain after the last row\[32\] (zeros: unknown) |
     pub fn signed_bytes(&self) -> Vec<u8> {
         let list: Vec<u8> = self.batches.iter().flat_map(line).collect();
         let mut out = LABEL.to_vec();
@@ -195,6 +204,7 @@ impl SignedHeader {
                 first: Seq(reader.u64()?),
                 last: Seq(reader.u64()?),
                 body: Digest::from_bytes(reader.array()?),
+                chain: Some(Digest::from_bytes(reader.array()?)).filter(|chain| *chain != Digest::ZERO),
             });
         }
         let signature = reader.array()?;
@@ -210,6 +220,7 @@ fn line(batch: &BatchDigest) -> Vec<u8> {
         &batch.first.0.to_be_bytes(),
         &batch.last.0.to_be_bytes(),
         batch.body.as_bytes(),
+        batch.chain.unwrap_or(Digest::ZERO).as_bytes(),
     ]
     .concat()
 }

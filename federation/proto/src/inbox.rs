@@ -11,7 +11,7 @@ use qpq_core::{Digest, Incarnation, Seq};
 use crate::{
     answer::{Refusal, StreamAnswer},
     planted::{Bug, active},
-    stream::{Batch, Row, StreamId, chain},
+    stream::{Batch, Row, StreamId, chain, chain_over_gap},
 };
 
 /// Where a stream of one origin stands here; one record per (origin, stream).
@@ -36,6 +36,8 @@ impl Position {
 pub enum Judgement<'a> {
     /// Store these rows and the next position, then answer.
     Apply(Application<'a>),
+    /// Rows that were wanted will never come: store the next position and what follows from the loss, then answer.
+    Skip(Gap),
     /// All of it was applied before: store nothing. The answer repeats the refusals that were kept for rows from
     /// `batch.first()` on; those of earlier rows may go, since the sender has recorded them.
     AlreadyApplied(Position),
@@ -71,6 +73,31 @@ impl<'a> Application<'a> {
     }
 }
 
+/// Rows that are lost: the origin doesn't have them any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The first row that was wanted and will never come.
+    pub first: Seq,
+    next: Position,
+}
+
+impl Gap {
+    /// The last of them.
+    pub const fn through(&self) -> Seq {
+        self.next.applied
+    }
+
+    /// The position to store.
+    pub const fn next(&self) -> Position {
+        self.next
+    }
+
+    /// The answer, for a caller whose transaction is durable.
+    pub const fn durable(self) -> StreamAnswer {
+        self.next.already_applied(Vec::new())
+    }
+}
+
 impl Position {
     /// The answer to a batch that was applied before.
     pub const fn already_applied(self, refusals: Vec<Refusal>) -> StreamAnswer {
@@ -78,14 +105,17 @@ impl Position {
     }
 }
 
-/// What `hello` says about all streams of an origin: how many, and SHA-256 over (stream\[16\], last applied u64,
-/// chain\[32\]) of each, ordered by stream.
+/// What `hello` says about all streams of an origin: how many, and SHA-256 over (stream\[16\], incarnation\[16\], last
+/// applied u64, chain\[32\]) of each, ordered by stream. The origin computes the same over what it has heard of
+/// ([`crate::LaneHead`]); if they differ it asks for the heads.
 pub fn heads_digest(heads: impl Iterator<Item = (StreamId, Position)>) -> (u64, Digest) {
     let ordered: BTreeMap<StreamId, Position> = heads.collect();
     let bytes: Vec<u8> = ordered
         .iter()
         .flat_map(|(stream, at)| {
-            [stream.as_bytes().as_slice(), &at.applied.0.to_be_bytes(), at.chain.as_bytes()].concat()
+            let incarnation = at.incarnation.to_bytes();
+            [stream.as_bytes().as_slice(), &incarnation, &at.applied.0.to_be_bytes(), at.chain.as_bytes()]
+                .concat()
         })
         .collect();
     (u64::try_from(ordered.len()).unwrap_or(u64::MAX), Digest::of(&[&bytes]))
@@ -111,6 +141,9 @@ pub fn judge<'a>(position: Option<&Position>, incarnation: Incarnation, batch: &
         // An old batch. Its end lies before our chain, so there is nothing to compare.
         return Judgement::AlreadyApplied(here);
     }
+    if batch.is_gap() {
+        return judge_gap(here, batch);
+    }
     let known = batch.rows().partition_point(|row| row.seq <= here.applied && !active(Bug::NoDedup));
     let (old, new) = batch.rows().split_at_checked(known).unwrap_or_else(|| (&[], batch.rows()));
     if let Some(before) = batch.before() {
@@ -124,6 +157,20 @@ pub fn judge<'a>(position: Option<&Position>, incarnation: Incarnation, batch: &
     }
     let chain = new.iter().fold(here.chain, |previous, row| chain(&previous, row));
     Judgement::Apply(Application { rows: new, next: Position { incarnation, applied: batch.last(), chain } })
+}
+
+/// A gap that begins right after what was applied must agree with it; one that begins earlier has lost its end only.
+fn judge_gap<'a>(here: Position, gap: &Batch) -> Judgement<'a> {
+    let wanted = here.applied.next();
+    if gap.last() <= here.applied {
+        return Judgement::AlreadyApplied(here);
+    }
+    if gap.first() == wanted && gap.before().is_some_and(|before| before != here.chain) {
+        return Judgement::Contradicts(here.applied);
+    }
+    let chain = chain_over_gap(&here.chain, gap.last());
+    let next = Position { incarnation: here.incarnation, applied: gap.last(), chain };
+    Judgement::Skip(Gap { first: wanted, next })
 }
 
 #[cfg(test)]
@@ -161,6 +208,7 @@ mod tests {
     ) -> Result<Position, StreamAnswer> {
         match judge(position, incarnation, batch) {
             Judgement::Apply(application) => Ok(application.next()),
+            Judgement::Skip(gap) => Ok(gap.next()),
             Judgement::AlreadyApplied(position) => Err(position.already_applied(vec![])),
             Judgement::ExpectSeq(next) => Err(StreamAnswer::ExpectSeq(next)),
             Judgement::Contradicts(at) => {
@@ -221,5 +269,28 @@ mod tests {
             judged(Some(&next), life(1), &old),
             Err(StreamAnswer::ChainDiffers { header: 1_u64.to_be_bytes().to_vec() })
         );
+    }
+
+    #[test]
+    fn a_gap_moves_the_stream_on_and_says_what_is_lost() {
+        let gap = |before, first, through| {
+            Batch::gap(StreamId::from_bytes([1; 16]), before, Seq(first), Seq(through)).unwrap()
+        };
+        let here = applied(3);
+        let right = gap(Some(here.chain), 4, 9);
+        let Judgement::Skip(lost) = judge(Some(&here), life(1), &right) else { panic!("refused") };
+        assert_eq!((lost.first, lost.through()), (Seq(4), Seq(9)));
+        assert_eq!(lost.next().chain, chain_over_gap(&here.chain, Seq(9)));
+        let next = lost.next();
+        assert_eq!(judged(Some(&next), life(1), &right), Err(lost.durable()), "twice is once");
+        // What was applied of it stays applied.
+        let Judgement::Skip(lost) = judge(Some(&here), life(1), &gap(None, 2, 5)) else { panic!("refused") };
+        assert_eq!((lost.first, lost.through()), (Seq(4), Seq(5)));
+        assert_eq!(judged(Some(&here), life(1), &gap(None, 6, 9)), Err(StreamAnswer::ExpectSeq(Seq(4))));
+        assert!(matches!(
+            judged(Some(&here), life(1), &gap(Some(Digest::ZERO), 4, 9)),
+            Err(StreamAnswer::ChainDiffers { .. })
+        ));
+        assert_eq!(judged(None, life(1), &gap(Some(Digest::ZERO), 1, 2)).unwrap().applied, Seq(2));
     }
 }

@@ -53,8 +53,8 @@ impl From<CodecError> for InviteError {
 pub struct InviteTerms {
     /// Who invites.
     pub inviter: Domain,
-    /// Where its federation listener is dialled.
-    pub address: FederationAddress,
+    /// Where its federation listener is dialled; `None`: where DNS says.
+    pub address: Option<FederationAddress>,
     /// The pin of its federation CA.
     pub ca_pin: Pin,
     /// Who may accept; `None`: anybody, and then the inviter's admin confirms the fingerprint.
@@ -124,7 +124,7 @@ impl Invite {
     /// | bytes | what |
     /// |---|---|
     /// | 1, n | length, inviter |
-    /// | 1, n | length, address `HOST:PORT` |
+    /// | 1, n | length, address `HOST:PORT`; 0 for what DNS says |
     /// | 32 | CA pin |
     /// | 32 | federation key |
     /// | 1, n | length, bound domain; 0 for any |
@@ -139,7 +139,7 @@ impl Invite {
     fn body(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_text(&mut out, self.terms.inviter.as_str());
-        put_text(&mut out, &self.terms.address.to_string());
+        put_address(&mut out, self.terms.address.as_ref());
         out.extend_from_slice(self.terms.ca_pin.digest().as_bytes());
         out.extend_from_slice(self.federation_key.as_bytes());
         put_text(&mut out, self.terms.bound_to.as_ref().map_or("", Domain::as_str));
@@ -198,8 +198,8 @@ pub struct AcceptStatement {
     pub inviter: Domain,
     /// Who accepts.
     pub accepter: Domain,
-    /// Where the accepter's federation listener is dialled.
-    pub address: FederationAddress,
+    /// Where the accepter's federation listener is dialled; `None`: where DNS says.
+    pub address: Option<FederationAddress>,
     /// The accepter's federation key.
     pub federation_key: FederationKey,
     /// The accepter's federation CA, DER.
@@ -213,7 +213,7 @@ impl AcceptStatement {
     pub fn sign(
         invite: &Invite,
         accepter: Domain,
-        address: FederationAddress,
+        address: Option<FederationAddress>,
         ca_certificate: Vec<u8>,
         key: &SigningKey,
     ) -> Self {
@@ -241,7 +241,7 @@ impl AcceptStatement {
     /// |---|---|
     /// | 1, n | length, inviter |
     /// | 1, n | length, accepter |
-    /// | 1, n | length, address `HOST:PORT` |
+    /// | 1, n | length, address `HOST:PORT`; 0 for what DNS says |
     /// | 32 | federation key |
     /// | 32 | secret |
     /// | 2, n | length, CA certificate (DER, at most 16 KiB) |
@@ -254,7 +254,7 @@ impl AcceptStatement {
         let mut out = Vec::new();
         put_text(&mut out, self.inviter.as_str());
         put_text(&mut out, self.accepter.as_str());
-        put_text(&mut out, &self.address.to_string());
+        put_address(&mut out, self.address.as_ref());
         out.extend_from_slice(self.federation_key.as_bytes());
         out.extend_from_slice(self.secret.expose());
         put_certificate(&mut out, &self.ca_certificate);
@@ -359,10 +359,17 @@ fn signed(label: &[u8], body: &[u8]) -> Vec<u8> {
     [label, body].concat()
 }
 
-fn address(reader: &mut Reader<'_>) -> Result<FederationAddress, CodecError> {
+fn put_address(out: &mut Vec<u8>, address: Option<&FederationAddress>) {
+    put_text(out, &address.map(ToString::to_string).unwrap_or_default());
+}
+
+fn address(reader: &mut Reader<'_>) -> Result<Option<FederationAddress>, CodecError> {
     let text = reader.text("the address")?;
+    if text.is_empty() {
+        return Ok(None);
+    }
     let address: FederationAddress = text.parse().map_err(|_| CodecError::Invalid("the address"))?;
-    if address.to_string() == text { Ok(address) } else { Err(CodecError::Invalid("the address")) }
+    if address.to_string() == text { Ok(Some(address)) } else { Err(CodecError::Invalid("the address")) }
 }
 
 fn certificate(reader: &mut Reader<'_>) -> Result<Vec<u8>, CodecError> {

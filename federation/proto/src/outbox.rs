@@ -9,36 +9,42 @@
 //! 2. [`Action::MarkKept`]: one transaction, then [`Outbox::handle_stored`] or [`Outbox::handle_not_stored`]. A
 //!    stream sends on only afterwards, so the first row of a batch tells the receiver which of its answers are
 //!    recorded here for good.
-//! 3. [`Outbox::poll_timeout`] says when [`Outbox::handle_timeout`] is due.
+//! 3. [`Action::GiveUp`]: the same with a row that the peer can't read.
+//! 4. [`Action::AskHeads`]: the peer has lost rows or knows more than we heard of. The driver asks it, acts on what
+//!    [`crate::reconcile`] finds, and says [`Outbox::handle_reconciled`] with the heads as they are then. Nothing is sent
+//!    meanwhile. With each link the driver says by [`Outbox::handle_claims`] whether that is necessary.
+//! 5. [`Outbox::poll_timeout`] says when [`Outbox::handle_timeout`] is due.
 //!
 //! What holds, whatever the network does: order per stream, never a hole; one batch in flight per stream; nothing is
 //! marked kept before the peer said that it is stored; memory is bounded by [`OutboxLimits`].
 
 mod budget;
 mod clock;
+mod pace;
 mod state;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use qpq_core::{Digest, Domain, Entropy, Millis, Seq, Timestamp};
+use qpq_core::{Digest, Domain, Entropy, Millis, Seq, Timestamp, limits};
 
 pub use budget::CallBudget;
-pub use state::{
-    Action, Alarm, Bounce, CallId, Cut, Failure, Kept, OutboxLimits, Sent, StallReason, StoreId, StreamHead,
-};
+pub use pace::Pace;
+pub use state::{Action, Bounce, CallId, Cut, Failure, Kept, OutboxLimits, Sent, StoreId, StreamHead};
 pub use status::{PeerQueueStatus, QueueState};
 
 use crate::{
     answer::{Refusal, StreamAnswer},
-    backoff::{Cause, FIRST, SavedLink, StopReason, wait},
+    backoff::{Cause, FIRST, SavedLink, StopReason, retry_wait},
     planted::{Bug, active},
-    stream::StreamId,
+    stream::{Lane, StreamId},
 };
-use state::{Call, Link, Phase, Store, Stream};
+use state::{Call, Heads, Link, Phase, Store, Stream, What};
 
 /// Trouble of our own (the database) is tried again after this time.
 const LOCAL_RETRY: Millis = Millis::from_secs(1);
+/// A peer that has lost rows again and again is given them at most this often: replaying costs us more than it.
+const REPLAY: Millis = Millis::from_secs(10 * 60);
 
 /// The queue towards one peer.
 #[derive(Debug)]
@@ -46,14 +52,19 @@ pub struct Outbox {
     peer: Domain,
     limits: OutboxLimits,
     link: Link,
-    streams: BTreeMap<StreamId, Stream>,
+    streams: BTreeMap<Lane, Stream>,
     calls: BTreeMap<CallId, Call>,
     stores: BTreeMap<StoreId, Store>,
     actions: VecDeque<Action>,
-    /// The stream after which the next call begins, so that no stream starves.
-    cursor: Option<StreamId>,
+    /// The lane after which the next call begins, so that no stream starves.
+    cursor: Option<Lane>,
+    heads: Heads,
+    /// When rows that the peer had lost were last made to wait again.
+    replayed_at: Option<Timestamp>,
     /// There are streams with waiting rows in storage that didn't fit.
     untracked: Untracked,
+    /// An admin told the queue to wait.
+    paused: bool,
     /// Our database couldn't be read: nothing is sent before this time.
     paused_until: Option<Timestamp>,
     cleared_at: Option<Timestamp>,
@@ -88,7 +99,10 @@ impl Outbox {
             stores: BTreeMap::new(),
             actions: VecDeque::new(),
             cursor: None,
+            heads: Heads::Agreed,
+            replayed_at: None,
             untracked: Untracked::None,
+            paused: false,
             paused_until: None,
             cleared_at: None,
             looked_at: now,
@@ -106,31 +120,36 @@ impl Outbox {
         if head.last <= head.accepted {
             return;
         }
-        let room = self.streams.len() < self.limits.streams;
-        match self.streams.get_mut(&head.stream) {
+        // A lane that doesn't fit may be older than this one, and then goes first.
+        let room = self.streams.len() < self.limits.streams && self.untracked == Untracked::None;
+        match self.streams.get_mut(&head.lane) {
             Some(stream) => stream.last = stream.last.max(head.last),
             None if room => {
-                self.streams.insert(head.stream, Stream::idle(&head));
+                self.streams.insert(head.lane, Stream::idle(&head));
             }
-            None => self.untracked = Untracked::Some,
+            None if self.untracked == Untracked::None => self.untracked = Untracked::Some,
+            None => {}
         }
     }
 
     /// The answer to [`Action::LoadHeads`]: heads with rows waiting, and whether these were all.
     pub fn handle_heads(&mut self, heads: impl IntoIterator<Item = StreamHead>, all: bool) {
-        self.untracked = if all { Untracked::None } else { Untracked::Some };
+        self.untracked = Untracked::None;
         heads.into_iter().for_each(|head| self.handle_enqueued(head));
+        self.untracked = if all { self.untracked } else { Untracked::Some };
     }
 
     /// The rows of a call were loaded and go out now, over a link that is up. Streams of the call that are not
     /// named here had nothing to load within the budget and wait for the next call.
     pub fn handle_sent(&mut self, call: CallId, sent: &[Sent], now: Timestamp) {
         let Some(open) = self.calls.get_mut(&call) else { return };
-        let named: BTreeMap<StreamId, &Sent> = sent.iter().map(|sent| (sent.stream, sent)).collect();
+        let named: BTreeMap<Lane, &Sent> = sent.iter().map(|sent| (sent.lane, sent)).collect();
+        let incarnation = open.incarnation;
         for stream in std::mem::take(&mut open.streams) {
-            match (self.streams.get_mut(&stream), named.get(&stream)) {
+            let lane = Lane { incarnation, stream };
+            match (self.streams.get_mut(&lane), named.get(&lane)) {
                 (Some(state), Some(sent)) if sent.last > state.accepted && sent.last <= state.last => {
-                    state.phase = Phase::InFlight { last: sent.last, chain: sent.chain };
+                    state.phase = Phase::InFlight { last: sent.last, rows: sent.rows, chain: sent.chain };
                     open.streams.insert(stream);
                 }
                 (Some(state), Some(_) | None) => state.phase = Phase::Idle,
@@ -140,6 +159,12 @@ impl Outbox {
         if open.streams.is_empty() {
             self.handle_not_sent(call, now);
         }
+    }
+
+    /// The call is not made after all, through nobody's fault: a link has come up over which the peer says something that
+    /// must be looked at first.
+    pub fn handle_put_back(&mut self, call: CallId) {
+        self.end_call(call);
     }
 
     /// The rows of a call couldn't be loaded: our own trouble, not the peer's.
@@ -160,29 +185,95 @@ impl Outbox {
     ) {
         let Some(open) = self.end_call(call) else { return };
         let mut answers: BTreeMap<StreamId, StreamAnswer> = answers.into_iter().collect();
-        let mut store = Store::default();
+        let (mut kept, mut bounces) = (Vec::new(), Vec::new());
         let mut outcome = Outcome::Healthy;
-        for (id, sent) in open {
-            let read = match answers.remove(&id) {
-                Some(answer) => self.read_answer(id, sent, answer, now, &mut store),
+        for (lane, sent) in open {
+            let read = match answers.remove(&lane.stream) {
+                Some(answer) => self.read_answer(lane, sent, answer, now, (&mut kept, &mut bounces)),
                 None => Outcome::Nonsense,
             };
             outcome = outcome.max(read);
         }
-        if !store.kept.is_empty() {
-            let id = StoreId(self.next_id());
-            for kept in &store.kept {
-                if let Some(stream) = self.streams.get_mut(&kept.stream) {
+        if !kept.is_empty() {
+            for kept in &kept {
+                if let Some(stream) = self.streams.get_mut(&kept.lane) {
                     stream.phase = Phase::Settling;
                 }
             }
-            self.actions.push_back(store.action(id));
-            self.stores.insert(id, store);
+            self.begin_store(What::Kept { kept, bounces });
         }
         match outcome {
             Outcome::Healthy => self.recovered(),
             Outcome::Nonsense => self.back_off(Cause::Nonsense, Millis(0), now, entropy),
-            Outcome::Stop(reason) => self.handle_stopped(reason, now),
+            Outcome::Doubt => self.doubt(),
+        }
+    }
+
+    /// The peer said hello: whether the heads that it named are those that we have heard of. What was on its way when
+    /// that was looked at may have changed it since, so agreement counts only when nothing is.
+    pub fn handle_claims(&mut self, agree: bool) {
+        let quiet = self.calls.is_empty() && self.stores.is_empty();
+        match (agree && quiet, self.heads) {
+            (true, Heads::Doubted | Heads::Agreed) => self.heads = Heads::Agreed,
+            (false, Heads::Doubted | Heads::Agreed) => self.doubt(),
+            // What is being asked for is newer than the claim.
+            (true | false, Heads::Asked) => {}
+        }
+    }
+
+    /// Whether nothing may go out before the peer has been asked for its heads.
+    pub fn must_compare(&self) -> bool {
+        self.heads != Heads::Agreed
+    }
+
+    /// The peer's heads were compared and what followed is stored: the lanes that have rows waiting, whether these are
+    /// all, and whether rows go out again that the peer had lost.
+    pub fn handle_reconciled(
+        &mut self,
+        heads: impl IntoIterator<Item = StreamHead>,
+        all: bool,
+        replayed: bool,
+        now: Timestamp,
+    ) {
+        if self.heads != Heads::Asked {
+            return;
+        }
+        self.heads = Heads::Agreed;
+        self.streams.clear();
+        self.handle_heads(heads, all);
+        if replayed {
+            self.replayed_at = Some(now);
+        }
+        self.recovered();
+    }
+
+    /// How long the peer must wait until rows that it has lost are sent again; `None`: not at all.
+    pub fn replay_in(&self, now: Timestamp) -> Option<Millis> {
+        let next = self.replayed_at?.after(REPLAY);
+        (next > now).then(|| next.since(now))
+    }
+
+    /// The comparison came to no end: it is made again before anything goes out.
+    pub fn handle_not_reconciled(&mut self, failure: Failure, now: Timestamp, entropy: &mut dyn Entropy) {
+        if self.heads != Heads::Asked {
+            return;
+        }
+        self.heads = Heads::Doubted;
+        match failure {
+            Failure::Unreachable => self.back_off(Cause::Unreachable, Millis(0), now, entropy),
+            Failure::Overloaded { retry_after } => {
+                self.back_off(Cause::Overloaded, retry_after, now, entropy);
+            }
+            Failure::Malformed => self.back_off(Cause::Nonsense, Millis(0), now, entropy),
+            Failure::Refused(reason) => self.handle_stopped(reason, now),
+        }
+    }
+
+    /// The comparison came to no end through our own trouble.
+    pub fn handle_not_compared(&mut self, now: Timestamp) {
+        if self.heads == Heads::Asked {
+            self.heads = Heads::Doubted;
+            self.paused_until = Some(now.after(LOCAL_RETRY));
         }
     }
 
@@ -194,10 +285,9 @@ impl Outbox {
         now: Timestamp,
         entropy: &mut dyn Entropy,
     ) {
-        if self.end_call(call).is_none() {
-            return;
-        }
+        let Some(open) = self.end_call(call) else { return };
         match failure {
+            Failure::Malformed => self.search(&open, now, entropy),
             Failure::Unreachable => self.back_off(Cause::Unreachable, Millis(0), now, entropy),
             Failure::Overloaded { retry_after } => {
                 self.back_off(Cause::Overloaded, retry_after, now, entropy);
@@ -209,13 +299,23 @@ impl Outbox {
     /// What a [`Action::MarkKept`] asked for is durable.
     pub fn handle_stored(&mut self, id: StoreId) {
         let Some(store) = self.stores.remove(&id) else { return };
-        for kept in store.kept {
-            let Some(stream) = self.streams.get_mut(&kept.stream) else { continue };
+        let kept = match store.what {
+            What::Kept { kept, .. } => kept,
+            What::GivenUp { lane, .. } => {
+                if let Some(stream) = self.streams.get_mut(&lane) {
+                    stream.phase = Phase::Idle;
+                }
+                return;
+            }
+        };
+        for kept in kept {
+            let Some(stream) = self.streams.get_mut(&kept.lane) else { continue };
             stream.accepted = stream.accepted.max(kept.through);
             stream.chain = kept.chain;
             stream.phase = Phase::Idle;
+            stream.readable();
             if stream.accepted >= stream.last {
-                self.streams.remove(&kept.stream);
+                self.streams.remove(&kept.lane);
             }
         }
         let half = self.limits.streams.checked_div(2).unwrap_or(0);
@@ -253,17 +353,23 @@ impl Outbox {
         if matches!(self.link, Link::Stopped { reason: old } if old == reason) {
             return;
         }
-        self.actions.push_back(Action::Alarm(Alarm::Stopped(reason)));
+        self.actions.push_back(Action::Alarm(reason));
         self.set_link(Link::Stopped { reason });
+    }
+
+    /// The admin told the queue to wait, or to go on. Rows are accepted all the same; what is on its way ends as it does.
+    pub fn handle_paused(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    /// An admin wants it tried now: as [`Outbox::handle_released`], and rows that the peer has lost may be sent again at once.
+    pub fn handle_retry(&mut self) {
+        self.replayed_at = None;
+        self.handle_released();
     }
 
     /// The admin acted (peered again, allowed, released): everything that was held goes on.
     pub fn handle_released(&mut self) {
-        for stream in self.streams.values_mut() {
-            if matches!(stream.phase, Phase::Stalled { .. }) {
-                stream.phase = Phase::Idle;
-            }
-        }
         if matches!(self.link, Link::Stopped { .. } | Link::BackingOff { .. }) {
             self.set_link(Link::Ready { failures: 0 });
         }
@@ -299,11 +405,7 @@ impl Outbox {
         };
         let held = self.streams.values().filter_map(|stream| match stream.phase {
             Phase::Held { until } => Some(until),
-            Phase::Idle
-            | Phase::Loading
-            | Phase::InFlight { .. }
-            | Phase::Settling
-            | Phase::Stalled { .. } => None,
+            Phase::Idle | Phase::Loading | Phase::InFlight { .. } | Phase::Settling => None,
         });
         let stores = self.stores.values().filter_map(|store| store.retry_at);
         link.into_iter().chain(self.paused_until).chain(held).chain(stores).min()
@@ -326,58 +428,101 @@ impl Outbox {
 
     fn next_call(&mut self) -> Option<Action> {
         let Link::Ready { failures } = self.link else { return None };
-        // After a failure one call finds out whether the peer is back.
-        let most = if failures > 0 { 1 } else { self.limits.calls };
-        let busy = self.calls.len().saturating_add(self.stores.len());
-        if busy >= most || self.paused_until.is_some() {
+        if self.paused || self.paused_until.is_some() {
             return None;
         }
-        let ready = |(id, stream): (&StreamId, &Stream)| stream.is_ready().then(|| stream.cut(*id));
-        let after = self.streams.iter().filter(|(id, _)| self.cursor.is_none_or(|cursor| **id > cursor));
-        let before = self.streams.iter().filter(|(id, _)| self.cursor.is_some_and(|cursor| **id <= cursor));
-        let cuts: Vec<Cut> =
-            after.chain(before).filter_map(ready).take(self.limits.streams_per_call).collect();
-        self.cursor = cuts.last()?.stream.into();
+        let busy = self.calls.len().saturating_add(self.stores.len());
+        match self.heads {
+            Heads::Doubted if busy == 0 => {
+                self.heads = Heads::Asked;
+                return Some(Action::AskHeads);
+            }
+            Heads::Doubted | Heads::Asked => return None,
+            Heads::Agreed => {}
+        }
+        // After a failure one call finds out whether the peer is back.
+        let most = if failures > 0 { 1 } else { self.limits.calls };
+        if busy >= most {
+            return None;
+        }
+        let cuts = self.next_cuts();
+        let last = cuts.last()?.lane;
+        self.cursor = Some(last);
         let call = CallId(self.next_id());
         let mut streams = BTreeSet::new();
         for cut in &cuts {
-            if let Some(stream) = self.streams.get_mut(&cut.stream) {
+            if let Some(stream) = self.streams.get_mut(&cut.lane) {
                 stream.phase = Phase::Loading;
-                streams.insert(cut.stream);
+                streams.insert(cut.lane.stream);
             }
         }
-        self.calls.insert(call, Call { streams });
-        Some(Action::Send { call, cuts })
+        let incarnation = last.incarnation;
+        self.calls.insert(call, Call { incarnation, streams });
+        Some(Action::Send { call, incarnation, cuts })
+    }
+
+    /// What goes into the next call: lanes of one life, or one alone that the peer couldn't read with others.
+    fn next_cuts(&self) -> Vec<Cut> {
+        let after = self.streams.iter().filter(|(lane, _)| self.cursor.is_none_or(|cursor| **lane > cursor));
+        let before =
+            self.streams.iter().filter(|(lane, _)| self.cursor.is_some_and(|cursor| **lane <= cursor));
+        let mut ready = after
+            .chain(before)
+            .filter(|(lane, stream)| stream.is_ready() && !self.is_behind(**lane))
+            .peekable();
+        let Some((first, stream)) = ready.next() else { return Vec::new() };
+        let mut cuts = vec![stream.cut(*first, stream.at_most)];
+        if stream.is_suspect() {
+            return cuts;
+        }
+        let beside = ready
+            .filter(|(lane, stream)| lane.incarnation == first.incarnation && !stream.is_suspect())
+            .map(|(lane, stream)| stream.cut(*lane, limits::BATCH_ITEMS));
+        cuts.extend(beside.take(self.limits.streams_per_call.saturating_sub(1)));
+        cuts
+    }
+
+    /// Whether an older life's rows of the same stream go first.
+    fn is_behind(&self, lane: Lane) -> bool {
+        let mut older = self.streams.keys().next().map(|first| first.incarnation);
+        while let Some(incarnation) = older.filter(|older| *older < lane.incarnation) {
+            if self.streams.contains_key(&Lane { incarnation, stream: lane.stream }) {
+                return true;
+            }
+            let last = Lane { incarnation, stream: StreamId::from_bytes([0xff; 16]) };
+            let beyond = (std::ops::Bound::Excluded(last), std::ops::Bound::Unbounded);
+            older = self.streams.range(beyond).next().map(|(lane, _)| lane.incarnation);
+        }
+        false
     }
 
     /// Takes a call off the list; its streams are idle again. Returns what each had in flight.
-    fn end_call(&mut self, call: CallId) -> Option<Vec<(StreamId, InFlight)>> {
-        let streams = self.calls.remove(&call)?.streams;
+    fn end_call(&mut self, call: CallId) -> Option<Vec<(Lane, InFlight)>> {
+        let Call { incarnation, streams } = self.calls.remove(&call)?;
         let mut ended = Vec::with_capacity(streams.len());
-        for id in streams {
-            let Some(stream) = self.streams.get_mut(&id) else { continue };
-            if let Phase::InFlight { last, chain } = stream.phase {
-                ended.push((id, InFlight { last, chain }));
+        for stream in streams {
+            let lane = Lane { incarnation, stream };
+            let Some(state) = self.streams.get_mut(&lane) else { continue };
+            if let Phase::InFlight { last, rows, chain } = state.phase {
+                ended.push((lane, InFlight { last, rows, chain }));
             }
-            stream.phase = Phase::Idle;
+            state.phase = Phase::Idle;
         }
         Some(ended)
     }
 
     fn read_answer(
         &mut self,
-        id: StreamId,
+        lane: Lane,
         sent: InFlight,
         answer: StreamAnswer,
         now: Timestamp,
-        store: &mut Store,
+        (kept, bounces): (&mut Vec<Kept>, &mut Vec<Bounce>),
     ) -> Outcome {
-        let Some(stream) = self.streams.get_mut(&id) else { return Outcome::Healthy };
+        let Some(stream) = self.streams.get_mut(&lane) else { return Outcome::Healthy };
         match answer {
             // It would have applied rows that we never numbered.
-            StreamAnswer::Applied { through, .. } if through > stream.last => {
-                Outcome::Stop(StopReason::UnprovenClaim)
-            }
+            StreamAnswer::Applied { through, .. } if through > stream.last => Outcome::Doubt,
             // Batches are applied whole or not at all.
             StreamAnswer::Applied { through, .. } if through < sent.last => Outcome::Nonsense,
             StreamAnswer::Applied { through, chain, refusals } => {
@@ -385,35 +530,61 @@ impl Outbox {
                 if let (Some(ours), Some(theirs)) = (sent.chain, theirs)
                     && ours != theirs
                 {
-                    return Outcome::Stop(StopReason::ChainDiffers);
+                    return Outcome::Doubt;
                 }
                 let reach = if active(Bug::AckOneTooMany) { sent.last.next() } else { sent.last };
-                store.kept.push(Kept { stream: id, through: reach, chain: sent.chain.or(theirs) });
+                kept.push(Kept { lane, through: reach, chain: sent.chain.or(theirs) });
                 let known = |refusal: &Refusal| refusal.seq > stream.accepted && refusal.seq <= sent.last;
-                store.bounces.extend(refusals.into_iter().filter(known).map(|refusal| Bounce {
-                    stream: id,
+                bounces.extend(refusals.into_iter().filter(known).map(|refusal| Bounce {
+                    lane,
                     seq: refusal.seq,
                     ack: refusal.ack,
                 }));
                 Outcome::Healthy
             }
-            StreamAnswer::ExpectSeq(next) if next <= stream.accepted => {
-                stream.phase = Phase::Stalled { reason: StallReason::PeerLostRows { wants: next } };
-                self.actions.push_back(Action::Alarm(Alarm::Stalled {
-                    stream: id,
-                    reason: StallReason::PeerLostRows { wants: next },
-                }));
-                Outcome::Healthy
-            }
-            StreamAnswer::ExpectSeq(next) if next > stream.last.next() => {
-                Outcome::Stop(StopReason::UnprovenClaim)
+            // It has lost rows that it had acknowledged, or counts rows that we never numbered.
+            StreamAnswer::ExpectSeq(next) if next <= stream.accepted || next > stream.last.next() => {
+                Outcome::Doubt
             }
             StreamAnswer::ExpectSeq(_) => Outcome::Nonsense,
-            StreamAnswer::ChainDiffers { .. } => Outcome::Stop(StopReason::ChainDiffers),
+            StreamAnswer::ChainDiffers { .. } => Outcome::Doubt,
             StreamAnswer::NotNow { retry_after } => {
                 stream.phase = Phase::Held { until: now.after(retry_after.max(LOCAL_RETRY)) };
                 Outcome::Healthy
             }
+        }
+    }
+
+    /// The peer couldn't read a call. Its streams go out alone from now on, then with half as many rows each time, until
+    /// the one row is found that it can't read; that one is given up, and the peer is left alone for a while.
+    fn search(&mut self, open: &[(Lane, InFlight)], now: Timestamp, entropy: &mut dyn Entropy) {
+        let alone = open.len() == 1;
+        for (lane, sent) in open {
+            let Some(stream) = self.streams.get_mut(lane) else { continue };
+            match (alone, sent.rows) {
+                (false, _) => stream.at_most = stream.at_most.min(limits::BATCH_ITEMS.saturating_sub(1)),
+                // It can't even read that rows are gone: it isn't us who can find out why.
+                (true, 0) => return self.back_off(Cause::Nonsense, Millis(0), now, entropy),
+                (true, 1) => {
+                    stream.phase = Phase::Settling;
+                    self.begin_store(What::GivenUp { lane: *lane, seq: sent.last });
+                    return self.back_off(Cause::Nonsense, Millis(0), now, entropy);
+                }
+                (true, rows) => stream.at_most = rows.checked_div(2).unwrap_or(1).max(1),
+            }
+        }
+    }
+
+    fn begin_store(&mut self, what: What) {
+        let id = StoreId(self.next_id());
+        let store = Store { what, retry_at: None };
+        self.actions.push_back(store.action(id));
+        self.stores.insert(id, store);
+    }
+
+    fn doubt(&mut self) {
+        if !active(Bug::LossIgnored) {
+            self.heads = Heads::Doubted;
         }
     }
 
@@ -433,7 +604,7 @@ impl Outbox {
             Link::BackingOff { failures, .. } => failures,
             Link::Ready { failures } => failures.saturating_add(1),
         };
-        let until = now.after(wait(failures, entropy).max(at_least));
+        let until = now.after(retry_wait(failures, entropy).max(at_least));
         let (until, cause) = match self.link {
             Link::BackingOff { until: known, cause, .. } if known >= until => (known, cause),
             Link::BackingOff { .. } | Link::Ready { .. } | Link::Stopped { .. } => (until, cause),
@@ -458,6 +629,7 @@ impl Outbox {
 #[derive(Debug, Clone, Copy)]
 struct InFlight {
     last: Seq,
+    rows: usize,
     chain: Option<Digest>,
 }
 
@@ -466,7 +638,8 @@ struct InFlight {
 enum Outcome {
     Healthy,
     Nonsense,
-    Stop(StopReason),
+    /// What it has must be compared with what we know.
+    Doubt,
 }
 
 #[cfg(test)]

@@ -175,6 +175,9 @@ pub enum HelloVerdict {
         remember: Option<Incarnation>,
         /// How far its clock is ahead of ours (negative: behind), in milliseconds.
         skew_ms: i64,
+        /// Whether it claims to have seen a later life of ours: it must show a header that proves it
+        /// ([`crate::judge_evidence`]), or it alone is stopped.
+        challenged: bool,
     },
     /// It alone is stopped; nothing of ours changes.
     Stop(StopReason),
@@ -195,8 +198,7 @@ impl Peer {
 
     /// Judges its `hello`. `ours` is our own incarnation, `versions` what we speak.
     ///
-    /// A claim about us (an incarnation of ours that we don't have) changes nothing here: without evidence the peer
-    /// alone is stopped.
+    /// A claim about us (an incarnation of ours that we don't have) changes nothing here: it is for the peer to prove.
     pub fn handle_hello(
         &mut self,
         hello: &Hello,
@@ -214,16 +216,15 @@ impl Peer {
             // It doesn't trust us: it says what it says to strangers.
             return HelloVerdict::Stop(StopReason::RefusedByPeer);
         };
-        if claims.yours.is_some_and(|claimed| claimed > ours) {
-            return HelloVerdict::Stop(StopReason::UnprovenClaim);
-        }
+        let challenged = claims.yours.is_some_and(|claimed| claimed > ours);
         if self.known.is_some_and(|known| known > claims.incarnation) {
             return HelloVerdict::Stop(StopReason::IncarnationWentBack);
         }
         let remember = (self.known != Some(claims.incarnation)).then_some(claims.incarnation);
         self.known = Some(claims.incarnation);
         let signed = |time: Timestamp| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-        HelloVerdict::Welcome { version, remember, skew_ms: signed(claims.clock).saturating_sub(signed(now)) }
+        let skew_ms = signed(claims.clock).saturating_sub(signed(now));
+        HelloVerdict::Welcome { version, remember, skew_ms, challenged }
     }
 
     /// Who it is.

@@ -20,6 +20,10 @@ pub enum Bug {
     ContactIgnored,
     /// A gap is applied as if nothing was missing.
     GapIgnored,
+    /// Evidence of a later life of ours is not looked at.
+    IncarnationIgnored,
+    /// What a peer has lost is not sent again.
+    LossIgnored,
 }
 
 #[cfg(not(any(test, feature = "planted")))]

@@ -1,13 +1,15 @@
 //! Streams and their rows: the unit that keeps order between two domains.
 //!
 //! There is one stream per conversation and direction, so that a poisoned conversation can't block a domain.
-//! Rows are numbered without a hole from 1. A row that expires or is given up becomes a tombstone under the
-//! same number and id, which travels and is applied like any other row.
+//! Rows are numbered without a hole from 1, anew in each life of the origin's database ([`Lane`]). A row that expires
+//! or is given up becomes a tombstone under the same number and id, which travels and is applied like any other row;
+//! rows that are gone altogether, because the receiver asks for them after the origin had to forget them, are named by a
+//! gap, so that a stream is never blocked for ever.
 
 use std::fmt;
 
 use data_encoding::HEXLOWER;
-use qpq_core::{Digest, Domain, GroupId, MessageId, Millis, RequestId, Seq, limits};
+use qpq_core::{Digest, Domain, GroupId, Incarnation, MessageId, Millis, RequestId, Seq, limits};
 
 use crate::wire::{CodecError, Reader, put_text};
 
@@ -79,6 +81,16 @@ impl fmt::Debug for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// One life's numbering of a stream: rows are numbered from 1 in each incarnation of the origin's database, and the rows
+/// of an older one go out before those of a newer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lane {
+    /// The life of the origin's database that numbered the rows.
+    pub incarnation: Incarnation,
+    /// Which stream.
+    pub stream: StreamId,
 }
 
 /// What a row is. One 16-bit number on the wire and in storage.
@@ -156,26 +168,39 @@ pub fn chain(previous: &Digest, row: &Row) -> Digest {
     Digest::of(&[b"qpq/chain/v1", previous.as_bytes(), &row.seq.0.to_be_bytes(), row.id.as_bytes()])
 }
 
-/// Consecutive rows of one stream.
+/// The chain after a gap that ends with `through`: SHA-256 over `"qpq/gap/v1" ‖ previous[32] ‖ through u64`. Who
+/// receives a gap may have applied some of its rows, so only the receiver knows it; it names it in its answer.
+pub(crate) fn chain_over_gap(previous: &Digest, through: Seq) -> Digest {
+    Digest::of(&[b"qpq/gap/v1", previous.as_bytes(), &through.0.to_be_bytes()])
+}
+
+/// Consecutive rows of one stream, or the word that some will never come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     stream: StreamId,
     before: Option<Digest>,
-    rows: Vec<Row>,
+    first: Seq,
+    content: Content,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    Rows(Vec<Row>),
+    Gap { through: Seq },
 }
 
 impl Batch {
     /// Puts a batch together; refuses none or too many rows, holes, and rows over their limit. `before` is the
     /// chain before the first row where the sender knows it: the receiver then sees at once when they disagree.
     pub fn new(stream: StreamId, before: Option<Digest>, mut rows: Vec<Row>) -> Result<Self, CodecError> {
-        if rows.is_empty() {
+        let Some(first) = rows.first().map(|row| row.seq) else {
             return Err(CodecError::Invalid("a batch without rows"));
-        }
+        };
         if rows.len() > limits::BATCH_ITEMS {
             return Err(CodecError::TooLarge("the number of rows"));
         }
-        let numbered = rows.first().is_some_and(|row| row.seq > Seq::ZERO)
-            && rows.is_sorted_by(|row, next| row.seq.0.checked_add(1) == Some(next.seq.0));
+        let numbered =
+            first > Seq::ZERO && rows.is_sorted_by(|row, next| row.seq.0.checked_add(1) == Some(next.seq.0));
         if !numbered {
             return Err(CodecError::Invalid("the numbering of the rows"));
         }
@@ -190,7 +215,20 @@ impl Batch {
             // On the wire 0 says "never".
             row.ttl = row.ttl.map(|ttl| ttl.max(Millis(1)));
         }
-        Ok(Self { stream, before, rows })
+        Ok(Self { stream, before, first, content: Content::Rows(rows) })
+    }
+
+    /// Says that the rows from `first` to `through` will never come: the origin doesn't have them any more.
+    pub fn gap(
+        stream: StreamId,
+        before: Option<Digest>,
+        first: Seq,
+        through: Seq,
+    ) -> Result<Self, CodecError> {
+        if first == Seq::ZERO || through < first {
+            return Err(CodecError::Invalid("the numbering of the gap"));
+        }
+        Ok(Self { stream, before, first, content: Content::Gap { through } })
     }
 
     /// Which stream.
@@ -199,13 +237,16 @@ impl Batch {
     }
 
     /// The number of the first row.
-    pub fn first(&self) -> Seq {
-        self.rows.first().map_or(Seq::ZERO, |row| row.seq)
+    pub const fn first(&self) -> Seq {
+        self.first
     }
 
     /// The number of the last row.
     pub fn last(&self) -> Seq {
-        self.rows.last().map_or(Seq::ZERO, |row| row.seq)
+        match &self.content {
+            Content::Rows(rows) => rows.last().map_or(self.first, |row| row.seq),
+            Content::Gap { through } => *through,
+        }
     }
 
     /// The chain before the first row, if the sender knows it.
@@ -213,14 +254,27 @@ impl Batch {
         self.before
     }
 
-    /// The chain after the last row, if the one before the first is known.
+    /// The chain after the last row, if the one before the first is known. After a gap only the receiver knows it.
     pub fn chain_after(&self) -> Option<Digest> {
-        self.before.map(|before| self.rows.iter().fold(before, |previous, row| chain(&previous, row)))
+        match &self.content {
+            Content::Rows(rows) => {
+                self.before.map(|before| rows.iter().fold(before, |previous, row| chain(&previous, row)))
+            }
+            Content::Gap { .. } => None,
+        }
     }
 
-    /// The rows, in order.
+    /// The rows, in order; none in a gap.
     pub fn rows(&self) -> &[Row] {
-        &self.rows
+        match &self.content {
+            Content::Rows(rows) => rows,
+            Content::Gap { .. } => &[],
+        }
+    }
+
+    /// Whether it stands for rows that will never come.
+    pub const fn is_gap(&self) -> bool {
+        matches!(self.content, Content::Gap { .. })
     }
 
     /// The bytes that the header signs, and that may travel as they are:
@@ -230,19 +284,24 @@ impl Batch {
     /// | 16 | stream |
     /// | 8 | first seq |
     /// | 1, 32 | 1 and the chain before it, or 0 and zeros |
-    /// | 2 | number of rows |
+    /// | 2 | number of rows; 0: a gap, followed by its last seq in 8 bytes and nothing else |
     /// | each: 16, 2 | id, kind |
     /// | 8 | time to live in ms, 0 for ever |
     /// | 4, n | length, payload |
     pub fn to_body(&self) -> Vec<u8> {
-        let payloads = self.rows.iter().fold(0_usize, |sum, row| sum.saturating_add(row.payload.len()));
-        let mut out = Vec::with_capacity(payloads.saturating_add(self.rows.len().saturating_mul(32)));
+        let rows = self.rows();
+        let payloads = rows.iter().fold(0_usize, |sum, row| sum.saturating_add(row.payload.len()));
+        let heads = rows.len().saturating_mul(32).saturating_add(72);
+        let mut out = Vec::with_capacity(payloads.saturating_add(heads));
         out.extend_from_slice(self.stream.as_bytes());
-        out.extend_from_slice(&self.first().0.to_be_bytes());
+        out.extend_from_slice(&self.first.0.to_be_bytes());
         out.push(u8::from(self.before.is_some()));
         out.extend_from_slice(self.before.unwrap_or(Digest::ZERO).as_bytes());
-        out.extend_from_slice(&u16::try_from(self.rows.len()).unwrap_or(u16::MAX).to_be_bytes());
-        for row in &self.rows {
+        out.extend_from_slice(&u16::try_from(rows.len()).unwrap_or(u16::MAX).to_be_bytes());
+        if let Content::Gap { through } = &self.content {
+            out.extend_from_slice(&through.0.to_be_bytes());
+        }
+        for row in rows {
             out.extend_from_slice(row.id.as_bytes());
             out.extend_from_slice(&row.kind.number().to_be_bytes());
             out.extend_from_slice(&row.ttl.unwrap_or_default().0.to_be_bytes());
@@ -268,6 +327,11 @@ impl Batch {
         let count = reader.u16()?;
         if usize::from(count) > limits::BATCH_ITEMS {
             return Err(CodecError::TooLarge("the number of rows"));
+        }
+        if count == 0 {
+            let through = Seq(reader.u64()?);
+            reader.finish()?;
+            return Self::gap(stream, before, seq, through);
         }
         let mut rows = Vec::with_capacity(usize::from(count));
         for _ in 0..count {

@@ -76,7 +76,10 @@ impl Driver {
             return new.close(CloseCode::Revoked, "the peering has changed");
         }
         self.watch(&new);
+        self.unheard = None;
         self.spoke(now);
+        let claims = new.claims();
+        self.outbox.handle_claims(claims.agree && !claims.challenged);
         let older = self.links.current().cloned();
         let key_exchange = new.key_exchange().unwrap_or_default();
         info!(peer.domain = %self.record.domain, key_exchange, dialled = ?new.dialled(), "a link is up");

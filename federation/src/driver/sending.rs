@@ -2,19 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use qpq_core::{ErrorCode, Millis, Timestamp};
+use qpq_core::{ErrorCode, Incarnation, Millis, Seq, Timestamp};
 use qpq_federation_proto::{
-    Action, Alarm, Batch, BatchDigest, CallId, Cut, Failure, Sent, SignedHeader, StopReason, StreamAnswer,
-    StreamId,
+    Action, Batch, BatchDigest, Bounce, CallId, Cut, Failure, Kept, Lane, QueueState, Sent, SignedHeader,
+    StopReason, StoreId, StreamAnswer, StreamId,
 };
 use qpq_service::{Answered, Refusal, relay};
 use qpq_transport::CloseCode;
-use tokio::sync::oneshot;
-use tracing::{error, warn};
+use tokio::{sync::oneshot, time::Instant};
+use tracing::warn;
 
 use super::{Chore, Done, Driver};
 use crate::{
-    dial,
+    dial::{self, Prospect},
     link::{CallError, LinkHandle},
     slot::Trouble,
 };
@@ -31,15 +31,15 @@ const SOME_TIME: Millis = Millis::from_secs(5);
 /// What waits for a link.
 pub(super) enum Pending {
     /// Rows that are still to be loaded.
-    Load(CallId, Vec<Cut>),
+    Load(CallId, Incarnation, Vec<Cut>),
     /// Rows that were loaded for a link that broke.
-    Relay { call: CallId, batches: Arc<[Batch]>, attempts: u8 },
+    Relay { call: CallId, incarnation: Incarnation, batches: Arc<[Batch]>, attempts: u8 },
 }
 
 impl Pending {
     const fn call(&self) -> CallId {
         match self {
-            Self::Load(call, _) | Self::Relay { call, .. } => *call,
+            Self::Load(call, ..) | Self::Relay { call, .. } => *call,
         }
     }
 }
@@ -49,21 +49,16 @@ impl Driver {
     pub(super) fn perform_actions(&mut self) {
         while let Some(action) = self.outbox.poll_action() {
             match action {
-                Action::Send { call, cuts } => self.launch(Pending::Load(call, cuts)),
-                Action::MarkKept { store, kept, .. } => {
-                    // What the peer refused comes back as rows of its own, so the answer's list is for nobody.
-                    let (ground, peer) = (Arc::clone(&self.core.ground), self.record.domain.clone());
-                    self.begin(Box::pin(async move {
-                        Done::Stored(store, relay::acknowledge(&ground, &peer, kept).await)
-                    }));
+                Action::Send { call, incarnation, cuts } => {
+                    self.launch(Pending::Load(call, incarnation, cuts));
                 }
+                Action::MarkKept { store, kept, bounces } => self.mark_kept(store, kept, bounces),
+                Action::GiveUp { store, lane, seq } => self.give_up(store, lane, seq),
+                Action::AskHeads => self.compare(self.core.ground.now()),
                 Action::LoadHeads { limit } => self.read_heads(Some(limit)),
                 Action::SaveLink(link) => self.save(link),
-                Action::Alarm(Alarm::Stopped(reason)) => {
+                Action::Alarm(reason) => {
                     warn!(peer.domain = %self.record.domain, reason = reason.words(), "nothing is sent to this peer until somebody acts");
-                }
-                Action::Alarm(Alarm::Stalled { stream, reason }) => {
-                    error!(peer.domain = %self.record.domain, %stream, ?reason, "a stream to this peer is stalled");
                 }
             }
         }
@@ -78,16 +73,27 @@ impl Driver {
         while let Some(action) = self.outbox.poll_action() {
             match action {
                 Action::Send { call, .. } => self.outbox.handle_not_sent(call, now),
-                Action::MarkKept { store, kept, .. } => {
-                    let (ground, peer) = (Arc::clone(&self.core.ground), self.record.domain.clone());
-                    self.begin(Box::pin(async move {
-                        Done::Stored(store, relay::acknowledge(&ground, &peer, kept).await)
-                    }));
-                }
+                Action::MarkKept { store, kept, bounces } => self.mark_kept(store, kept, bounces),
+                Action::GiveUp { store, lane, seq } => self.give_up(store, lane, seq),
+                Action::AskHeads => self.outbox.handle_not_compared(now),
                 // That we went away is nothing to remember against the peer.
                 Action::LoadHeads { .. } | Action::SaveLink(_) | Action::Alarm(_) => {}
             }
         }
+    }
+
+    fn mark_kept(&mut self, store: StoreId, kept: Vec<Kept>, bounces: Vec<Bounce>) {
+        let (ground, peer) = (Arc::clone(&self.core.ground), self.record.domain.clone());
+        self.begin(Box::pin(async move {
+            Done::Stored(store, relay::acknowledge(&ground, &peer, kept, bounces).await)
+        }));
+    }
+
+    fn give_up(&mut self, store: StoreId, lane: Lane, seq: Seq) {
+        let (ground, peer) = (Arc::clone(&self.core.ground), self.record.domain.clone());
+        self.begin(Box::pin(
+            async move { Done::Stored(store, relay::give_up(&ground, &peer, lane, seq).await) },
+        ));
     }
 
     fn launch(&mut self, pending: Pending) {
@@ -96,47 +102,68 @@ impl Driver {
             return self.dial();
         };
         match pending {
-            Pending::Load(call, cuts) => {
+            Pending::Load(call, incarnation, cuts) => {
                 let (ground, peer) = (Arc::clone(&self.core.ground), self.record.domain.clone());
+                let bytes = self.pace.bytes();
                 self.tasks.push(Box::pin(async move {
-                    Done::Loaded(call, relay::load(&ground, &peer, &cuts).await)
+                    Done::Loaded(call, incarnation, relay::load(&ground, &peer, &cuts, bytes).await)
                 }));
             }
-            Pending::Relay { call, batches, attempts } => self.relay(call, link, batches, attempts),
+            Pending::Relay { call, incarnation, batches, attempts } => {
+                self.relay((call, incarnation), link, batches, attempts);
+            }
         }
     }
 
-    pub(super) fn loaded(&mut self, call: CallId, batches: Answered<Vec<Batch>>, now: Timestamp) {
+    pub(super) fn loaded(
+        &mut self,
+        call: CallId,
+        incarnation: Incarnation,
+        batches: Answered<Vec<Batch>>,
+        now: Timestamp,
+    ) {
         let Ok(batches) = batches else { return self.outbox.handle_not_sent(call, now) };
         let sent: Vec<Sent> = batches
             .iter()
-            .map(|batch| Sent { stream: batch.stream(), last: batch.last(), chain: batch.chain_after() })
+            .map(|batch| Sent {
+                lane: Lane { incarnation, stream: batch.stream() },
+                last: batch.last(),
+                rows: batch.rows().len(),
+                chain: batch.chain_after(),
+            })
             .collect();
         self.outbox.handle_sent(call, &sent, now);
         if !batches.is_empty() {
-            self.launch(Pending::Relay { call, batches: batches.into(), attempts: 0 });
+            self.launch(Pending::Relay { call, incarnation, batches: batches.into(), attempts: 0 });
         }
     }
 
-    fn relay(&mut self, call: CallId, link: LinkHandle, batches: Arc<[Batch]>, attempts: u8) {
+    fn relay(
+        &mut self,
+        (call, incarnation): (CallId, Incarnation),
+        link: LinkHandle,
+        batches: Arc<[Batch]>,
+        attempts: u8,
+    ) {
         let core = Arc::clone(&self.core);
         let destination = self.record.domain.clone();
         self.begin(Box::pin(async move {
             let digests = batches.iter().map(BatchDigest::of).collect();
             let key = core.peering.federation_key();
             let origin = core.ground.domain().clone();
-            let signed = SignedHeader::sign(key, origin, destination, core.ground.incarnation(), digests);
+            let signed = SignedHeader::sign(key, origin, destination, incarnation, digests);
+            let begun = Instant::now();
             let answer = match signed {
                 Ok(header) => link.relay(RELAY, header, batches.to_vec()).await,
                 Err(error) => Err(CallError::Nonsense(error.to_string())),
             };
-            Done::Relayed { call, link, batches, attempts, answer }
+            Done::Relayed { call, incarnation, link, batches, attempts, answer, took: begun.elapsed() }
         }));
     }
 
     pub(super) fn relayed(
         &mut self,
-        call: CallId,
+        (call, incarnation): (CallId, Incarnation),
         link: &LinkHandle,
         batches: &Arc<[Batch]>,
         attempts: u8,
@@ -150,6 +177,9 @@ impl Driver {
             }
             Err(error) => error,
         };
+        if error == CallError::Deadline {
+            self.pace.handle_unanswered();
+        }
         match &error {
             CallError::Lost => self.links.forget(link.id()),
             CallError::Deadline => self.links.close(link.id(), CloseCode::Deadline, "no answer in time"),
@@ -160,6 +190,7 @@ impl Driver {
             // The peer may have come back on another link, or gone for a moment: rows that come twice count once.
             return self.launch(Pending::Relay {
                 call,
+                incarnation,
                 batches: Arc::clone(batches),
                 attempts: attempts.saturating_add(1),
             });
@@ -180,7 +211,15 @@ impl Driver {
             return;
         }
         let (core, peer, context) = (Arc::clone(&self.core), self.record.clone(), self.context.clone());
-        self.tasks.push(Box::pin(async move { Done::Dialled(dial::dial(core, peer, context).await) }));
+        let prospect = self.prospect();
+        self.tasks
+            .push(Box::pin(async move { Done::Dialled(dial::dial(core, peer, prospect, context).await) }));
+    }
+
+    fn prospect(&self) -> Prospect {
+        let wanted = !self.pending.is_empty() || !self.waiters.is_empty();
+        let well = matches!(self.outbox.status(self.core.ground.now()).state, QueueState::Healthy);
+        if wanted && well && self.trouble.is_none() { Prospect::Good } else { Prospect::Doubtful }
     }
 
     pub(super) fn dialled(&mut self, dialled: Result<LinkHandle, Trouble>, now: Timestamp) {
@@ -194,16 +233,26 @@ impl Driver {
             return self.link_came();
         }
         let cause = trouble.words();
+        let news = self.trouble.as_ref().is_none_or(|(_, before)| *before != trouble);
         self.trouble = Some((now, trouble.clone()));
         self.waiters_fail(&trouble);
-        if self.pending.is_empty() {
+        // What stays the same is said once.
+        if news {
             warn!(peer.domain = %self.record.domain, cause, "a peer could not be dialled");
         }
         while let Some(pending) = self.pending.pop_front() {
             self.call_failed(pending.call(), &trouble.failure(), &cause, now);
         }
-        if let Trouble::Stopped(reason) = trouble {
-            self.outbox.handle_stopped(reason, now);
+        match (self.comparing_waits, self.challenged) {
+            (true, true) => return self.unproven(now),
+            (true, false) => self.comparison_failed(trouble.failure(), now),
+            (false, _) => {}
+        }
+        match trouble {
+            Trouble::Stopped(reason) => self.outbox.handle_stopped(reason, now),
+            Trouble::Unreachable(_) | Trouble::NotFound(_) | Trouble::Overloaded { .. } => {
+                self.greet_later(now);
+            }
         }
     }
 
@@ -213,8 +262,16 @@ impl Driver {
         for waiter in self.waiters.drain(..) {
             waiter.send(Ok(link.clone())).ok();
         }
+        if self.comparing_waits {
+            self.compare(self.core.ground.now());
+        }
         for pending in std::mem::take(&mut self.pending) {
-            self.launch(pending);
+            // What the peer claims is looked at first.
+            if self.outbox.must_compare() {
+                self.outbox.handle_put_back(pending.call());
+            } else {
+                self.launch(pending);
+            }
         }
     }
 
@@ -241,8 +298,7 @@ const fn is_ours(reason: StopReason) -> bool {
         StopReason::UnprovenClaim
         | StopReason::ChainDiffers
         | StopReason::IncarnationWentBack
-        | StopReason::Policy
-        | StopReason::Admin => true,
+        | StopReason::Policy => true,
         StopReason::VersionUnsupported
         | StopReason::RefusedByPeer
         | StopReason::OurCertificateExpired
@@ -252,6 +308,7 @@ const fn is_ours(reason: StopReason) -> bool {
 
 fn failure(error: &CallError) -> Failure {
     match error {
+        CallError::Refused(Refusal { code: ErrorCode::Malformed, .. }) => Failure::Malformed,
         CallError::Lost | CallError::Deadline | CallError::Nonsense(_) => Failure::Unreachable,
         CallError::Overloaded(retry_after) => Failure::Overloaded { retry_after: *retry_after },
         CallError::Refused(Refusal { code: ErrorCode::Untrusted | ErrorCode::PolicyRefused, .. }) => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use qpq_federation_proto::{Presented, QueueState, SavedLink, StopReason, StreamHead};
+use qpq_federation_proto::{Cause, Presented, QueueState, SavedLink, StopReason, StreamHead};
 use qpq_service::{Answered, Known, Standing, relay};
 use qpq_storage::PeerState;
 use qpq_transport::CloseCode;
@@ -13,7 +13,7 @@ use crate::slot::{Seen, Trouble};
 impl Driver {
     /// Whether ban, record and policy allow the peer.
     pub(super) fn is_allowed(&self) -> bool {
-        let known = Known { peer: Some(self.record.clone()), ban: self.ban.clone() };
+        let known = Known { peer: Some(self.record.clone()), ban: self.ban.clone(), pause: None };
         self.core.peering.policy().would_allow(known.state()).allows()
     }
 
@@ -53,19 +53,37 @@ impl Driver {
     pub(super) fn record_read(&mut self, read: Answered<Known>) {
         self.busy.remove(&Chore::ReadRecord);
         match read {
-            Ok(Known { peer: Some(record), ban }) => {
-                let before = self.allowed;
+            Ok(Known { peer: Some(record), ban, pause }) => {
+                let (before, moved) = (self.allowed, self.record.address != record.address);
                 self.record = record;
                 self.ban = ban;
+                self.outbox.handle_paused(pause.is_some());
+                self.pause = pause;
                 self.judge_record();
-                if self.allowed && !before {
-                    // It may have been refused until now.
+                if moved {
+                    self.moved();
+                }
+                // It may have been refused, or looked for elsewhere, until now.
+                if self.allowed && (!before || (moved && self.links.current().is_none())) {
                     self.greet();
                 }
             }
             // The list of peers says so too, and ends this driver.
             Ok(Known { peer: None, .. }) => {}
             Err(_) => self.slot.look_again(),
+        }
+    }
+
+    /// An admin said where the peer is now: what was found at the former address counts no more.
+    fn moved(&mut self) {
+        self.trouble = None;
+        let waits = matches!(
+            self.outbox.status(self.core.ground.now()).state,
+            QueueState::BackingOff { cause: Cause::Unreachable, .. }
+                | QueueState::Stopped(StopReason::CertificateRefused)
+        );
+        if waits {
+            self.outbox.handle_released();
         }
     }
 
@@ -128,12 +146,16 @@ impl Driver {
         let link = self.links.current().cloned();
         let retry_at = match status.state {
             QueueState::BackingOff { until, .. } => Some(until),
-            QueueState::Healthy | QueueState::Probing { .. } | QueueState::Stopped(_) => None,
+            QueueState::Healthy
+            | QueueState::Paused
+            | QueueState::Probing { .. }
+            | QueueState::Stopped(_) => None,
         };
         let standing = match (&status.state, &self.trouble) {
             (QueueState::Stopped(_), _) => Standing::Refused,
             (QueueState::BackingOff { .. }, _) => Standing::BackingOff,
             (QueueState::Probing { .. }, _) => Standing::Degraded,
+            (QueueState::Paused, _) => Standing::Paused,
             (QueueState::Healthy, Some(_)) if link.is_none() => Standing::Degraded,
             (QueueState::Healthy, _) => Standing::Healthy,
         };
@@ -148,9 +170,10 @@ impl Driver {
             (PeerState::Allowed, None, None) if self.is_busy(Chore::Dial) => "dialling".to_owned(),
             (PeerState::Allowed, None, None) => match status.state {
                 QueueState::Healthy => "no link; it is dialled when something waits".to_owned(),
-                QueueState::Probing { .. } | QueueState::BackingOff { .. } | QueueState::Stopped(_) => {
-                    status.to_string()
-                }
+                QueueState::Paused
+                | QueueState::Probing { .. }
+                | QueueState::BackingOff { .. }
+                | QueueState::Stopped(_) => status.to_string(),
             },
         };
         self.slot.show(Seen { link, state, retry_at, standing, trouble });

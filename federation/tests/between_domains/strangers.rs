@@ -98,7 +98,9 @@ async fn a_claim_about_us_without_proof_stops_that_peer_alone() {
     for home in [&beta, &gamma] {
         alpha.knows(&home.as_peer()).await;
     }
-    let a = alpha.start().await;
+    // The one that is asked for the proof.
+    beta.knows(&alpha.as_peer()).await;
+    let (a, b) = (alpha.start().await, beta.start().await);
     let later = Incarnation::begin(now().after(DAY), &mut OsEntropy::new().unwrap());
     LocalSet::new()
         .run_until(async {
@@ -120,8 +122,9 @@ async fn a_claim_about_us_without_proof_stops_that_peer_alone() {
         })
         .await;
     assert_eq!(a.ground.incarnation(), alpha.incarnation);
-    assert_eq!(alpha.record(&beta).await.unwrap().incarnation, None);
+    assert_eq!(alpha.record(&beta).await.unwrap().incarnation, Some(beta.incarnation));
     a.stop().await;
+    b.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,14 +5,15 @@ use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use ed25519_dalek::SigningKey;
 use qpq_core::{Clock, Domain, Entropy, Incarnation, MessageId, Millis, OsEntropy, SystemClock, Timestamp};
-use qpq_federation::{Federation, FederationConfig};
+use qpq_federation::{Discovery, DiscoverySettings, Federation, FederationConfig};
 use qpq_federation_proto::{Policy, StreamId, StreamName};
 use qpq_hub::Engine;
 use qpq_service::{
     Caller, Effects, Ground, OpaqueSetup, Peering, PeeringIdentity, Settings, UseCases, WriteJob, Writer,
 };
 use qpq_storage::{
-    InboxHead, NewOutboxRow, OutboxDepth, Peer, PeerState, Storage, Stored, WriteTx, memory::MemoryStorage,
+    InboxHead, NewOutboxRow, OutboxDepth, Peer, PeerState, Storage, Stored, Vault, WriteTx,
+    memory::MemoryStorage,
 };
 use qpq_transport::{
     AcceptLimits, CertificateAuthority, Endpoint, Leaf, ListenerTls, Offload, Profile, Workers,
@@ -33,6 +34,23 @@ pub(crate) struct Home {
     pub(crate) key: SigningKey,
     pub(crate) incarnation: Incarnation,
     pub(crate) listen: SocketAddr,
+    pub(crate) discovery: DiscoverySettings,
+    /// Whether its invites carry its address.
+    pub(crate) tells_address: bool,
+    /// How far its clock is ahead.
+    pub(crate) ahead: Millis,
+    /// When its leaf was issued; it lives for 30 days.
+    pub(crate) leaf_since: Timestamp,
+}
+
+/// The time of a machine whose clock is wrong.
+#[derive(Debug)]
+struct Ahead(Millis);
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().after(self.0)
+    }
 }
 
 /// A domain that runs.
@@ -54,18 +72,24 @@ impl Home {
         let domain: Domain = domain.parse().unwrap();
         let mut entropy = OsEntropy::new().unwrap();
         let listen = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let incarnation = Incarnation::begin(now(), &mut entropy);
+        let vault = Vault { domain: domain.clone(), incarnation, created_at: now() };
         Self {
             authority: CertificateAuthority::generate(&domain, now()).unwrap(),
             key: SigningKey::from_bytes(&entropy.bytes32()),
-            incarnation: Incarnation::begin(now(), &mut entropy),
-            storage: MemoryStorage::new(),
+            incarnation,
+            storage: MemoryStorage::of(vault),
             domain,
             listen,
+            discovery: DiscoverySettings::default(),
+            tells_address: true,
+            ahead: Millis(0),
+            leaf_since: now(),
         }
     }
 
     pub(crate) fn leaf(&self) -> Leaf {
-        Leaf::new(&self.authority.issue(&self.domain, now(), 30).unwrap()).unwrap()
+        Leaf::new(&self.authority.issue(&self.domain, self.leaf_since, 30).unwrap()).unwrap()
     }
 
     pub(crate) async fn start(&self) -> Running {
@@ -78,7 +102,7 @@ impl Home {
             self.domain.clone(),
             self.incarnation,
             Settings::default(),
-            Arc::new(SystemClock),
+            Arc::new(Ahead(self.ahead)),
             Box::new(entropy),
             storage,
             writer,
@@ -91,7 +115,7 @@ impl Home {
             Arc::clone(&ground),
             PeeringIdentity {
                 policy: Policy::AllowListed,
-                address: self.listen.to_string().parse().unwrap(),
+                address: self.listen.to_string().parse().ok().filter(|_| self.tells_address),
                 ca_certificate: self.authority.certificate_der().to_vec(),
                 pin: self.authority.pin(),
                 key: self.key.clone(),
@@ -107,6 +131,7 @@ impl Home {
             workers: workers.clone(),
             endpoint: endpoint.clone(),
             leaf,
+            discovery: Discovery::new(&self.discovery).unwrap(),
         })
         .await
         .unwrap();
@@ -119,7 +144,7 @@ impl Home {
         Peer {
             domain: self.domain.clone(),
             state: PeerState::Allowed,
-            address: self.listen.to_string(),
+            address: Some(self.listen.to_string()),
             pin: self.authority.pin(),
             ca_certificate: self.authority.certificate_der().to_vec(),
             federation_key: self.key.verifying_key().to_bytes(),
@@ -181,6 +206,15 @@ impl Running {
 
     pub(crate) async fn key_exchange(&self, peer: &Home) -> Option<String> {
         self.peering.show(&peer.domain).await.unwrap().key_exchange
+    }
+
+    /// Where a probe of a peer failed, with cause and remedy; `None`: nowhere.
+    pub(crate) async fn probe(&self, peer: &Home) -> Option<(&'static str, String, String)> {
+        let report = self.peering.probe(&peer.domain).await.unwrap();
+        assert!(report.took_ms < 15_000, "{report:?}");
+        let failed = report.steps.iter().find(|step| step.outcome == "failed")?;
+        assert!(!report.ok && failed.took_ms.is_some(), "{report:?}");
+        Some((failed.step, failed.said.clone(), failed.remedy.clone().unwrap()))
     }
 
     pub(crate) async fn stop(self) {

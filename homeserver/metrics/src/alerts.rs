@@ -85,7 +85,7 @@ pub const ALERTS: &[Alert] = &[
         minutes: 5,
         severity: Severity::Warning,
         sentence: "A message has waited at {{ $labels.instance }} for more than an hour for its peer.",
-        runbook: "peer-down.md",
+        runbook: "queue-growing.md",
     },
     Alert {
         name: "QuicproquoQueueVeryOld",
@@ -93,7 +93,15 @@ pub const ALERTS: &[Alert] = &[
         minutes: 5,
         severity: Severity::Critical,
         sentence: "A message has waited at {{ $labels.instance }} for more than a week for its peer: messages expire after 30 days.",
-        runbook: "peer-down.md",
+        runbook: "queue-growing.md",
+    },
+    Alert {
+        name: "QuicproquoDeadLetters",
+        query: "quicproquo_federation_dead_letters > 0",
+        minutes: 5,
+        severity: Severity::Warning,
+        sentence: "{{ $value }} messages of {{ $labels.instance }} could not be read by the peer that they are for.",
+        runbook: "dead-letters.md",
     },
     Alert {
         name: "QuicproquoPeerUnconfirmed",

@@ -5,8 +5,8 @@ mod values;
 use prometheus_client::encoding::EncodeLabelSet;
 
 pub use values::{
-    Bans, Direction, FindingSeverity, JobResult, Limit, Listener, LoginFailure, Outcome, PeerState,
-    SignInFailure,
+    Bans, Direction, DiscoveryFailure, FindingSeverity, JobResult, Limit, Listener, LoginFailure, Outcome,
+    PeerState, SignInFailure,
 };
 
 /// Labels of a call of a client or an admin.
@@ -74,6 +74,7 @@ macro_rules! one_label {
 one_label! {
     LoginFailureLabels { reason: LoginFailure }
     SignInFailureLabels { reason: SignInFailure }
+    DiscoveryFailureLabels { reason: DiscoveryFailure }
     LimitLabels { limit: Limit }
     BanLabels { kind: Bans }
     SeverityLabels { severity: FindingSeverity }

@@ -14,8 +14,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 pub use alerts::{ALERTS, Alert, Severity};
 pub use labels::{
-    Bans, Direction, FindingSeverity, JobResult, Limit, Listener, LoginFailure, Outcome, PeerState,
-    SignInFailure,
+    Bans, Direction, DiscoveryFailure, FindingSeverity, JobResult, Limit, Listener, LoginFailure, Outcome,
+    PeerState, SignInFailure,
 };
 use labels::{CallLabels, CertificateLabels, JobLabels, OperationLabels, PeerCallLabels, RequestLabels};
 use registry::Inner;
@@ -72,6 +72,11 @@ impl Metrics {
     /// A sign-in to the console failed.
     pub fn console_sign_in_failed(&self, reason: SignInFailure) {
         self.0.sign_in_failures.get_or_create(&reason.into()).inc();
+    }
+
+    /// A dial found nobody who is the peer.
+    pub fn discovery_failed(&self, reason: DiscoveryFailure) {
+        self.0.discovery_failures.get_or_create(&reason.into()).inc();
     }
 
     /// A limit refused something.

@@ -12,10 +12,11 @@ use prometheus_client::{
 };
 
 use crate::{
-    Bans, Limit, LoginFailure, PeerState, SignInFailure, Snapshot,
+    Bans, DiscoveryFailure, Limit, LoginFailure, PeerState, SignInFailure, Snapshot,
     labels::{
-        BanLabels, CallLabels, CertificateLabels, JobLabels, LimitLabels, LoginFailureLabels,
-        OperationLabels, PeerCallLabels, RequestLabels, SeverityLabels, SignInFailureLabels, StateLabels,
+        BanLabels, CallLabels, CertificateLabels, DiscoveryFailureLabels, JobLabels, LimitLabels,
+        LoginFailureLabels, OperationLabels, PeerCallLabels, RequestLabels, SeverityLabels,
+        SignInFailureLabels, StateLabels,
     },
     table,
 };
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
     pub(crate) storage: Durations<OperationLabels>,
     pub(crate) login_failures: Family<LoginFailureLabels, Counter>,
     pub(crate) sign_in_failures: Family<SignInFailureLabels, Counter>,
+    pub(crate) discovery_failures: Family<DiscoveryFailureLabels, Counter>,
     pub(crate) limits: Family<LimitLabels, Counter>,
     pub(crate) findings: Family<SeverityLabels, Gauge>,
     pub(crate) job_succeeded: Family<JobLabels, Gauge>,
@@ -46,6 +48,7 @@ pub(crate) struct Inner {
     write_queue: Gauge,
     queue_rows: Gauge,
     queue_oldest: Real,
+    dead_letters: Gauge,
     peers: Family<StateLabels, Gauge>,
     bans: Family<BanLabels, Gauge>,
     audit_rows: Gauge,
@@ -63,6 +66,7 @@ impl Inner {
             storage: Family::new_with_constructor(durations),
             login_failures: Family::default(),
             sign_in_failures: Family::default(),
+            discovery_failures: Family::default(),
             limits: Family::default(),
             findings: Family::default(),
             job_succeeded: Family::default(),
@@ -75,6 +79,7 @@ impl Inner {
             write_queue: Gauge::default(),
             queue_rows: Gauge::default(),
             queue_oldest: Gauge::default(),
+            dead_letters: Gauge::default(),
             peers: Family::default(),
             bans: Family::default(),
             audit_rows: Gauge::default(),
@@ -98,7 +103,9 @@ impl Inner {
         add(&mut registry, "peers", self.peers.clone());
         add(&mut registry, "federation_queue_rows", self.queue_rows.clone());
         add(&mut registry, "federation_queue_oldest_age", self.queue_oldest.clone());
+        add(&mut registry, "federation_dead_letters", self.dead_letters.clone());
         add(&mut registry, "federation_call_duration", self.peer_calls.clone());
+        add(&mut registry, "federation_discovery_failures", self.discovery_failures.clone());
         add(&mut registry, "rpc_duration", self.calls.clone());
         add(&mut registry, "storage_duration", self.storage.clone());
         add(&mut registry, "write_queue_jobs", self.write_queue.clone());
@@ -120,6 +127,7 @@ impl Inner {
     fn begin_at_zero(&self) {
         begin(&self.login_failures, LoginFailure::ALL);
         begin(&self.sign_in_failures, SignInFailure::ALL);
+        begin(&self.discovery_failures, DiscoveryFailure::ALL);
         begin(&self.limits, Limit::ALL);
         begin(&self.bans, Bans::ALL);
         for state in PeerState::ALL {
@@ -143,6 +151,7 @@ impl Inner {
             self.bans.get_or_create(&(*kind).into()).set(signed(*count));
         }
         for (gauge, seen) in [
+            (&self.dead_letters, now.dead_letters),
             (&self.audit_rows, now.audit_rows),
             (&self.database, now.database_bytes),
             (&self.database_wal, now.database_wal_bytes),

@@ -13,6 +13,8 @@ pub struct Snapshot {
     pub write_queue_jobs: u64,
     /// What waits for peers.
     pub queue: Option<Queue>,
+    /// Messages that peers could not take.
+    pub dead_letters: Option<u64>,
     /// How many peers stand where.
     pub peers: Vec<(PeerState, u64)>,
     /// Bans in force.

@@ -9,8 +9,8 @@ use std::{
 use qpq_core::ErrorCode;
 
 use super::{
-    ALERTS, Bans, Direction, FindingSeverity, JobResult, Limit, Listener, LoginFailure, MetricKind, Metrics,
-    Outcome, PeerState, Queue, SignInFailure, Snapshot, metrics,
+    ALERTS, Bans, Direction, DiscoveryFailure, FindingSeverity, JobResult, Limit, Listener, LoginFailure,
+    MetricKind, Metrics, Outcome, PeerState, Queue, SignInFailure, Snapshot, metrics,
 };
 
 /// Everything happened once.
@@ -23,6 +23,7 @@ fn busy() -> Metrics {
     metrics.certificate("listeners", 2.0);
     metrics.login_failed(LoginFailure::Credentials);
     metrics.console_sign_in_failed(SignInFailure::Code);
+    metrics.discovery_failed(DiscoveryFailure::Bogus);
     metrics.limit_hit(Limit::Mailbox);
     metrics.findings(|severity| u64::from(severity == FindingSeverity::Warning));
     metrics.job("lift-bans", JobResult::Succeeded, 7.0, took);
@@ -78,6 +79,7 @@ fn what_was_looked_at_is_told_and_what_could_not_be_stays() {
         queue: Some(Queue { rows: 5, oldest: Duration::from_secs(9) }),
         peers: vec![(PeerState::BackingOff, 2)],
         bans: vec![(Bans::Users, 3)],
+        dead_letters: Some(2),
         audit_rows: Some(41),
         database_bytes: Some(8_192),
         ..Snapshot::default()
@@ -89,6 +91,7 @@ fn what_was_looked_at_is_told_and_what_could_not_be_stays() {
             "quicproquo_federation_queue_oldest_age_seconds 9.0",
             "quicproquo_peers{state=\"backing-off\"} 2",
             "quicproquo_peers{state=\"healthy\"} 0",
+            "quicproquo_federation_dead_letters 2",
             "quicproquo_bans{kind=\"user\"} 3",
             "quicproquo_audit_rows 41",
             "quicproquo_database_bytes 8192",

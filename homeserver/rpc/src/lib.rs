@@ -18,6 +18,8 @@ mod contacts;
 mod deliveries;
 mod devices;
 mod directory;
+#[doc(hidden)]
+pub mod fuzzing;
 mod groups;
 mod homeserver;
 mod key_packages;

@@ -167,6 +167,7 @@ const ABOUT: &[(&str, &str)] = &[
     ("audit", "What admins did."),
     ("ban", "Who is kept out."),
     ("config", "The configuration."),
+    ("dead-letters", "Messages that a peer could not take."),
     ("device", "Devices of accounts."),
     ("job", "What runs by itself."),
     ("peer", "Other domains."),

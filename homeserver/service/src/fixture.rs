@@ -15,7 +15,7 @@ use qpq_core::{
 };
 use qpq_federation_proto::Policy;
 use qpq_hub::Engine;
-use qpq_storage::{Storage, Stored, WriteTx, memory::MemoryStorage};
+use qpq_storage::{Storage, Stored, Vault, WriteTx, memory::MemoryStorage};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -43,13 +43,14 @@ impl Home {
     pub(crate) fn with(settings: Settings) -> Self {
         // OpenMLS looks at the machine's clock when it judges a KeyPackage, so the test begins now.
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
-        let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+        let mut entropy = OsEntropy::new().unwrap();
+        let domain: Domain = "alpha.test".parse().unwrap();
+        let incarnation = Incarnation::begin(clock.now(), &mut entropy);
+        let vault = Vault { domain: domain.clone(), incarnation, created_at: clock.now() };
+        let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::of(vault));
         let (writer, task) = Writer::new(Arc::clone(&storage));
         let tasks = TaskTracker::new();
         tasks.spawn(task);
-        let domain: Domain = "alpha.test".parse().unwrap();
-        let mut entropy = OsEntropy::new().unwrap();
-        let incarnation = Incarnation::begin(clock.now(), &mut entropy);
         let shown: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let ground =
             Arc::new(Ground::new(domain, incarnation, settings, shown, Box::new(entropy), storage, writer));
@@ -67,7 +68,7 @@ impl Home {
         let key = SigningKey::from_bytes(&entropy.bytes32());
         let identity = PeeringIdentity {
             policy: Policy::AllowListed,
-            address: "127.0.0.1:7444".parse().unwrap(),
+            address: "127.0.0.1:7444".parse().ok(),
             ca_certificate: vec![1; 100],
             pin: Pin::from_digest(Digest::ZERO),
             key,

@@ -6,6 +6,7 @@ use qpq_core::{Clock, Domain, Entropy, Incarnation, RequestId, Timestamp, limits
 use qpq_federation_proto::DirectoryPolicy;
 use qpq_metrics::{Limit, Metrics};
 use qpq_storage::{ReadTx, Storage, Stored};
+use tokio::sync::watch;
 
 use crate::{Answered, Effects, NoPeers, PeerCalls, Settings, Wakes, WriteJob, Writer, request};
 
@@ -23,6 +24,7 @@ pub struct Ground {
     wakes: Arc<Wakes>,
     peers: OnceLock<Arc<dyn PeerCalls>>,
     metrics: Metrics,
+    halted: watch::Sender<Option<String>>,
 }
 
 impl Ground {
@@ -48,7 +50,24 @@ impl Ground {
             wakes: Arc::new(Wakes::default()),
             peers: OnceLock::new(),
             metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
+            halted: watch::Sender::new(None),
         }
+    }
+
+    /// Says that this server must not go on, and why. The first reason counts.
+    pub(crate) fn halt(&self, why: &str) {
+        self.halted.send_if_modified(|halted| {
+            let first = halted.is_none();
+            halted.get_or_insert_with(|| why.to_owned());
+            first
+        });
+    }
+
+    /// Waits until this server must not go on; says why.
+    pub async fn halted(&self) -> String {
+        let mut halted = self.halted.subscribe();
+        // The sender lives as long as we do.
+        halted.wait_for(Option::is_some).await.ok().and_then(|why| why.clone()).unwrap_or_default()
     }
 
     /// Our domain.

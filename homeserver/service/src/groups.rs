@@ -13,6 +13,7 @@ mod certificates;
 mod commit;
 mod create;
 mod expire;
+mod gap;
 mod log;
 pub(crate) mod records;
 mod refuse;
@@ -32,9 +33,12 @@ use crate::{Answered, Ground, Refusal, SessionHandle, SubmitRates, UserKeys};
 use cache::HubCache;
 use certificates::Certificates;
 
+pub(crate) use accept::cut_off;
 pub(crate) use apply::apply_row;
 pub use expire::expire_messages;
-pub(crate) use refuse::submit_expired;
+pub(crate) use gap::apply_gap;
+pub(crate) use records::{GroupEntry, GroupWelcome};
+pub(crate) use refuse::{submit_expired, submit_failed};
 pub use submit::{ApplicationSubmit, SubmitAnswer};
 
 /// The use cases of groups. Cheap to clone; all clones share one state.

@@ -26,6 +26,8 @@ mod directory;
 mod exchange;
 #[cfg(test)]
 mod fixture;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ground;
 mod groups;
 mod jobs;
@@ -83,8 +85,8 @@ pub use mailbox::{Feeder, Mailboxes, Page};
 pub use opaque_server::{OpaqueSetup, OpaqueSetupError};
 pub use peer_calls::{NoPeers, PeerCallError, PeerCalls, PeerHealth, Standing};
 pub use peering::{
-    AcceptedPeer, Blocked, Confirmed, IssuedInvite, Known, LinkCertificate, PeerStanding, PeerView, Peering,
-    PeeringIdentity, WouldAllow, allowed_peer,
+    AcceptedPeer, Blocked, Confirmed, IssuedInvite, Known, LinkCertificate, Moved, PeerStanding, PeerView,
+    Peering, PeeringIdentity, ProbeView, StepView, TheirView, WouldAllow, allowed_peer,
 };
 #[cfg(feature = "planted")]
 pub use planted::{Bug as PlantedBug, plant};

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use qpq_core::{Address, DeviceAddress, Domain, ErrorCode, GroupId, Millis, Pin, Timestamp};
+use qpq_federation_proto::ProbeReport;
 
 use crate::{ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, Refusal, UserAnswer};
 
@@ -68,8 +69,23 @@ pub enum Standing {
     Degraded,
     /// The peer can't be reached and is tried again later.
     BackingOff,
+    /// An admin told its queue to wait.
+    Paused,
     /// Nothing is sent until somebody acts.
     Refused,
+}
+
+impl Standing {
+    /// Its name between domains (`FederationHealth.standing`).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::BackingOff => "backing-off",
+            Self::Paused => "paused",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// Calls to other domains. Interactive ones end at `deadline`, which travels with them.
@@ -115,11 +131,12 @@ pub trait PeerCalls: Send + Sync + std::fmt::Debug {
         deadline: Timestamp,
     ) -> Result<GroupTree, PeerCallError>;
 
-    /// Presents our accept statement to an inviter at `address` whose CA has `pin`; returns its signed answer.
+    /// Presents our accept statement to an inviter at `address`, or where DNS says, whose CA has `pin`; returns its
+    /// signed answer.
     async fn accept_invite(
         &self,
         inviter: &Domain,
-        address: &str,
+        address: Option<&str>,
         pin: &Pin,
         statement: &[u8],
         deadline: Timestamp,
@@ -128,6 +145,11 @@ pub trait PeerCalls: Send + Sync + std::fmt::Debug {
     /// What we know of the link to a peer.
     async fn health(&self, peer: &Domain) -> PeerHealth;
 
+    /// Looks step by step whether a peer can be reached and is well, over a connection of its own.
+    async fn probe(&self, peer: &Domain) -> Result<ProbeReport, PeerCallError> {
+        Err(PeerCallError::NotAPeer(peer.clone()))
+    }
+
     /// The peers whose links are not healthy.
     fn standings(&self) -> Vec<(Domain, Standing)> {
         Vec::new()
@@ -135,6 +157,9 @@ pub trait PeerCalls: Send + Sync + std::fmt::Debug {
 
     /// Rows were committed for these destinations: send them soon. Never blocks.
     fn outbox_filled(&self, destinations: &[Domain]);
+
+    /// Tries a peer now: ends its backoff, and judges anew what was held against it.
+    async fn retry(&self, peer: &Domain);
 
     /// A peer was added, changed or removed: links are judged again. Never blocks.
     fn peers_changed(&self);
@@ -193,7 +218,7 @@ impl PeerCalls for NoPeers {
     async fn accept_invite(
         &self,
         inviter: &Domain,
-        _: &str,
+        _: Option<&str>,
         _: &Pin,
         _: &[u8],
         _: Timestamp,
@@ -214,6 +239,8 @@ impl PeerCalls for NoPeers {
     }
 
     fn outbox_filled(&self, _: &[Domain]) {}
+
+    async fn retry(&self, _: &Domain) {}
 
     fn peers_changed(&self) {}
 }

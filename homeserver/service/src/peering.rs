@@ -4,8 +4,11 @@
 //! other's authority and federation key. What an admin changes here takes effect on links that are up at once.
 
 mod accept;
+mod address;
 mod invite;
 mod known;
+mod probe;
+mod queue;
 mod view;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,9 +20,11 @@ use qpq_federation_proto::{FederationAddress, Policy};
 use qpq_storage::{Stored, WriteTx};
 
 pub use accept::{AcceptedPeer, Confirmed};
+pub use address::Moved;
 pub use invite::{IssuedInvite, LinkCertificate};
 pub(crate) use known::why_not;
 pub use known::{Known, allowed_peer};
+pub use probe::{ProbeView, StepView, TheirView};
 pub use view::{Blocked, PeerStanding, PeerView, WouldAllow};
 
 use crate::{Answered, Caller, Ground, Refusal, WriteJob, audit::Audited, bans};
@@ -28,8 +33,8 @@ use crate::{Answered, Caller, Ground, Refusal, WriteJob, audit::Audited, bans};
 pub struct PeeringIdentity {
     /// Whom we let in at the beginning; [`Peering::set_policy`] changes it.
     pub policy: Policy,
-    /// Where our federation listener is dialled.
-    pub address: FederationAddress,
+    /// Where our federation listener is dialled; `None`: where DNS says.
+    pub address: Option<FederationAddress>,
     /// Our federation CA, DER.
     pub ca_certificate: Vec<u8>,
     /// Its pin.

@@ -4,20 +4,35 @@
 //! answer exists only after it is durable. Outbound, the driver in `federation` decides what to send when
 //! (`qpq_federation_proto::Outbox`); here is what it reads and writes.
 
+mod compare;
+mod dead_letters;
 mod expire;
+mod give_up;
+mod heads;
 mod inbound;
 mod outbound;
 pub(crate) mod payload;
+mod queue;
+mod rollback;
 
 use qpq_federation_proto::RowAck;
 
 use crate::Answered;
 
+pub use compare::{Compared, compare, heard_of};
+pub use dead_letters::{DeadLetterView, dead_letters, drop_letter, expire_letters, replay};
 pub use expire::expire;
+pub use give_up::give_up;
+pub use heads::{NamedHead, STREAMS_NAMED, heads_of, named_heads, page_of_heads};
 #[cfg(test)]
 pub(crate) use inbound::apply_row;
-pub use inbound::{RelayCall, accept, heads_of};
+pub use inbound::{RelayCall, accept};
 pub use outbound::{Resumed, acknowledge, load, remember_incarnation, resume, save_link, waiting};
+pub use queue::{QueueView, queue};
+pub use rollback::{Proven, begin_life, prove, words};
+
+/// Gaps that are remembered of one peer.
+const GAPS: usize = 100;
 
 /// What became of one row of a peer's stream. Either way the row is applied: the stream goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

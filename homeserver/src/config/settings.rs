@@ -1,14 +1,18 @@
 //! The table of settings, and the typed configuration that is parsed from their values.
 
+mod peers;
+
 use std::net::{IpAddr, SocketAddr};
 
 use qpq_core::{Domain, Millis};
 use qpq_delivery::rates::Rate;
+use qpq_federation::DiscoverySettings;
 use qpq_federation_proto::DirectoryPolicy;
 use qpq_service::{RegistrationPolicy, Settings};
 
 use super::{ConfigError, Layers, Origin, layers::variable_part};
 use crate::logging;
+pub(crate) use peers::Told;
 
 /// One setting.
 #[derive(Debug)]
@@ -41,7 +45,27 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "federation.address",
         default: Some(""),
-        about: "HOST:PORT that peers dial; empty: federation.listen",
+        about: "HOST:PORT that peers dial; dns: invites carry none, and peers ask DNS; empty: federation.listen",
+    },
+    Setting {
+        key: "federation.dns",
+        default: Some(""),
+        about: "name servers for finding peers, as IP or IP:PORT with commas between; empty: those of this machine",
+    },
+    Setting {
+        key: "federation.dnssec",
+        default: Some("validate"),
+        about: "validate: an answer that should be signed and isn't is not used; off: name servers are believed",
+    },
+    Setting {
+        key: "federation.dns-anchors",
+        default: Some(""),
+        about: "file of DNSKEY records that are believed instead of the root's, for names of one's own",
+    },
+    Setting {
+        key: "federation.allow-private",
+        default: Some("false"),
+        about: "true: DNS may lead to peers in private networks; an address in a peer's record always may",
     },
     Setting {
         key: "federation.policy",
@@ -151,8 +175,10 @@ pub(crate) struct Config {
     pub(crate) client_address: Option<String>,
     /// Where peers' datagrams arrive.
     pub(crate) federation_listen: SocketAddr,
-    /// What peers dial; `None`: the listen address.
-    pub(crate) federation_address: Option<String>,
+    /// What peers dial.
+    pub(crate) federation_address: Told,
+    /// How peers are found.
+    pub(crate) discovery: DiscoverySettings,
     /// Who may federate.
     pub(crate) federation_policy: FederationPolicy,
     /// Where the admin listener is; `None`: the default, or a free port.
@@ -186,7 +212,8 @@ impl Config {
             client_listen: read(layers, "client.listen", socket)?,
             client_address: read(layers, "client.address", dialled)?,
             federation_listen: read(layers, "federation.listen", socket)?,
-            federation_address: read(layers, "federation.address", dialled)?,
+            federation_address: read(layers, "federation.address", peers::told)?,
+            discovery: peers::discovery(layers)?,
             federation_policy: read(layers, "federation.policy", |text| match text {
                 "allow-listed" => Ok(FederationPolicy::AllowListed),
                 "closed" => Ok(FederationPolicy::Closed),
@@ -248,11 +275,12 @@ impl Config {
 
     /// Others can't dial 0.0.0.0: a listener on every interface needs an address to tell.
     fn dialable(&self, layers: &Layers) -> Result<(), ConfigError> {
-        for (listen, address, key, flag) in [
-            (self.client_listen, &self.client_address, "client.listen", "--client-address"),
-            (self.federation_listen, &self.federation_address, "federation.listen", "--federation-address"),
+        let (clients, peers) = (self.client_address.is_none(), self.federation_address == Told::Listen);
+        for (listen, is_missing, key, flag) in [
+            (self.client_listen, clients, "client.listen", "--client-address"),
+            (self.federation_listen, peers, "federation.listen", "--federation-address"),
         ] {
-            if listen.ip().is_unspecified() && address.is_none() {
+            if listen.ip().is_unspecified() && is_missing {
                 return Err(refused(
                     layers,
                     key,
@@ -341,7 +369,7 @@ mod tests {
 
     use super::*;
 
-    fn parsed(text: &str) -> Result<Config, ConfigError> {
+    pub(super) fn parsed(text: &str) -> Result<Config, ConfigError> {
         let mut layers = Layers::default();
         layers.add_file(Path::new("f"), text)?;
         Config::parse(&layers)

@@ -61,7 +61,14 @@ impl Probe {
             let waited = waiting.oldest_at.map(|oldest| self.ground.now().since(oldest).to_duration());
             snapshot.queue = Some(Queue { rows: waiting.rows, oldest: waited.unwrap_or_default() });
         }
+        snapshot.dead_letters = self.dead_letters().await.ok();
         snapshot
+    }
+
+    /// Messages that peers could not take.
+    async fn dead_letters(&self) -> Answered<u64> {
+        let window = Window { offset: 0, limit: 0 };
+        Ok(self.ground.read().await?.dead_letters(None, window).await?.total)
     }
 
     /// How many bans are in force, and how long the audit log is.
@@ -84,6 +91,7 @@ const fn state(standing: PeerStanding) -> PeerState {
         PeerStanding::Healthy => PeerState::Healthy,
         PeerStanding::Degraded => PeerState::Degraded,
         PeerStanding::BackingOff => PeerState::BackingOff,
+        PeerStanding::Paused => PeerState::Paused,
         PeerStanding::Blocked => PeerState::Blocked,
         PeerStanding::Refused => PeerState::Refused,
         PeerStanding::AwaitingConfirmation => PeerState::AwaitingConfirmation,

@@ -5,14 +5,14 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use anyhow::{Context as _, bail};
 use ed25519_dalek::SigningKey;
 use qpq_core::{Clock as _, Domain, OsEntropy, SystemClock};
-use qpq_federation::{Federation, FederationConfig};
-use qpq_federation_proto::{FederationAddress, Policy};
+use qpq_federation::{Discovery, Federation, FederationConfig};
+use qpq_federation_proto::Policy;
 use qpq_hub::Engine;
 use qpq_metrics::Listener as Told;
 use qpq_rpc::{AdminSocket, ClientListener};
 use qpq_service::{
     Actions, Admins, Appliance, DomainFacts, Ground, OpaqueSetup, Peering, PeeringIdentity, SocketFact,
-    SocketState, UseCases, Writer,
+    SocketState, UseCases, Writer, relay,
 };
 use qpq_storage::{Storage, Vault};
 use qpq_storage_sqlite::{Options, SqliteStorage};
@@ -54,6 +54,7 @@ pub(super) type Flags = Vec<(&'static str, Option<String>)>;
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) facts: DomainFacts,
+    pub(super) ground: Arc<Ground>,
     pub(super) storage: Arc<SqliteStorage>,
     pub(super) queue: Writer,
     pub(super) federation: Federation,
@@ -118,7 +119,7 @@ pub(super) async fn start(
         domain: config.domain.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         client_address: told(config.client_address.as_ref(), &client_endpoint),
-        federation_address: told(config.federation_address.as_ref(), &peer_endpoint),
+        federation_address: config.federation_address.shown(peer_endpoint.local_addr()),
         client_pin: keys.authority.pin().to_string(),
         admin_url: console::url(admin.address),
         since: clock.now(),
@@ -131,7 +132,7 @@ pub(super) async fn start(
                 FederationPolicy::AllowListed => Policy::AllowListed,
                 FederationPolicy::Closed => Policy::Closed,
             },
-            address: facts.federation_address.parse::<FederationAddress>()?,
+            address: config.federation_address.address(peer_endpoint.local_addr())?,
             ca_certificate: keys.authority.certificate_der().to_vec(),
             pin: keys.authority.pin(),
             key: federation_key,
@@ -150,6 +151,8 @@ pub(super) async fn start(
         workers: workers.clone(),
         endpoint: peer_endpoint.clone(),
         leaf: leaf.clone(),
+        discovery: Discovery::new(&config.discovery)
+            .context("peers can't be looked for as `federation.dns-anchors` says")?,
     })
     .await
     .context("federation could not start")?;
@@ -223,6 +226,7 @@ pub(super) async fn start(
     scheduler::start(&jobs, Arc::new(clock), &tasks, &stopping).await?;
     Ok(Running {
         facts,
+        ground,
         storage,
         queue,
         federation,
@@ -268,7 +272,19 @@ async fn open_storage(
             directory.config().display()
         );
     }
+    if let Some(rollback) = storage.read().await?.rollback().await? {
+        return Err(rolled_back(&relay::words(&rollback)));
+    }
     Ok((Arc::new(storage), vault))
+}
+
+/// What an admin reads whose database is older than what was sent from it.
+pub(super) fn rolled_back(why: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "nothing is served, because this database is older than what was sent from it: {why}; if another copy of it runs, \
+         stop this one for good; if this is the only one, `qpq-server incarnation begin` lets it go on as a new life \
+         (runbooks/rolled-back-server.md)"
+    )
 }
 
 /// Which listener.

@@ -82,6 +82,14 @@ impl GroupsRead for Transaction {
         one("mls_groups", row.as_ref(), group)
     }
 
+    async fn groups_elsewhere(&mut self) -> Stored<Vec<GroupId>> {
+        let query = sql("SELECT id FROM mls_groups WHERE hubbed = 0");
+        let rows = self.rows("groups_elsewhere", query).await?;
+        let mut found = each("mls_groups", &rows, |row| row.group("id"))?;
+        found.sort_unstable();
+        Ok(found)
+    }
+
     async fn members(&mut self, group: &GroupId) -> Stored<Vec<Member>> {
         let query = sql("SELECT m.address, m.joined_seq, m.left_seq, m.needs_resync
                          FROM mls_groups g JOIN members m ON m.group_pk = g.pk WHERE g.id = ?")
@@ -221,6 +229,12 @@ impl GroupsWrite for Transaction {
 
     async fn members_cut_off(&mut self, group: &GroupId, devices: &[DeviceId]) -> Stored<()> {
         self.cut_off(group, devices).await
+    }
+
+    async fn logs_leap(&mut self, places: u64) -> Stored<()> {
+        let update = sql("UPDATE mls_groups SET last_seq = last_seq + ? WHERE hubbed = 1")
+            .bind(crate::transaction::int(places));
+        self.run("logs_leap", update).await.map(drop)
     }
 
     async fn log_expire(&mut self, now: Timestamp, limit: usize) -> Stored<Vec<(GroupId, MessageId)>> {

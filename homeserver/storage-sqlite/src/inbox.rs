@@ -6,7 +6,7 @@ use qpq_storage::{InboxHead, InboxRead, InboxWrite, ParkedRow, Stored, StreamNam
 
 use crate::{
     fields::{Fields, each, one},
-    transaction::{Transaction, position, sql},
+    transaction::{Transaction, position, size, sql},
 };
 
 fn head(row: Fields<'_>) -> Stored<InboxHead> {
@@ -15,13 +15,14 @@ fn head(row: Fields<'_>) -> Stored<InboxHead> {
         last_applied: row.seq("last_applied")?,
         chain: row.digest("chain")?,
         header: row.blob("header")?,
+        backed_up: row.seq("backed_up")?,
     })
 }
 
 #[async_trait]
 impl InboxRead for Transaction {
     async fn inbox_head(&mut self, origin: &Domain, stream: &StreamName) -> Stored<Option<InboxHead>> {
-        let query = sql("SELECT origin, incarnation, last_applied, chain, header
+        let query = sql("SELECT origin, incarnation, last_applied, chain, header, backed_up
                          FROM inbox_streams WHERE origin = ? AND stream = ?")
         .bind(origin.to_string())
         .bind(stream.to_vec());
@@ -30,10 +31,26 @@ impl InboxRead for Transaction {
     }
 
     async fn inbox_heads(&mut self, origin: &Domain) -> Stored<Vec<(StreamName, InboxHead)>> {
-        let query = sql("SELECT stream, incarnation, last_applied, chain, header
+        let query = sql("SELECT stream, incarnation, last_applied, chain, header, backed_up
                          FROM inbox_streams WHERE origin = ? ORDER BY stream")
         .bind(origin.to_string());
         let rows = self.rows("inbox_heads", query).await?;
+        each("inbox_streams", &rows, |row| Ok((row.bytes("stream")?, head(row)?)))
+    }
+
+    async fn inbox_heads_after(
+        &mut self,
+        origin: &Domain,
+        after: Option<&StreamName>,
+        limit: usize,
+    ) -> Stored<Vec<(StreamName, InboxHead)>> {
+        let query = sql("SELECT stream, incarnation, last_applied, chain, header, backed_up
+                         FROM inbox_streams WHERE origin = ?1 AND (?2 IS NULL OR stream > ?2)
+                         ORDER BY stream LIMIT ?3")
+        .bind(origin.to_string())
+        .bind(after.map(|after| after.to_vec()))
+        .bind(size(limit));
+        let rows = self.rows("inbox_heads_after", query).await?;
         each("inbox_streams", &rows, |row| Ok((row.bytes("stream")?, head(row)?)))
     }
 
@@ -63,7 +80,8 @@ impl InboxWrite for Transaction {
                           VALUES (?, ?, ?, ?, ?, ?)
                           ON CONFLICT (origin, stream) DO UPDATE
                           SET incarnation = excluded.incarnation, last_applied = excluded.last_applied,
-                              chain = excluded.chain, header = excluded.header
+                              chain = excluded.chain, header = excluded.header,
+                              backed_up = IIF(incarnation = excluded.incarnation, backed_up, 0)
                           WHERE (excluded.incarnation, excluded.last_applied) >= (incarnation, last_applied)",
         )
         .bind(origin.to_string())

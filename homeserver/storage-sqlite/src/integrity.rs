@@ -12,6 +12,8 @@ use crate::{DatabaseKey, OpenError, error::storage, lane::Lane, open};
 const LOOKS: usize = 3;
 /// Faults that are told; whoever mends one looks again.
 const TOLD: usize = 8;
+/// The schema that first knows proofs that the database is old.
+const KNOWS_ROLLBACKS: usize = 8;
 
 /// Whether a database is whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct Inspection {
     pub domain: Option<Domain>,
     /// Whether it is whole.
     pub integrity: Integrity,
+    /// The peer that has shown that it is older than what was sent from it.
+    pub rolled_back_by: Option<Domain>,
 }
 
 /// Looks at the database of a running server.
@@ -44,16 +48,25 @@ pub(crate) async fn of_file(path: &Path, key: &DatabaseKey) -> Result<Inspection
     let (mut connection, version) = open::unlocked(path, &connect).await?;
     let integrity = look(&mut connection).await.map_err(unusable)?;
     let domain = if version == 0 { Ok(None) } else { owner(&mut connection).await };
+    // As with the domain: what can't be read is damaged, and that is told.
+    let rolled_back_by =
+        if version < KNOWS_ROLLBACKS { None } else { prover(&mut connection).await.unwrap_or_default() };
     // A damaged page may be just this one; then the damage is what there is to say.
     let domain = domain.or_else(|error| if integrity.faults.is_empty() { Err(error) } else { Ok(None) });
     let domain = domain.map_err(unusable)?;
     connection.close().await.map_err(unusable)?;
-    Ok(Inspection { domain, integrity })
+    Ok(Inspection { domain, integrity, rolled_back_by })
 }
 
 async fn owner(connection: &mut SqliteConnection) -> sqlx::Result<Option<Domain>> {
     let name: Option<String> =
         sqlx::query_scalar("SELECT domain FROM vault").fetch_optional(connection).await?;
+    Ok(name.and_then(|name| name.parse().ok()))
+}
+
+async fn prover(connection: &mut SqliteConnection) -> sqlx::Result<Option<Domain>> {
+    let name: Option<String> =
+        sqlx::query_scalar("SELECT shown_by FROM rollbacks").fetch_optional(connection).await?;
     Ok(name.and_then(|name| name.parse().ok()))
 }
 

@@ -23,6 +23,7 @@ mod integrity;
 mod jobs;
 mod key_packages;
 mod lane;
+mod losses;
 mod migrations;
 mod open;
 mod options;

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use qpq_core::{Digest, Domain, MessageId, Millis, RequestId, Seq, Timestamp};
 use qpq_storage::{
-    Backoff, NewOutboxRow, OutboxDepth, OutboxHead, OutboxRead, OutboxRow, OutboxWrite, StorageError, Stored,
-    StreamName,
+    Backoff, NewOutboxRow, OutboxDepth, OutboxHead, OutboxLane, OutboxRead, OutboxRow, OutboxWrite, Page,
+    QueueLine, Stored, StreamName, Window,
 };
 
 use sqlx::sqlite::SqliteRow;
@@ -35,6 +35,15 @@ fn outbox_row(row: Fields<'_>) -> Stored<OutboxRow> {
     })
 }
 
+fn outbox_head(row: Fields<'_>) -> Stored<OutboxHead> {
+    Ok(OutboxHead {
+        lane: OutboxLane { incarnation: row.incarnation("incarnation")?, stream: row.bytes("stream")? },
+        acknowledged: row.seq("acknowledged_seq")?,
+        chain: row.optional_bytes("chain")?.map(Digest::from_bytes),
+        last: row.seq("last_seq")?,
+    })
+}
+
 #[async_trait]
 impl OutboxRead for Transaction {
     async fn outbox_destinations(&mut self) -> Stored<Vec<Domain>> {
@@ -45,23 +54,23 @@ impl OutboxRead for Transaction {
     }
 
     async fn outbox_heads(&mut self, destination: &Domain) -> Stored<Vec<OutboxHead>> {
-        let query = sql("SELECT stream, acknowledged_seq, chain, last_seq FROM outbox_streams
-                         WHERE destination = ? AND acknowledged_seq < last_seq ORDER BY stream")
+        let query = sql("SELECT incarnation, stream, acknowledged_seq, chain, last_seq FROM outbox_streams
+                         WHERE destination = ? AND acknowledged_seq < last_seq ORDER BY incarnation, stream")
         .bind(destination.to_string());
-        each("outbox_streams", &self.rows("outbox_heads", query).await?, |row| {
-            Ok(OutboxHead {
-                stream: row.bytes("stream")?,
-                acknowledged: row.seq("acknowledged_seq")?,
-                chain: row.optional_bytes("chain")?.map(Digest::from_bytes),
-                last: row.seq("last_seq")?,
-            })
-        })
+        each("outbox_streams", &self.rows("outbox_heads", query).await?, outbox_head)
+    }
+
+    async fn outbox_lanes(&mut self, destination: &Domain) -> Stored<Vec<OutboxHead>> {
+        let query = sql("SELECT incarnation, stream, acknowledged_seq, chain, last_seq FROM outbox_streams
+                         WHERE destination = ? ORDER BY incarnation, stream")
+        .bind(destination.to_string());
+        each("outbox_streams", &self.rows("outbox_lanes", query).await?, outbox_head)
     }
 
     async fn outbox_rows(
         &mut self,
         destination: &Domain,
-        stream: &StreamName,
+        lane: &OutboxLane,
         from: Seq,
         limit: usize,
         bytes: usize,
@@ -70,10 +79,11 @@ impl OutboxRead for Transaction {
         let query =
             sql("SELECT o.pk, o.seq, s.destination, s.stream, o.id, o.kind, o.expires_at, o.at, o.request, o.payload
                          FROM outbox_streams s JOIN outbox o ON o.stream_pk = s.pk
-                         WHERE s.destination = ? AND s.stream = ? AND o.seq >= ?
+                         WHERE s.destination = ? AND s.incarnation = ? AND s.stream = ? AND o.seq >= ?
                          ORDER BY o.seq LIMIT ?")
             .bind(destination.to_string())
-            .bind(stream.to_vec())
+            .bind(lane.incarnation.to_bytes().to_vec())
+            .bind(lane.stream.to_vec())
             .bind(position(from))
             .bind(size(limit));
         let mut taken = 0;
@@ -112,6 +122,42 @@ impl OutboxRead for Transaction {
                          WHERE s.destination = ?1 AND s.acknowledged_seq < s.last_seq")
             .bind(destination.to_string());
         depth(self.row("outbox_depth", query).await?.as_ref())
+    }
+
+    async fn outbox_queue(&mut self, destination: &Domain, window: Window) -> Stored<Page<QueueLine>> {
+        let what = "outbox_queue";
+        let count = sql("SELECT COUNT(*) AS total FROM outbox_streams
+                         WHERE destination = ? AND acknowledged_seq < last_seq");
+        let row = self.row(what, count.bind(destination.to_string())).await?;
+        let total = one("outbox_streams", row.as_ref(), |row| row.number("total"))?.unwrap_or(0);
+        let page = sql("SELECT s.incarnation, s.stream, s.acknowledged_seq, COUNT(o.pk) AS waiting,
+                               COALESCE(SUM(o.bytes), 0) AS bytes, f.kind AS kind, f.at AS at
+                        FROM (SELECT * FROM outbox_streams
+                              WHERE destination = ?1 AND acknowledged_seq < last_seq
+                              ORDER BY incarnation, stream LIMIT ?2 OFFSET ?3) s
+                        LEFT JOIN outbox o ON o.stream_pk = s.pk AND o.seq > s.acknowledged_seq
+                        LEFT JOIN outbox f ON f.stream_pk = s.pk AND f.seq = s.acknowledged_seq + 1
+                        GROUP BY s.pk ORDER BY s.incarnation, s.stream")
+        .bind(destination.to_string())
+        .bind(size(window.limit))
+        .bind(crate::transaction::int(window.offset));
+        let rows = each("outbox_streams", &self.rows(what, page).await?, |row| {
+            let first = match (row.optional_number("kind")?, row.optional_time("at")?) {
+                (Some(kind), Some(at)) => Some((kind, at)),
+                _ => None,
+            };
+            Ok(QueueLine {
+                lane: OutboxLane {
+                    incarnation: row.incarnation("incarnation")?,
+                    stream: row.bytes("stream")?,
+                },
+                next: row.seq("acknowledged_seq")?.next(),
+                rows: row.number("waiting")?,
+                bytes: row.number("bytes")?,
+                first,
+            })
+        })?;
+        Ok(Page { rows, total })
     }
 
     async fn outbox_depth_of_all(&mut self) -> Stored<OutboxDepth> {
@@ -157,9 +203,10 @@ impl OutboxWrite for Transaction {
         }
         let mut next: BTreeMap<(&Domain, &StreamName), (i64, Seq)> = BTreeMap::new();
         for ((destination, stream), count) in counts {
-            let reserve = sql("INSERT INTO outbox_streams (destination, stream, last_seq, acknowledged_seq)
-                               VALUES (?1, ?2, ?3, 0)
-                               ON CONFLICT (destination, stream) DO UPDATE SET last_seq = last_seq + ?3
+            let reserve =
+                sql("INSERT INTO outbox_streams (destination, incarnation, stream, last_seq, acknowledged_seq)
+                               SELECT ?1, v.incarnation, ?2, ?3, 0 FROM vault v WHERE v.id = 1
+                               ON CONFLICT (destination, incarnation, stream) DO UPDATE SET last_seq = last_seq + ?3
                                RETURNING pk, last_seq - ?3 AS before")
             .bind(destination.to_string())
             .bind(stream.to_vec())
@@ -167,7 +214,8 @@ impl OutboxWrite for Transaction {
             let row = self.row(what, reserve).await?;
             let stream_row =
                 one("outbox_streams", row.as_ref(), |row| Ok((row.int("pk")?, row.seq("before")?)))?;
-            next.insert((destination, stream), stream_row.ok_or(StorageError::Conflict { what })?);
+            let stream_row = stream_row.ok_or_else(|| self.conflict(what))?;
+            next.insert((destination, stream), stream_row);
         }
         let mut positions = Vec::with_capacity(rows.len());
         let mut numbered = Vec::with_capacity(rows.len());
@@ -199,12 +247,56 @@ impl OutboxWrite for Transaction {
     async fn outbox_acknowledge(
         &mut self,
         destination: &Domain,
-        stream: &StreamName,
+        lane: &OutboxLane,
         through: Seq,
         chain: Option<&Digest>,
         now: Timestamp,
     ) -> Stored<()> {
-        self.acknowledge_stream(destination, stream, through, chain, now).await
+        self.acknowledge_lane(destination, lane, through, chain, now).await
+    }
+
+    async fn outbox_rewind(
+        &mut self,
+        destination: &Domain,
+        lane: &OutboxLane,
+        to: Seq,
+        chain: &Digest,
+    ) -> Stored<()> {
+        self.rewind_lane(destination, lane, to, chain).await
+    }
+
+    async fn outbox_forget(&mut self, destination: &Domain, lane: &OutboxLane, through: Seq) -> Stored<()> {
+        self.forget_kept(destination, lane, through).await
+    }
+
+    async fn outbox_bury(
+        &mut self,
+        destination: &Domain,
+        lane: &OutboxLane,
+        seq: Seq,
+        tombstone: u16,
+        payload: &[u8],
+    ) -> Stored<Option<OutboxRow>> {
+        let what = "outbox_bury";
+        let query =
+            sql("SELECT o.pk, o.seq, s.destination, s.stream, o.id, o.kind, o.expires_at, o.at, o.request, o.payload
+                         FROM outbox o JOIN outbox_streams s ON s.pk = o.stream_pk
+                         WHERE s.destination = ? AND s.incarnation = ? AND s.stream = ? AND o.seq = ?
+                           AND o.seq > s.acknowledged_seq AND o.kind <> ?")
+            .bind(destination.to_string())
+            .bind(lane.incarnation.to_bytes().to_vec())
+            .bind(lane.stream.to_vec())
+            .bind(position(seq))
+            .bind(tombstone);
+        let row = self.row(what, query).await?;
+        let found = one("outbox", row.as_ref(), |row| Ok((row.int("pk")?, outbox_row(row)?)))?;
+        let Some((pk, row)) = found else { return Ok(None) };
+        self.bury(what, pk, tombstone, payload).await?;
+        Ok(Some(row))
+    }
+
+    async fn outbox_renumber(&mut self) -> Stored<u64> {
+        self.renumber_older_lives().await
     }
 
     async fn outbox_expire(
@@ -225,13 +317,7 @@ impl OutboxWrite for Transaction {
         let rows = self.rows_job(what, query).await?;
         let expired = each("outbox", &rows, |row| Ok((row.int("pk")?, outbox_row(row)?)))?;
         for (pk, _) in &expired {
-            let bury =
-                sql("UPDATE outbox SET kind = ?, expires_at = NULL, bytes = ?, payload = ? WHERE pk = ?")
-                    .bind(tombstone)
-                    .bind(size(payload.len()))
-                    .bind(payload.to_vec())
-                    .bind(*pk);
-            self.run(what, bury).await?;
+            self.bury(what, *pk, tombstone, payload).await?;
         }
         Ok(expired.into_iter().map(|(_, row)| row).collect())
     }

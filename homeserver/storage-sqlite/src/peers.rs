@@ -5,7 +5,8 @@ mod page;
 use async_trait::async_trait;
 use qpq_core::{Digest, Domain, Incarnation, InviteId, Pin, Timestamp};
 use qpq_storage::{
-    Invite, InviteUsed, Page, Peer, PeerLine, PeerState, PeersQuery, PeersRead, PeersWrite, Stored,
+    Invite, InviteUsed, LossesWrite as _, Page, Peer, PeerLine, PeerState, PeersQuery, PeersRead, PeersWrite,
+    Stored,
 };
 
 use crate::{
@@ -21,7 +22,8 @@ fn peer(row: Fields<'_>) -> Stored<Peer> {
             1 => PeerState::AwaitingConfirmation,
             other => return Err(row.corrupt("state", &other)),
         },
-        address: row.text("address")?,
+        // Empty stands for none: the first schema knew no other way.
+        address: Some(row.text("address")?).filter(|address| !address.is_empty()),
         pin: Pin::from_digest(row.digest("pin")?),
         ca_certificate: row.blob("ca_certificate")?,
         federation_key: row.bytes("federation_key")?,
@@ -90,7 +92,7 @@ impl PeersWrite for Transaction {
                            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(peer.domain.to_string())
         .bind(state)
-        .bind(peer.address.clone())
+        .bind(peer.address.clone().unwrap_or_default())
         .bind(peer.pin.digest().as_bytes().to_vec())
         .bind(peer.federation_key.to_vec())
         .bind(peer.incarnation.map(|incarnation| incarnation.to_bytes().to_vec()))
@@ -104,6 +106,7 @@ impl PeersWrite for Transaction {
     async fn peer_remove(&mut self, domain: &Domain) -> Stored<bool> {
         let what = "peer_remove";
         self.outbox_drop_waiting(what, domain).await?;
+        self.pause_end(domain).await?;
         let delete = sql("DELETE FROM peers WHERE domain = ?").bind(domain.to_string());
         Ok(self.run(what, delete).await? > 0)
     }

@@ -1,6 +1,7 @@
 //! The store's identity.
 
 use async_trait::async_trait;
+use qpq_core::Incarnation;
 use qpq_storage::{Stored, Vault, VaultRead, VaultWrite};
 
 use crate::{
@@ -30,5 +31,15 @@ impl VaultWrite for Transaction {
             .bind(vault.incarnation.to_bytes().to_vec())
             .bind(time(vault.created_at));
         self.run("vault_create", insert).await.map(drop)
+    }
+
+    async fn vault_begin(&mut self, incarnation: Incarnation) -> Stored<()> {
+        let what = "vault_begin";
+        // The wire form's bytes have the order of the lives.
+        let update = sql("UPDATE vault SET incarnation = ?1 WHERE id = 1 AND incarnation < ?1");
+        if self.run(what, update.bind(incarnation.to_bytes().to_vec())).await? == 0 {
+            return Err(self.conflict(what));
+        }
+        Ok(())
     }
 }

@@ -13,6 +13,7 @@ pub mod fixtures;
 pub mod groups;
 pub mod jobs;
 pub mod key_packages;
+pub mod losses;
 pub mod outbox;
 pub mod peers;
 pub mod small;
@@ -105,7 +106,7 @@ macro_rules! conformance_suite {
             transactions: dropping_undoes, a_view_stays_as_it_was, a_write_sees_itself,
                 writers_take_turns, a_failed_transaction_cannot_commit, a_crash_before_the_commit_leaves_nothing,
                 a_crash_after_the_commit_keeps_all, a_repeat_after_a_lost_answer_finds_the_first;
-            small: the_vault_is_written_once, audit_entries_are_numbered_and_chained, the_inbox_head_never_goes_back,
+            small: the_vault_is_written_once, lives_follow_each_other, audit_entries_are_numbered_and_chained, the_inbox_head_never_goes_back,
                 heads_are_listed_per_origin, parking_is_accepted, tokens_are_found_by_their_secret,
                 a_token_is_revoked_once, tokens_are_listed_by_how_they_stand;
             accounts: an_account_reads_back, a_name_is_taken_once, a_token_makes_as_many_accounts_as_it_says,
@@ -119,8 +120,8 @@ macro_rules! conformance_suite {
                 what_was_handed_out_for_a_group_is_known;
             groups: a_group_is_made_once, a_commit_wins_its_epoch_once, concurrent_commits_have_one_winner,
                 membership_follows_commits, state_is_kept_in_chunks, trees_go_when_their_time_is_over,
-                messages_are_numbered_in_order, pages_are_cut_by_count_and_bytes, copies_skip_what_is_known,
-                a_copied_commit_raises_the_epoch, a_welcome_may_overtake_the_commit, an_old_welcome_changes_nothing,
+                messages_are_numbered_in_order, a_leap_leaves_a_hole, pages_are_cut_by_count_and_bytes,
+                copies_skip_what_is_known, a_copied_commit_raises_the_epoch, a_welcome_may_overtake_the_commit, an_old_welcome_changes_nothing,
                 expiry_reports_the_unread, what_is_needed_survives_pruning, hubs_keep_recent_commits;
             feeds: notices_are_numbered_and_forgotten, unknown_devices_get_no_notices,
                 a_low_stock_is_told_once, a_contact_is_told_once, all_notices_read_back, positions_never_go_back,
@@ -131,7 +132,10 @@ macro_rules! conformance_suite {
                 submits_are_forgotten, submits_expire;
             outbox: rows_are_numbered_per_stream, pages_are_cut, acknowledging_moves_forward_only,
                 kept_rows_are_purged_by_age, kept_rows_are_purged_by_size, expired_rows_become_tombstones,
-                depth_counts_what_waits, backoff_is_stored, removing_a_peer_drops_what_waits;
+                depth_counts_what_waits, backoff_is_stored, removing_a_peer_drops_what_waits, rewound_rows_wait_again,
+                what_is_safe_elsewhere_is_forgotten, a_row_is_buried_once, lives_number_for_themselves,
+                the_queue_is_shown_by_lane;
+            losses: a_dead_letter_is_taken_once, gaps_are_noted, a_pause_ends_once, the_first_proof_stays;
             admins: an_admin_reads_back, an_admins_name_is_taken_once, removing_an_admin_takes_all_along,
                 a_passkey_reads_back, a_passkey_is_known_once, clearing_factors_leaves_the_account,
                 a_totp_step_is_used_once, a_clock_set_back_does_not_lock_totp_out, a_recovery_code_works_once,

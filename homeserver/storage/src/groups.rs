@@ -129,6 +129,8 @@ pub trait GroupsRead: Send {
     async fn group(&mut self, id: &GroupId) -> Stored<Option<Group>>;
     /// All memberships of a group that are known here, including ended ones.
     async fn members(&mut self, group: &GroupId) -> Stored<Vec<Member>>;
+    /// The groups that other domains order, in the order of their ids.
+    async fn groups_elsewhere(&mut self) -> Stored<Vec<GroupId>>;
     /// One device's membership.
     async fn member(&mut self, group: &GroupId, device: &DeviceId) -> Stored<Option<Member>>;
     /// The log after a position, at most `limit` entries and about `bytes` bytes (at least one entry if there is one).
@@ -187,6 +189,9 @@ pub trait GroupsWrite: Send {
     ) -> Stored<()>;
     /// Cuts devices off at the group's last position: they read up to there, and nothing that comes later.
     async fn members_cut_off(&mut self, group: &GroupId, devices: &[DeviceId]) -> Stored<()>;
+    /// Lets the positions of every log that is ordered here go on so many places further: members elsewhere may hold entries that
+    /// this store has lost, and a position is never used twice.
+    async fn logs_leap(&mut self, places: u64) -> Stored<()>;
     /// Turns application entries that expired into [`EntryBody::Expired`]; returns (group, id) of those that some device here had
     /// not acknowledged, at most `limit` a call.
     async fn log_expire(&mut self, now: Timestamp, limit: usize) -> Stored<Vec<(GroupId, MessageId)>>;

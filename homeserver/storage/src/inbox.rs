@@ -16,6 +16,9 @@ pub struct InboxHead {
     pub chain: Digest,
     /// The last signed batch header of this stream, as it came.
     pub header: Vec<u8>,
+    /// Rows up to here are inside a completed backup; [`Seq::ZERO`]: none. [`InboxWrite::inbox_advance`] leaves it as it
+    /// is within an incarnation and clears it with a new one, whatever it is given.
+    pub backed_up: Seq,
 }
 
 /// A row of a kind that this version does not know; kept until a version does.
@@ -38,6 +41,13 @@ pub trait InboxRead: Send {
     async fn inbox_head(&mut self, origin: &Domain, stream: &StreamName) -> Stored<Option<InboxHead>>;
     /// All streams of an origin, ordered by name.
     async fn inbox_heads(&mut self, origin: &Domain) -> Stored<Vec<(StreamName, InboxHead)>>;
+    /// A page of them, after a stream.
+    async fn inbox_heads_after(
+        &mut self,
+        origin: &Domain,
+        after: Option<&StreamName>,
+        limit: usize,
+    ) -> Stored<Vec<(StreamName, InboxHead)>>;
     /// How many streams of an origin are followed.
     async fn inbox_streams(&mut self, origin: &Domain) -> Stored<u64>;
     /// How many bytes of payload are parked for an origin.

@@ -21,6 +21,7 @@ mod idempotency;
 mod inbox;
 mod jobs;
 mod key_packages;
+mod losses;
 mod outbox;
 mod page;
 mod peers;
@@ -44,6 +45,7 @@ pub use idempotency::*;
 pub use inbox::*;
 pub use jobs::*;
 pub use key_packages::*;
+pub use losses::*;
 pub use outbox::*;
 pub use page::*;
 pub use peers::*;
@@ -102,6 +104,7 @@ pub trait ReadTx:
     + IdempotencyRead
     + OutboxRead
     + InboxRead
+    + LossesRead
     + PeersRead
     + AuditRead
     + BansRead
@@ -125,6 +128,7 @@ pub trait WriteTx:
     + IdempotencyWrite
     + OutboxWrite
     + InboxWrite
+    + LossesWrite
     + PeersWrite
     + AuditWrite
     + BansWrite

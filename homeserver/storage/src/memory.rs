@@ -15,6 +15,7 @@ mod idempotency;
 mod inbox;
 mod jobs;
 mod key_packages;
+mod losses;
 mod outbox;
 mod peers;
 pub(crate) mod planted;
@@ -47,6 +48,7 @@ struct State {
     submits: Arc<idempotency::Submits>,
     outbox: Arc<outbox::Outbox>,
     inbox: Arc<inbox::Inbox>,
+    losses: Arc<losses::Losses>,
     peers: Arc<peers::Peers>,
     audit: Arc<audit::Audit>,
     bans: Arc<bans::Bans>,
@@ -86,10 +88,19 @@ impl MemoryStorage {
         Self::default()
     }
 
-    /// An empty store on a disk that may be slow and may fail.
-    pub fn on(disk: Arc<dyn Disk>) -> Self {
+    /// A store as `init` leaves it.
+    pub fn of(vault: Vault) -> Self {
+        let storage = Self::new();
+        storage.shared.replace(State { vault: Some(vault), ..State::default() });
+        storage
+    }
+
+    /// The same, on a disk that may be slow and may fail.
+    #[must_use]
+    pub fn on(self, disk: Arc<dyn Disk>) -> Self {
         let shared = Shared { disk: Some(disk), ..Shared::default() };
-        Self { shared: Arc::new(shared), planted: Planted::default() }
+        shared.replace(self.shared.snapshot());
+        Self { shared: Arc::new(shared), ..self }
     }
 
     /// A store with a bug, on which the conformance suite must fail.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use qpq_core::{Digest, Domain, Incarnation, InviteId, Pin, Timestamp};
 
-use crate::{Ban, Page, Stored, Window};
+use crate::{Ban, Page, Pause, Stored, Window};
 
 /// What the admin decided about a peer. Whether it is blocked is not here: its ban says so ([`crate::BanSubject`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub struct Peer {
     pub domain: Domain,
     /// What the admin decided.
     pub state: PeerState,
-    /// Where to dial: HOST:PORT.
-    pub address: String,
+    /// Where to dial: HOST:PORT; `None`: what DNS says.
+    pub address: Option<String>,
     /// Its federation CA.
     pub pin: Pin,
     /// Its CA certificate, DER; empty until it is known.
@@ -78,6 +78,8 @@ pub enum PeerFilter<'a> {
     AwaitingConfirmation,
     /// Those whose links are refused at present.
     Refused,
+    /// Those whose queues an admin told to wait.
+    Paused,
     /// Of the rest, these.
     Among(&'a [Domain]),
     /// Of the rest, all but these.
@@ -104,6 +106,8 @@ pub struct PeerLine {
     pub peer: Peer,
     /// The ban that counts now.
     pub ban: Option<Ban>,
+    /// That an admin told its queue to wait.
+    pub pause: Option<Pause>,
     /// How many rows wait for it.
     pub waiting: u64,
     /// When the oldest of them was accepted.

@@ -28,4 +28,6 @@ pub trait VaultRead: Send {
 pub trait VaultWrite: Send {
     /// Writes it once; `Conflict` if there is one.
     async fn vault_create(&mut self, vault: &Vault) -> Stored<()>;
+    /// Begins a new life; `Conflict` if there is no vault, or if its life is as late.
+    async fn vault_begin(&mut self, incarnation: Incarnation) -> Stored<()>;
 }

@@ -23,12 +23,14 @@ pub enum Bug {
     CheckThenWrite,
     /// Welcomes go out when a commit is offered, not when it has won.
     LosersWelcome,
+    /// A batch is judged as if its origin had never begun a new life.
+    IncarnationIgnored,
     /// A row expires, and nobody tells its sender.
     SilentExpiry,
 }
 
 /// All of them.
-pub const BUGS: [Bug; 9] = [
+pub const BUGS: [Bug; 10] = [
     Bug::AnswerBeforeCommit,
     Bug::NoDedup,
     Bug::DedupOutside,
@@ -37,6 +39,7 @@ pub const BUGS: [Bug; 9] = [
     Bug::TruncatedAtStart,
     Bug::CheckThenWrite,
     Bug::LosersWelcome,
+    Bug::IncarnationIgnored,
     Bug::SilentExpiry,
 ];
 
@@ -51,6 +54,7 @@ impl fmt::Display for Bug {
             Self::TruncatedAtStart => "outbox truncated at start",
             Self::CheckThenWrite => "epoch check then write",
             Self::LosersWelcome => "loser's Welcome sent",
+            Self::IncarnationIgnored => "incarnation ignored",
             Self::SilentExpiry => "silent expiry",
         })
     }
@@ -69,7 +73,8 @@ pub(crate) fn plant(bug: Option<Bug>) {
         Some(Bug::TruncatedAtStart) => proto = Some(Proto::TruncatedAtStart),
         Some(Bug::AnswerBeforeCommit) => service = Some(Service::AnswerBeforeCommit),
         Some(Bug::DedupOutside) => service = Some(Service::DedupOutside),
-        Some(Bug::CheckThenWrite | Bug::LosersWelcome | Bug::SilentExpiry) | None => {}
+        Some(Bug::CheckThenWrite | Bug::LosersWelcome | Bug::IncarnationIgnored | Bug::SilentExpiry)
+        | None => {}
     }
     qpq_federation_proto::plant(proto);
     qpq_service::plant(service);

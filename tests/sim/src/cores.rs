@@ -7,6 +7,7 @@
 
 mod clients;
 mod disk;
+mod heads;
 mod hostile;
 mod links;
 mod node;

@@ -30,6 +30,8 @@ pub enum Fault {
     ClockSkew,
     /// A running domain's clock jumped, forward or back.
     ClockJump,
+    /// A domain came back from an older backup, in a new life.
+    Restore,
     /// A client went away in the middle of a commit, which went on without it.
     CallerGone,
     /// A call arrived once more, long after it was answered.
@@ -47,7 +49,7 @@ pub enum Fault {
 }
 
 /// Every fault, in the order in which they are printed.
-pub const FAULTS: [Fault; 19] = [
+pub const FAULTS: [Fault; 20] = [
     Fault::Loss,
     Fault::Reordering,
     Fault::Latency,
@@ -60,6 +62,7 @@ pub const FAULTS: [Fault; 19] = [
     Fault::DiskLied,
     Fault::ClockSkew,
     Fault::ClockJump,
+    Fault::Restore,
     Fault::CallerGone,
     Fault::Repeated,
     Fault::HostileReplay,
@@ -84,6 +87,7 @@ impl fmt::Display for Fault {
             Self::DiskLied => "transaction kept although it was reported as failed",
             Self::ClockSkew => "clock skew",
             Self::ClockJump => "clock jump",
+            Self::Restore => "restore with a new incarnation",
             Self::CallerGone => "caller gone during a commit",
             Self::Repeated => "call repeated late",
             Self::HostileReplay => "hostile: replayed batches",

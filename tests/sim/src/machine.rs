@@ -42,7 +42,11 @@ impl Machine {
                 | Fault::HostileGap
                 | Fault::HostileHeader
                 | Fault::HostileHello => true,
-                Fault::CrashAfterCommit | Fault::CallerGone | Fault::Repeated | Fault::HostileAnswer => false,
+                Fault::CrashAfterCommit
+                | Fault::Restore
+                | Fault::CallerGone
+                | Fault::Repeated
+                | Fault::HostileAnswer => false,
             },
         }
     }
@@ -51,18 +55,23 @@ impl Machine {
 impl Machine {
     /// Whether a bug can be planted in what this machine plays.
     pub const fn can_have(self, bug: Bug) -> bool {
-        match self {
-            Self::Core => true,
-            Self::Full => match bug {
-                Bug::AnswerBeforeCommit | Bug::NoDedup | Bug::DedupOutside | Bug::AckOneTooMany => true,
-                // Groups and rows that expire are not among what it plays.
+        match (self, bug) {
+            (
+                Self::Full,
+                // Groups, restores and rows that expire are not among what it plays.
                 Bug::CheckThenWrite
                 | Bug::LosersWelcome
                 | Bug::SilentExpiry
+                | Bug::IncarnationIgnored
                 // The driver mends both: it reads the heads once more at start, and releases the queue on a new link.
                 | Bug::TruncatedAtStart
-                | Bug::BackoffNeverCleared => false,
-            },
+                | Bug::BackoffNeverCleared,
+            ) => false,
+            (Self::Core, _)
+            | (
+                Self::Full,
+                Bug::AnswerBeforeCommit | Bug::NoDedup | Bug::DedupOutside | Bug::AckOneTooMany,
+            ) => true,
         }
     }
 }

@@ -16,10 +16,17 @@ use super::{Anchors, PeerCertificate, Verdict, timestamp};
 use crate::tls::ServerTrust;
 
 /// What a dialling side saw, for an error in words when the handshake fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) verdict: Verdict,
     pub(crate) presented: Option<Pin>,
+    /// The domains of its certificate.
+    pub(crate) showed: Vec<Domain>,
+}
+
+impl Seen {
+    /// A chain that can't be read.
+    const MALFORMED: Self = Self { verdict: Verdict::Malformed, presented: None, showed: Vec::new() };
 }
 
 /// Receives what was seen; called inside the handshake.
@@ -100,7 +107,7 @@ impl ClientCertVerifier for AnyDomain {
 impl DialledDomain {
     fn judge(&self, chain: &[CertificateDer<'_>]) -> Seen {
         match PeerCertificate::parse(chain) {
-            Err(_) => Seen { verdict: Verdict::Malformed, presented: None },
+            Err(_) => Seen::MALFORMED,
             Ok(certificate) => {
                 // The authority is its own anchor here: only the name is decided in the handshake.
                 let anchors = Anchors { domain: &self.domain, pins: &[certificate.ca_pin] };
@@ -108,7 +115,7 @@ impl DialledDomain {
                     Verdict::WrongDomain => Verdict::WrongDomain,
                     _ => Verdict::Trusted,
                 };
-                Seen { verdict, presented: Some(certificate.ca_pin) }
+                Seen { verdict, presented: Some(certificate.ca_pin), showed: certificate.domains }
             }
         }
     }
@@ -119,16 +126,18 @@ impl PinnedDomain {
         match &self.trust {
             ServerTrust::Pin(pin) => {
                 let Ok(certificate) = PeerCertificate::parse(chain) else {
-                    return Seen { verdict: Verdict::Malformed, presented: None };
+                    return Seen::MALFORMED;
                 };
                 let anchors = Anchors { domain: &self.domain, pins: &[*pin] };
                 Seen {
                     verdict: certificate.judge(&anchors, timestamp(now)),
                     presented: Some(certificate.ca_pin),
+                    showed: certificate.domains,
                 }
             }
             ServerTrust::Authorities(authorities) => {
-                Seen { verdict: judge_by_authorities(chain, authorities, &self.domain, now), presented: None }
+                let verdict = judge_by_authorities(chain, authorities, &self.domain, now);
+                Seen { verdict, presented: None, showed: Vec::new() }
             }
         }
     }
@@ -166,8 +175,9 @@ fn judge_by_authorities(
 }
 
 fn decide(seen: Seen, report: &Report) -> Result<ServerCertVerified, Error> {
+    let verdict = seen.verdict;
     report(seen);
-    let fault = match seen.verdict {
+    let fault = match verdict {
         Verdict::Trusted => return Ok(ServerCertVerified::assertion()),
         Verdict::Unpinned => CertificateError::UnknownIssuer,
         Verdict::Expired => CertificateError::Expired,

@@ -6,7 +6,7 @@ use axum::{
     http::{StatusCode, header},
 };
 use qpq_core::Millis;
-use qpq_service::{Actions, Guard};
+use qpq_service::{Action, Actions, Guard, Kind};
 
 use super::{
     super::targets::{self, Who},
@@ -65,6 +65,12 @@ async fn no_form_is_taken_from_another_site_or_without_its_token() {
     assert_eq!(owner.get("/account").await.status, StatusCode::OK);
 }
 
+/// What is typed for an argument: a text, unless it holds a number.
+fn typed_into(action: &Action, name: &str, text: &'static str) -> &'static str {
+    let argument = action.arguments.iter().find(|argument| argument.name == name);
+    if argument.is_some_and(|argument| argument.kind == Kind::Number) { "7" } else { text }
+}
+
 #[tokio::test]
 async fn every_change_needs_its_role_and_a_fresh_proof() {
     let home = Home::open();
@@ -78,7 +84,10 @@ async fn every_change_needs_its_role_and_a_fresh_proof() {
     let changing = || Actions::all().filter(|action| action.audit.is_some());
     for action in changing() {
         let fields = |token| match action.guard {
-            Guard::Typed(name) => form(&[("_token", token), (name, "x"), ("_typed", "x")]),
+            Guard::Typed(name) => {
+                let value = typed_into(action, name, "x");
+                form(&[("_token", token), (name, value), ("_typed", value)])
+            }
             _ => form(&[("_token", token)]),
         };
         let ours = [("sec-fetch-site", "same-origin")];
@@ -95,15 +104,17 @@ async fn every_change_needs_its_role_and_a_fresh_proof() {
     for action in changing() {
         let mut given = vec![("_token", owns.as_str()), ("_back", "/users?page=2")];
         if let Guard::Typed(name) = action.guard {
-            given.extend([(name, "kept<x"), ("_typed", "kept<x")]);
+            let value = typed_into(action, name, "kept<x");
+            given.extend([(name, value), ("_typed", value)]);
         }
         let answer = owner.post(action.route, &given).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", action.verb);
         assert!(answer.body.contains(&format!("action=\"{}\"", action.route)), "{}", action.verb);
         assert!(answer.body.contains("name=\"_back\" value=\"/users?page=2\""), "{}", action.verb);
-        if matches!(action.guard, Guard::Typed(_)) {
+        if let Guard::Typed(name) = action.guard {
+            let kept = typed_into(action, name, "kept&#60;x");
             assert!(
-                answer.body.contains("name=\"_typed\" value=\"kept&#60;x\""),
+                answer.body.contains(&format!("name=\"_typed\" value=\"{kept}\"")),
                 "{}: {}",
                 action.verb,
                 answer.body

@@ -88,7 +88,7 @@ impl Home {
         };
         let identity = PeeringIdentity {
             policy: Policy::AllowListed,
-            address: "127.0.0.1:7444".parse().unwrap(),
+            address: "127.0.0.1:7444".parse().ok(),
             ca_certificate: vec![1; 100],
             pin: Pin::from_digest(Digest::ZERO),
             key: SigningKey::from_bytes(&entropy.bytes32()),

@@ -1,8 +1,8 @@
 //! What was filled can be listed, page by page, and is as large as was asked.
 
-use qpq_core::SeededEntropy;
+use qpq_core::{Incarnation, SeededEntropy};
 use qpq_storage::{
-    AuditFilter, BansQuery, PeersQuery, TokensQuery, UserFilter, UserSort, UsersQuery, Window,
+    AuditFilter, BansQuery, PeersQuery, TokensQuery, UserFilter, UserSort, UsersQuery, Vault, Window,
 };
 
 use super::*;
@@ -13,7 +13,12 @@ async fn a_filled_store_lists_everything_that_was_asked_for() {
     let key = DatabaseKey::new([3; 32]);
     let storage =
         SqliteStorage::create(&place.path().join("homeserver.db"), &key, &Options::default()).await.unwrap();
-    let (name, now) = ("crowded.test".parse().unwrap(), Timestamp::from_millis(1_800_000_000_000));
+    let (name, now): (Domain, _) =
+        ("crowded.test".parse().unwrap(), Timestamp::from_millis(1_800_000_000_000));
+    let incarnation = Incarnation::begin(now, &mut SeededEntropy::new(8));
+    let mut tx = storage.write().await.unwrap();
+    tx.vault_create(&Vault { domain: name.clone(), incarnation, created_at: now }).await.unwrap();
+    tx.commit().await.unwrap();
     let size = Size::small();
     store(&storage, &name, size, now, &mut SeededEntropy::new(7)).await.unwrap();
 

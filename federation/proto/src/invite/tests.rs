@@ -12,7 +12,7 @@ fn key(seed: u8) -> SigningKey {
 fn invite(bound_to: Option<&str>) -> Invite {
     let terms = InviteTerms {
         inviter: "alpha.test".parse().unwrap(),
-        address: "127.0.0.1:7444".parse().unwrap(),
+        address: "127.0.0.1:7444".parse().ok(),
         ca_pin: Pin::of_spki(b"ca"),
         bound_to: bound_to.map(|domain| domain.parse().unwrap()),
         expires_at: NOW.after(Millis(10)),
@@ -21,7 +21,7 @@ fn invite(bound_to: Option<&str>) -> Invite {
 }
 
 fn statement(invite: &Invite) -> AcceptStatement {
-    let address = "beta.test:7444".parse().unwrap();
+    let address = "beta.test:7444".parse().ok();
     AcceptStatement::sign(invite, "beta.test".parse().unwrap(), address, vec![0x30, 1, 2], &key(2))
 }
 
@@ -34,6 +34,17 @@ fn a_token_says_what_it_was_made_of() {
     assert_eq!(read.to_bytes(), made.to_bytes());
     assert_eq!(read.secret_digest(), made.secret_digest());
     assert!(!format!("{made:?}").contains(&BASE64URL_NOPAD.encode(made.secret.expose())));
+}
+
+#[test]
+fn a_token_and_its_answer_can_leave_the_address_to_dns() {
+    let terms = InviteTerms { address: None, ..invite(Some("beta.test")).terms };
+    let made = Invite::issue(terms, &key(1), &mut SeededEntropy::new(1));
+    let read: Invite = made.to_token().parse().unwrap();
+    assert_eq!(read.terms().address, None);
+    let signed = AcceptStatement::sign(&read, "beta.test".parse().unwrap(), None, vec![0x30, 1, 2], &key(2));
+    let read = AcceptStatement::from_bytes(&signed.to_bytes(), &"alpha.test".parse().unwrap()).unwrap();
+    assert_eq!(read.address, None);
 }
 
 #[test]
@@ -81,7 +92,7 @@ fn a_receipt_is_the_inviters_for_this_statement() {
     assert_eq!(AcceptReceipt::from_bytes(&bytes, &statement, &invite), Ok(receipt.clone()));
     let forged = receipt.sign(&statement, &key(3));
     assert_eq!(AcceptReceipt::from_bytes(&forged, &statement, &invite), Err(InviteError::Signature));
-    let other = AcceptStatement { address: "beta.test:1".parse().unwrap(), ..statement };
+    let other = AcceptStatement { address: "beta.test:1".parse().ok(), ..statement };
     assert_eq!(AcceptReceipt::from_bytes(&bytes, &other, &invite), Err(InviteError::Signature));
 }
 

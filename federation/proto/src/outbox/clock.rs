@@ -15,6 +15,7 @@ impl Outbox {
         if let Link::BackingOff { until, .. } = &mut self.link {
             *until = until.before(back);
         }
+        self.replayed_at = self.replayed_at.map(|at| at.before(back));
         self.paused_until = self.paused_until.map(|until| until.before(back));
         for stream in self.streams.values_mut() {
             if let Phase::Held { until } = &mut stream.phase {
@@ -29,22 +30,26 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use qpq_core::{Digest, SeededEntropy, Seq};
+    use qpq_core::{Digest, Incarnation, SeededEntropy, Seq};
 
     use super::*;
     use crate::{
         answer::StreamAnswer,
         backoff::SavedLink,
         outbox::{Action, Failure, LOCAL_RETRY, OutboxLimits, Sent, StreamHead},
-        stream::StreamId,
+        stream::{Lane, StreamId},
     };
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
     const YESTERDAY: Timestamp = NOW.before(Millis::from_days(1));
 
+    fn lane() -> Lane {
+        let incarnation = Incarnation::begin(NOW, &mut SeededEntropy::new(1));
+        Lane { incarnation, stream: StreamId::from_bytes([1; 16]) }
+    }
+
     fn outbox() -> Outbox {
-        let stream = StreamId::from_bytes([1; 16]);
-        let head = StreamHead { stream, accepted: Seq::ZERO, chain: None, last: Seq(1) };
+        let head = StreamHead { lane: lane(), accepted: Seq::ZERO, chain: None, last: Seq(1) };
         let peer = "beta.test".parse().unwrap();
         Outbox::resume(peer, OutboxLimits::default(), SavedLink::default(), [head], NOW)
     }
@@ -62,11 +67,10 @@ mod tests {
     #[test]
     fn nor_does_it_hold_back_what_the_database_is_to_be_asked_again() {
         let mut outbox = outbox();
-        let stream = StreamId::from_bytes([1; 16]);
         let Some(Action::Send { call, .. }) = outbox.poll_action() else { panic!("nothing is sent") };
-        outbox.handle_sent(call, &[Sent { stream, last: Seq(1), chain: None }], NOW);
+        outbox.handle_sent(call, &[Sent { lane: lane(), last: Seq(1), rows: 1, chain: None }], NOW);
         let applied = StreamAnswer::Applied { through: Seq(1), chain: Digest::ZERO, refusals: vec![] };
-        outbox.handle_answers(call, vec![(stream, applied)], NOW, &mut SeededEntropy::new(1));
+        outbox.handle_answers(call, vec![(lane().stream, applied)], NOW, &mut SeededEntropy::new(1));
         let Some(Action::MarkKept { store, .. }) = outbox.poll_action() else { panic!("nothing is kept") };
         outbox.handle_not_stored(store, NOW);
         outbox.handle_timeout(YESTERDAY);

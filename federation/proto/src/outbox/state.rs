@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use qpq_core::{Digest, Millis, Seq, Timestamp, limits};
+use qpq_core::{Digest, Incarnation, Millis, Seq, Timestamp, limits};
 
 use crate::{
     answer::RowAck,
     backoff::{Cause, SavedLink, StopReason},
-    stream::StreamId,
+    stream::{Lane, StreamId},
 };
 
 /// Names a call from [`Action::Send`] to its end.
@@ -35,11 +35,11 @@ impl Default for OutboxLimits {
     }
 }
 
-/// Where a stream stands in storage.
+/// Where a lane stands in storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamHead {
-    /// Which stream.
-    pub stream: StreamId,
+    /// Which lane.
+    pub lane: Lane,
     /// The last row that the peer has stored.
     pub accepted: Seq,
     /// The chain after that row, if it was kept; [`Digest::ZERO`] before the first row is known anyway.
@@ -48,11 +48,11 @@ pub struct StreamHead {
     pub last: Seq,
 }
 
-/// Rows to load for one stream of a call.
+/// Rows to load for one stream of a call. Where the first of them are gone, the batch is a gap ([`crate::Batch::gap`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cut {
-    /// Which stream.
-    pub stream: StreamId,
+    /// Which lane.
+    pub lane: Lane,
     /// The first row.
     pub from: Seq,
     /// The chain before it, for [`crate::Batch::new`].
@@ -64,10 +64,12 @@ pub struct Cut {
 /// What one stream's batch turned out to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
-    /// Which stream.
-    pub stream: StreamId,
+    /// Which lane.
+    pub lane: Lane,
     /// The last row ([`crate::Batch::last`]).
     pub last: Seq,
+    /// How many rows; 0: a gap.
+    pub rows: usize,
     /// The chain after it ([`crate::Batch::chain_after`]).
     pub chain: Option<Digest>,
 }
@@ -75,19 +77,19 @@ pub struct Sent {
 /// Rows that the peer has stored: acknowledged, but not forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
-    /// Which stream.
-    pub stream: StreamId,
+    /// Which lane.
+    pub lane: Lane,
     /// Up to and including this row.
     pub through: Seq,
     /// The chain after it.
     pub chain: Option<Digest>,
 }
 
-/// A row that the peer refused: its sender gets a failure event.
+/// A row that the peer refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounce {
-    /// Which stream.
-    pub stream: StreamId,
+    /// Which lane.
+    pub lane: Lane,
     /// Which row.
     pub seq: Seq,
     /// Why.
@@ -106,6 +108,8 @@ pub enum Failure {
         /// How much.
         retry_after: Millis,
     },
+    /// The peer can't read what was sent: the row at fault is found by sending less at once, and then given up.
+    Malformed,
 }
 
 /// What the driver is to do.
@@ -115,6 +119,8 @@ pub enum Action {
     Send {
         /// The call's name.
         call: CallId,
+        /// The life whose rows these are: a call's header names one.
+        incarnation: Incarnation,
         /// What to load.
         cuts: Vec<Cut>,
     },
@@ -127,39 +133,28 @@ pub enum Action {
         /// What it refused.
         bounces: Vec<Bounce>,
     },
-    /// Read the heads of the streams that have rows waiting, at most `limit`, and answer by `handle_heads`.
+    /// Make this row a dead letter, in one transaction: it becomes a tombstone under its number. Answered by
+    /// [`super::Outbox::handle_stored`] like the others.
+    GiveUp {
+        /// The transaction's name.
+        store: StoreId,
+        /// Which lane.
+        lane: Lane,
+        /// Which row.
+        seq: Seq,
+    },
+    /// Ask the peer for its heads, act on what [`crate::reconcile`] finds, and answer by
+    /// [`super::Outbox::handle_reconciled`] or [`super::Outbox::handle_not_reconciled`].
+    AskHeads,
+    /// Read the heads of the lanes that have rows waiting, at most `limit`, and answer by `handle_heads`.
     LoadHeads {
         /// How many.
         limit: usize,
     },
     /// Store the link's state; nobody waits for it.
     SaveLink(SavedLink),
-    /// Tell the admin.
-    Alarm(Alarm),
-}
-
-/// What an admin must see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Alarm {
-    /// Nothing is sent to the peer until somebody acts.
-    Stopped(StopReason),
-    /// One stream waits until somebody acts; the others go on.
-    Stalled {
-        /// Which stream.
-        stream: StreamId,
-        /// Why.
-        reason: StallReason,
-    },
-}
-
-/// Why one stream waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StallReason {
-    /// The peer asks for rows again that it had acknowledged: was an older backup restored over there?
-    PeerLostRows {
-        /// The row that it wants.
-        wants: Seq,
-    },
+    /// Tell the admin: nothing is sent to the peer until somebody acts.
+    Alarm(StopReason),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,11 +191,24 @@ impl Link {
     }
 }
 
+/// Whether the peer's heads are what we have heard of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heads {
+    /// As far as we know.
+    Agreed,
+    /// They must be asked for before anything else goes out: a later lane must not overtake what an older one owes.
+    Doubted,
+    /// They are being asked for.
+    Asked,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stream {
     pub(super) accepted: Seq,
     pub(super) chain: Option<Digest>,
     pub(super) last: Seq,
+    /// How many rows go out at once: fewer while a row is looked for that the peer can't read.
+    pub(super) at_most: usize,
     pub(super) phase: Phase,
 }
 
@@ -211,27 +219,43 @@ pub(super) enum Phase {
     /// In a call whose rows are being loaded.
     Loading,
     /// In a call on its way; rows up to `last`.
-    InFlight { last: Seq, chain: Option<Digest> },
+    InFlight { last: Seq, rows: usize, chain: Option<Digest> },
     /// The peer has the rows; noting that is on its way.
     Settling,
     /// The peer asked for time for this stream.
     Held { until: Timestamp },
-    /// Waits for somebody to act.
-    Stalled { reason: StallReason },
 }
 
 impl Stream {
     pub(super) fn idle(head: &StreamHead) -> Self {
         let chain = if head.accepted == Seq::ZERO { Some(Digest::ZERO) } else { head.chain };
-        Self { accepted: head.accepted, chain, last: head.last, phase: Phase::Idle }
+        Self {
+            accepted: head.accepted,
+            chain,
+            last: head.last,
+            at_most: limits::BATCH_ITEMS,
+            phase: Phase::Idle,
+        }
     }
 
     pub(super) fn is_ready(&self) -> bool {
         matches!(self.phase, Phase::Idle) && self.last > self.accepted
     }
 
-    pub(super) const fn cut(&self, stream: StreamId) -> Cut {
-        Cut { stream, from: self.accepted.next(), before: self.chain, max_rows: limits::BATCH_ITEMS }
+    /// Whether a row of it is one that the peer can't read: then it goes out alone.
+    pub(super) const fn is_suspect(&self) -> bool {
+        self.at_most < limits::BATCH_ITEMS
+    }
+
+    /// The peer could read it.
+    pub(super) fn readable(&mut self) {
+        if self.is_suspect() {
+            self.at_most = self.at_most.saturating_mul(2).min(limits::BATCH_ITEMS);
+        }
+    }
+
+    pub(super) const fn cut(&self, lane: Lane, max_rows: usize) -> Cut {
+        Cut { lane, from: self.accepted.next(), before: self.chain, max_rows }
     }
 
     pub(super) const fn waiting(&self) -> u64 {
@@ -241,18 +265,30 @@ impl Stream {
 
 #[derive(Debug)]
 pub(super) struct Call {
+    pub(super) incarnation: Incarnation,
     pub(super) streams: BTreeSet<StreamId>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Store {
-    pub(super) kept: Vec<Kept>,
-    pub(super) bounces: Vec<Bounce>,
+    pub(super) what: What,
     pub(super) retry_at: Option<Timestamp>,
+}
+
+/// What a transaction is to note.
+#[derive(Debug)]
+pub(super) enum What {
+    Kept { kept: Vec<Kept>, bounces: Vec<Bounce> },
+    GivenUp { lane: Lane, seq: Seq },
 }
 
 impl Store {
     pub(super) fn action(&self, store: StoreId) -> Action {
-        Action::MarkKept { store, kept: self.kept.clone(), bounces: self.bounces.clone() }
+        match &self.what {
+            What::Kept { kept, bounces } => {
+                Action::MarkKept { store, kept: kept.clone(), bounces: bounces.clone() }
+            }
+            What::GivenUp { lane, seq } => Action::GiveUp { store, lane: *lane, seq: *seq },
+        }
     }
 }

@@ -4,11 +4,8 @@ use std::fmt;
 
 use qpq_core::{Domain, Timestamp};
 
-use super::{Outbox, StallReason, Untracked, state::Link, state::Phase};
-use crate::{
-    backoff::{Cause, StopReason},
-    stream::StreamId,
-};
+use super::{Outbox, Untracked, state::Heads, state::Link};
+use crate::backoff::{Cause, StopReason};
 
 /// A queue as it stands now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +20,10 @@ pub struct PeerQueueStatus {
     pub more: bool,
     /// Calls on their way.
     pub calls: usize,
-    /// Streams that wait until somebody acts.
-    pub stalled: Vec<(StreamId, StallReason)>,
+    /// Whether the peer is being asked what it has: it has lost rows, or knows more than we heard of.
+    pub comparing: bool,
+    /// Whether the peer has lost rows again so soon that it has to wait for them.
+    pub replay_waits: bool,
     /// When this was so.
     pub at: Timestamp,
 }
@@ -48,6 +47,8 @@ pub enum QueueState {
         /// Why.
         cause: Cause,
     },
+    /// An admin told it to wait.
+    Paused,
     /// Nothing goes out until somebody acts.
     Stopped(StopReason),
 }
@@ -55,15 +56,10 @@ pub enum QueueState {
 impl Outbox {
     /// The queue in figures and, by `Display`, in words.
     pub fn status(&self, now: Timestamp) -> PeerQueueStatus {
-        let stalled = |(id, stream): (&StreamId, &super::Stream)| match stream.phase {
-            Phase::Stalled { reason } => Some((*id, reason)),
-            Phase::Idle | Phase::Loading | Phase::InFlight { .. } | Phase::Settling | Phase::Held { .. } => {
-                None
-            }
-        };
         PeerQueueStatus {
             peer: self.peer.clone(),
             state: match self.link {
+                Link::Ready { .. } | Link::BackingOff { .. } if self.paused => QueueState::Paused,
                 Link::Ready { failures: 0 } => QueueState::Healthy,
                 Link::Ready { failures } => QueueState::Probing { failures },
                 Link::BackingOff { failures, until, cause } => {
@@ -74,7 +70,8 @@ impl Outbox {
             queued: self.streams.values().fold(0_u64, |sum, stream| sum.saturating_add(stream.waiting())),
             more: self.untracked != Untracked::None,
             calls: self.calls.len(),
-            stalled: self.streams.iter().filter_map(stalled).collect(),
+            comparing: self.heads != Heads::Agreed,
+            replay_waits: self.heads != Heads::Agreed && self.replay_in(now).is_some(),
             at: now,
         }
     }
@@ -91,12 +88,16 @@ impl fmt::Display for PeerQueueStatus {
             QueueState::BackingOff { failures, until, cause } => {
                 let why = match cause {
                     Cause::Unreachable => "doesn't answer",
+                    Cause::Overloaded if self.replay_waits => {
+                        "has lost messages again, and gets them once in ten minutes"
+                    }
                     Cause::Overloaded => "is overloaded and asked for time",
                     Cause::Nonsense => "answers in a way that makes no sense",
                 };
                 let seconds = until.since(self.at).0.div_ceil(1_000);
                 write!(f, "`{peer}` {why}; attempt {} in {seconds} s", failures.saturating_add(1))?;
             }
+            QueueState::Paused => write!(f, "nothing is sent to `{peer}`: an admin told its queue to wait")?,
             QueueState::Stopped(reason) => write!(f, "nothing is sent to `{peer}`: {}", reason.words())?,
         }
         match (self.queued, self.more) {
@@ -104,11 +105,8 @@ impl fmt::Display for PeerQueueStatus {
             (queued, false) => write!(f, "; {queued} messages wait")?,
             (queued, true) => write!(f, "; more than {queued} messages wait")?,
         }
-        for (stream, StallReason::PeerLostRows { wants }) in &self.stalled {
-            write!(
-                f,
-                "; {stream} is stalled: the peer has lost rows from {wants} on that it had acknowledged"
-            )?;
+        if self.comparing {
+            write!(f, "; what it has is compared with what was sent")?;
         }
         Ok(())
     }

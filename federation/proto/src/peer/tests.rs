@@ -50,21 +50,22 @@ fn nobody_but_a_pinned_valid_allowed_peer_gets_a_trusted_link() {
 }
 
 #[test]
-fn a_claim_about_us_stops_that_peer_alone() {
+fn a_claim_about_us_is_for_the_peer_to_prove() {
     let mut peer = Peer::new(trusted(), Some(life(5)));
-    let before = peer.clone();
     let verdict = peer.handle_hello(&hello(life(5), Some(life(9))), life(8), VERSIONS, NOW);
-    assert_eq!(verdict, HelloVerdict::Stop(StopReason::UnprovenClaim));
-    assert_eq!(peer, before);
+    assert!(matches!(verdict, HelloVerdict::Welcome { challenged: true, .. }));
     let verdict = peer.handle_hello(&hello(life(5), Some(life(8))), life(8), VERSIONS, NOW);
-    assert!(matches!(verdict, HelloVerdict::Welcome { remember: None, .. }));
+    assert!(matches!(verdict, HelloVerdict::Welcome { remember: None, challenged: false, .. }));
 }
 
 #[test]
 fn a_newer_life_of_the_peer_is_remembered_and_an_older_one_is_refused() {
     let mut peer = Peer::new(trusted(), None);
     let verdict = peer.handle_hello(&hello(life(5), None), life(8), VERSIONS, NOW);
-    assert_eq!(verdict, HelloVerdict::Welcome { version: 2, remember: Some(life(5)), skew_ms: 0 });
+    assert_eq!(
+        verdict,
+        HelloVerdict::Welcome { version: 2, remember: Some(life(5)), skew_ms: 0, challenged: false }
+    );
     let verdict = peer.handle_hello(&hello(life(4), None), life(8), VERSIONS, NOW);
     assert_eq!(verdict, HelloVerdict::Stop(StopReason::IncarnationWentBack));
     let verdict = peer.handle_hello(&hello(life(6), None), life(8), VERSIONS, NOW);

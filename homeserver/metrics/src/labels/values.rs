@@ -79,6 +79,8 @@ named! {
         Degraded = "degraded",
         /// It can't be reached and is tried again later.
         BackingOff = "backing-off",
+        /// An admin told its queue to wait.
+        Paused = "paused",
         /// An admin blocked it.
         Blocked = "blocked",
         /// Nothing is sent until somebody acts.
@@ -169,6 +171,24 @@ named! {
         PeerCalls = "peer-calls",
         /// Calls of one address over links without trust.
         Strangers = "strangers",
+    }
+}
+
+named! {
+    /// Why a dial found nobody who is the peer.
+    DiscoveryFailure {
+        /// No name server answered.
+        NoAnswer = "no-answer",
+        /// A name server could not find out.
+        ServerFailed = "server-failed",
+        /// The answer failed its DNSSEC check.
+        Bogus = "bogus",
+        /// DNS has no record, or none that can be used.
+        NotFound = "not-found",
+        /// DNS leads to an address that it must not lead to.
+        RefusedTarget = "refused-target",
+        /// Another domain answered there.
+        AnotherDomain = "another-domain",
     }
 }
 

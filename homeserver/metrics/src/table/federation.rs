@@ -32,6 +32,12 @@ pub(super) const AREA: Area = Area {
             .above(HOUR, DAY),
         )
         .in_unit("seconds"),
+        Metric::gauge(
+            "federation_dead_letters",
+            "Messages that peers could not read, until they are replayed, dropped or expire",
+            Panel::line("Dead letters", "quicproquo_federation_dead_letters{@}", "{{instance}}", "short")
+                .above(1.0, 100.0),
+        ),
         Metric::durations(
             "federation_call_duration",
             "How long calls between domains took, sent ones and received ones",
@@ -45,5 +51,16 @@ pub(super) const AREA: Area = Area {
             .above(1.0, 5.0),
         )
         .by(&["direction", "method", "outcome"]),
+        Metric::counter(
+            "federation_discovery_failures",
+            "Dials that found nobody who is the peer: DNS, its records, or who answered there",
+            Panel::line(
+                "Peers not found, per hour",
+                "sum by (reason) (increase(quicproquo_federation_discovery_failures_total{@}[1h]))",
+                "{{reason}}",
+                "short",
+            ),
+        )
+        .by(&["reason"]),
     ],
 };

@@ -52,7 +52,7 @@ async fn the_owner_performs_verbs_on_a_private_socket() {
         };
         let peering = PeeringIdentity {
             policy: Policy::Closed,
-            address: "alpha.test:7444".parse().unwrap(),
+            address: "alpha.test:7444".parse().ok(),
             ca_certificate: Vec::new(),
             pin: Pin::of_spki(b"nobody"),
             key: SigningKey::from_bytes(&[1; 32]),

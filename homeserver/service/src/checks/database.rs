@@ -38,6 +38,18 @@ fn judge(facts: &Facts, findings: &mut Vec<Finding>) {
                 .remedy("wait for the job `check-database`, which has more time, and look at its result"),
         ),
     }
+    if let Some(peer) = &facts.rolled_back_by {
+        findings.push(
+            critical("database.rolled-back")
+                .because(format!(
+                    "`{peer}` has shown a message that this domain signed and the database doesn't hold: it is older than what \
+                     was sent from it"
+                ))
+                .remedy("find out which copy is the one to keep; then `qpq-server incarnation begin`")
+                .runbook("runbooks/rolled-back-server.md")
+                .preventing_work(),
+        );
+    }
     if let Some(bytes) = facts.machine.log_bytes.filter(|bytes| *bytes > LOG_LARGE) {
         findings.push(
             Finding::new("database.log-large", Severity::Warning, "homeserver.db-wal")

@@ -18,8 +18,12 @@ pub struct Facts {
     pub database: Option<DatabaseFact>,
     /// Why the store can't be read, if it can't.
     pub store: Option<String>,
+    /// The peer that has shown that the database is older than what was sent from it.
+    pub rolled_back_by: Option<Domain>,
     /// The peers.
     pub peers: Vec<PeerFact>,
+    /// Messages that peers could not take.
+    pub dead_letters: u64,
     /// The last run of each job.
     pub jobs: Vec<JobRun>,
 }

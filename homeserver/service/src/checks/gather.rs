@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use qpq_core::{Millis, Timestamp};
+use qpq_core::{Domain, Millis, Timestamp};
 use qpq_storage::{JobRun, StorageError, Window};
 use tokio::time::timeout;
 
@@ -128,10 +128,10 @@ impl Checks {
 
     async fn facts(&self) -> Facts {
         let machine = self.machine().await;
-        let (store, jobs) = match timeout(STORE, self.jobs()).await {
-            Ok(Ok(jobs)) => (None, jobs),
-            Ok(Err(cause)) => (Some(words(&cause)), Vec::new()),
-            Err(_) => (Some(format!("no answer within {} s", STORE.as_secs())), Vec::new()),
+        let (store, stored) = match timeout(STORE, self.stored()).await {
+            Ok(Ok(stored)) => (None, stored),
+            Ok(Err(cause)) => (Some(words(&cause)), Told::default()),
+            Err(_) => (Some(format!("no answer within {} s", STORE.as_secs())), Told::default()),
         };
         let whole = Window { offset: 0, limit: PEERS };
         let peers = match timeout(STORE, self.peering.list("", None, whole)).await {
@@ -144,14 +144,29 @@ impl Checks {
             machine,
             database: self.database.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             store,
+            rolled_back_by: stored.rolled_back_by,
             peers,
-            jobs,
+            dead_letters: stored.dead_letters,
+            jobs: stored.jobs,
         }
     }
 
-    async fn jobs(&self) -> Result<Vec<JobRun>, StorageError> {
-        self.ground.view().await?.job_runs().await
+    async fn stored(&self) -> Result<Told, StorageError> {
+        let mut tx = self.ground.view().await?;
+        Ok(Told {
+            jobs: tx.job_runs().await?,
+            rolled_back_by: tx.rollback().await?.map(|rollback| rollback.shown_by),
+            dead_letters: tx.dead_letters(None, Window { offset: 0, limit: 0 }).await?.total,
+        })
     }
+}
+
+/// What the store tells.
+#[derive(Debug, Default)]
+struct Told {
+    jobs: Vec<JobRun>,
+    rolled_back_by: Option<Domain>,
+    dead_letters: u64,
 }
 
 impl From<PeerView> for PeerFact {

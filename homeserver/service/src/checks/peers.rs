@@ -7,6 +7,7 @@ pub(super) const CHECK: Check =
     Check { id: "peers", about: "Peers are reached and take what waits for them.", judge };
 
 const RUNBOOK: &str = "runbooks/peer-down.md";
+const QUEUE: &str = "runbooks/queue-growing.md";
 const DAY_MS: u64 = 86_400_000;
 /// Rows older than this deserve a look, and than that: they are near their end.
 const OLD_MS: u64 = DAY_MS;
@@ -26,6 +27,17 @@ fn judge(facts: &Facts, findings: &mut Vec<Finding>) {
                 .remedy("see `peer list`"),
         );
     }
+    if facts.dead_letters > 0 {
+        found.push(
+            Finding::new("peers.dead-letters", Severity::Warning, "dead letters")
+                .because(format!(
+                    "{} messages could not be read by the peer that they are for",
+                    facts.dead_letters
+                ))
+                .remedy("see `peer dead-letters list`; replay them when the peer can read them, or drop them")
+                .runbook("runbooks/dead-letters.md"),
+        );
+    }
     findings.append(&mut found);
 }
 
@@ -41,14 +53,19 @@ fn standing(peer: &PeerFact) -> Option<Finding> {
         PeerStanding::BackingOff => new("peers.unreachable", Severity::Warning)
             .because(format!("`{domain}` can't be reached: {trouble}; {} messages wait for it", peer.queued))
             .remedy("check the way to it and ask its admin; messages wait and it is tried again by itself"),
+        PeerStanding::Paused => new("peers.paused", Severity::Info)
+            .because(format!("{trouble}; {} messages wait for `{domain}`", peer.queued))
+            .remedy(format!("`peer resume {domain}` when they shall go out"))
+            .runbook(QUEUE),
         PeerStanding::Refused => new("peers.refused", Severity::Warning)
             .because(format!("nothing is sent to `{domain}`: {trouble}"))
-            .remedy("talk to its admin: one of the two must act before anything is sent again"),
+            .remedy("talk to its admin: one of the two must act before anything is sent again")
+            .runbook(QUEUE),
         PeerStanding::AwaitingConfirmation => {
             Finding::new("peers.unconfirmed", Severity::Info, domain.as_str())
                 .because(format!("`{domain}` used a token for any domain and waits for a confirmation"))
                 .remedy(format!(
-                    "compare its pin with its admin, then `peer accept {domain}` or `peer remove {domain}`"
+                    "compare its pin with its admin, then `peer confirm {domain}` or `peer remove {domain}`"
                 ))
                 .runbook("runbooks/peering.md")
         }
@@ -69,6 +86,6 @@ fn waiting(peer: &PeerFact) -> Option<Finding> {
             oldest / DAY_MS
         ))
         .remedy("messages end after `limits.message-ttl`: reach the peer before, or remove it")
-        .runbook(RUNBOOK);
+        .runbook(QUEUE);
     Some(finding)
 }

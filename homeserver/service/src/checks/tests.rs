@@ -69,6 +69,8 @@ fn sound() -> Facts {
         },
         database: Some(DatabaseFact { integrity: Integrity::Whole, at: NOW }),
         store: None,
+        rolled_back_by: None,
+        dead_letters: 0,
         peers: vec![peer("beta"), peer("delta"), peer("gamma")],
         jobs: vec![run(true)],
     }
@@ -248,6 +250,18 @@ const FAULTS: &[(&str, Plant, &str, Severity)] = &[
         |facts| facts.machine.sockets[0].state = SocketState::Taken("address in use".to_owned()),
         "network.port-taken",
         Severity::Critical,
+    ),
+    (
+        "a database that was put back",
+        |facts| facts.rolled_back_by = Some("beta.test".parse().unwrap()),
+        "database.rolled-back",
+        Severity::Critical,
+    ),
+    (
+        "messages that peers can't read",
+        |facts| facts.dead_letters = 3,
+        "peers.dead-letters",
+        Severity::Warning,
     ),
     ("a job that fails", |facts| facts.jobs = vec![run(false)], "jobs.failed", Severity::Warning),
     (

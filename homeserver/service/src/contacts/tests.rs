@@ -72,7 +72,7 @@ async fn waits_at(home: &Home, destination: &Domain) -> Vec<Vec<u8>> {
     let mut tx = home.ground.read().await.unwrap();
     let mut payloads = Vec::new();
     for head in tx.outbox_heads(destination).await.unwrap() {
-        let rows = tx.outbox_rows(destination, &head.stream, Seq(1), 100, usize::MAX).await.unwrap();
+        let rows = tx.outbox_rows(destination, &head.lane, Seq(1), 100, usize::MAX).await.unwrap();
         payloads.extend(rows.into_iter().map(|row| {
             assert_eq!(RowKind::from_number(row.row.kind), RowKind::ContactAccepted);
             row.row.payload

@@ -84,7 +84,7 @@ impl PeerCalls for Peers {
     async fn accept_invite(
         &self,
         inviter: &Domain,
-        _: &str,
+        _: Option<&str>,
         _: &Pin,
         _: &[u8],
         _: Timestamp,
@@ -98,6 +98,8 @@ impl PeerCalls for Peers {
 
     fn outbox_filled(&self, _: &[Domain]) {}
 
+    async fn retry(&self, _: &Domain) {}
+
     fn peers_changed(&self) {}
 }
 
@@ -107,7 +109,7 @@ pub(crate) async fn allow_beta(home: &Home) {
             let peer = Peer {
                 domain: "beta.test".parse().unwrap(),
                 state: PeerState::Allowed,
-                address: "127.0.0.1:1".to_owned(),
+                address: Some("127.0.0.1:1".to_owned()),
                 pin: Pin::from_digest(qpq_core::Digest::ZERO),
                 ca_certificate: Vec::new(),
                 federation_key: [0; 32],

@@ -321,7 +321,7 @@ async fn unreachable_reader(
 }
 
 /// Cuts devices off from a group and tells them.
-pub(super) async fn cut_off(
+pub(crate) async fn cut_off(
     tx: &mut dyn WriteTx,
     group: &GroupId,
     devices: &[DeviceId],

@@ -29,14 +29,25 @@ pub(crate) async fn submit_expired(
     now: Timestamp,
     effects: &mut Effects,
 ) -> Stored<()> {
-    if RowKind::from_number(row.row.kind) != RowKind::GroupSubmit {
+    let text = format!("`{}` could not be reached before the message expired", row.row.destination);
+    submit_failed(tx, &row.row, &text, now, effects).await
+}
+
+/// A submit of our user will not reach the hub: its device hears why. Of other rows nobody here must hear.
+pub(crate) async fn submit_failed(
+    tx: &mut dyn WriteTx,
+    row: &NewOutboxRow,
+    text: &str,
+    now: Timestamp,
+    effects: &mut Effects,
+) -> Stored<()> {
+    if RowKind::from_number(row.kind) != RowKind::GroupSubmit {
         return Ok(());
     }
     // What can't be read was never written by this domain.
-    let Ok(submit) = GroupSubmit::from_bytes(&row.row.payload) else { return Ok(()) };
-    let text = format!("`{}` could not be reached before the message expired", row.row.destination);
-    let refusal = Refusal::new(ErrorCode::PeerUnreachable, text);
-    tell(tx, &submit.sender, &submit.group, row.row.id, &refusal, now, effects).await
+    let Ok(submit) = GroupSubmit::from_bytes(&row.payload) else { return Ok(()) };
+    let refusal = Refusal::new(ErrorCode::PeerUnreachable, text.to_owned());
+    tell(tx, &submit.sender, &submit.group, row.id, &refusal, now, effects).await
 }
 
 /// The hub refused a submit of another domain's user.

@@ -31,7 +31,10 @@ impl Jobs {
                 if let Ok(rows @ 1..) = expired {
                     warn!(rows, "messages for peers expired before they could be sent");
                 }
-                expired.map(|rows| count(long(rows), "message", "expired unsent"))
+                let letters = relay::expire_letters(ground).await;
+                expired
+                    .and_then(|rows| letters.map(|letters| rows + letters))
+                    .map(|rows| count(long(rows), "message", "expired unsent"))
             }
             "check" => return Ok(self.check().await),
             "sample" => samples::take(ground, &self.0.sessions, &self.0.peering, &self.0.checks)

@@ -14,8 +14,8 @@ use crate::{Answered, Caller, Refusal, WriteJob, audit::Audited};
 pub struct AcceptedPeer {
     /// Its name.
     pub domain: Domain,
-    /// Where it is dialled.
-    pub address: String,
+    /// Where it is dialled; `None`: where DNS says.
+    pub address: Option<String>,
     /// The pin of its federation CA.
     pub pin: Pin,
     /// Whether its admin still has to confirm us.
@@ -48,13 +48,13 @@ impl Peering {
             &self.identity.key,
         );
         let terms = invite.terms();
-        let address = terms.address.to_string();
+        let address = terms.address.as_ref().map(ToString::to_string);
         let answer = self
             .ground
             .peers()
             .accept_invite(
                 &terms.inviter,
-                &address,
+                address.as_deref(),
                 &terms.ca_pin,
                 &statement.to_bytes(),
                 self.ground.interactive_deadline(),

@@ -105,7 +105,7 @@ impl Peering {
         let peer = Peer {
             domain: statement.accepter.clone(),
             state: PeerState::Allowed,
-            address: statement.address.to_string(),
+            address: statement.address.as_ref().map(ToString::to_string),
             pin: link.pin,
             ca_certificate: statement.ca_certificate.clone(),
             federation_key: *statement.federation_key.as_bytes(),

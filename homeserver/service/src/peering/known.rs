@@ -3,7 +3,7 @@
 
 use qpq_core::{Domain, ErrorCode, Timestamp};
 use qpq_federation_proto::{Policy, Untrusted, Verdict};
-use qpq_storage::{Ban, Peer, PeerState, ReadTx, Stored};
+use qpq_storage::{Ban, Pause, Peer, PeerState, ReadTx, Stored};
 
 use crate::{Answered, Ground, Refusal, bans};
 
@@ -14,12 +14,18 @@ pub struct Known {
     pub peer: Option<Peer>,
     /// The ban that counts now.
     pub ban: Option<Ban>,
+    /// That an admin told its queue to wait.
+    pub pause: Option<Pause>,
 }
 
 impl Known {
     /// Reads it.
     pub async fn read(tx: &mut dyn ReadTx, domain: &Domain, now: Timestamp) -> Stored<Self> {
-        Ok(Self { peer: tx.peer(domain).await?, ban: bans::of_domain(tx, domain, now).await? })
+        Ok(Self {
+            peer: tx.peer(domain).await?,
+            ban: bans::of_domain(tx, domain, now).await?,
+            pause: tx.pause(domain).await?,
+        })
     }
 
     /// As the protocol's rules read it: a ban counts before everything else.

@@ -23,6 +23,8 @@ pub enum PeerStanding {
     Degraded,
     /// It can't be reached and is tried again later.
     BackingOff,
+    /// An admin told its queue to wait.
+    Paused,
     /// An admin blocked it.
     Blocked,
     /// Nothing is sent until somebody acts.
@@ -33,10 +35,11 @@ pub enum PeerStanding {
 
 impl PeerStanding {
     /// All, in the order in which people look for them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Healthy,
         Self::Degraded,
         Self::BackingOff,
+        Self::Paused,
         Self::Blocked,
         Self::Refused,
         Self::AwaitingConfirmation,
@@ -48,6 +51,7 @@ impl PeerStanding {
             Self::Healthy => "healthy",
             Self::Degraded => "degraded",
             Self::BackingOff => "backing-off",
+            Self::Paused => "paused",
             Self::Blocked => "blocked",
             Self::Refused => "refused",
             Self::AwaitingConfirmation => "awaiting-confirmation",
@@ -77,8 +81,8 @@ pub struct PeerView {
     pub domain: Domain,
     /// Where it stands.
     pub state: PeerStanding,
-    /// Where it is dialled.
-    pub address: String,
+    /// Where it is dialled; `None`: where DNS says.
+    pub address: Option<String>,
     /// The pin of its federation CA.
     pub pin: Pin,
     /// The link, in words.
@@ -130,13 +134,19 @@ impl Peering {
             Some(PeerStanding::Healthy) => unwell.iter().map(|(domain, _)| domain.clone()).collect(),
             Some(PeerStanding::Degraded) => of(Standing::Degraded),
             Some(PeerStanding::BackingOff) => of(Standing::BackingOff),
-            Some(PeerStanding::Blocked | PeerStanding::Refused | PeerStanding::AwaitingConfirmation)
+            Some(
+                PeerStanding::Paused
+                | PeerStanding::Blocked
+                | PeerStanding::Refused
+                | PeerStanding::AwaitingConfirmation,
+            )
             | None => Vec::new(),
         };
         let filter = match state {
             None => PeerFilter::All,
             Some(PeerStanding::Healthy) => PeerFilter::Besides(&named),
             Some(PeerStanding::Degraded | PeerStanding::BackingOff) => PeerFilter::Among(&named),
+            Some(PeerStanding::Paused) => PeerFilter::Paused,
             Some(PeerStanding::Blocked) => PeerFilter::Blocked,
             Some(PeerStanding::Refused) => PeerFilter::Refused,
             Some(PeerStanding::AwaitingConfirmation) => PeerFilter::AwaitingConfirmation,
@@ -168,11 +178,12 @@ impl Peering {
     /// One peer.
     pub async fn show(&self, domain: &Domain) -> Answered<PeerView> {
         let mut tx = self.ground.read().await?;
-        let Known { peer, ban } = Known::read(tx.as_mut(), domain, self.ground.now()).await?;
+        let Known { peer, ban, pause } = Known::read(tx.as_mut(), domain, self.ground.now()).await?;
         let peer = peer.ok_or_else(|| unknown(domain))?;
         let depth = tx.outbox_depth(domain).await?;
         drop(tx);
-        Ok(self.view(PeerLine { peer, ban, waiting: depth.rows, oldest_at: depth.oldest_at }).await)
+        let (waiting, oldest_at) = (depth.rows, depth.oldest_at);
+        Ok(self.view(PeerLine { peer, ban, pause, waiting, oldest_at }).await)
     }
 
     /// Whether a domain would be let in: what policy, ban, record and its links say.
@@ -194,18 +205,22 @@ impl Peering {
     }
 
     async fn view(&self, line: PeerLine) -> PeerView {
-        let PeerLine { peer, ban, waiting, oldest_at } = line;
+        let PeerLine { peer, ban, pause, waiting, oldest_at } = line;
         let health = self.ground.peers().health(&peer.domain).await;
         let now = self.ground.now();
         let state = match (&ban, peer.state, &peer.refused) {
             (Some(_), ..) => PeerStanding::Blocked,
             (None, PeerState::AwaitingConfirmation, _) => PeerStanding::AwaitingConfirmation,
             (None, PeerState::Allowed, Some(_)) => PeerStanding::Refused,
+            (None, PeerState::Allowed, None) if pause.is_some() => PeerStanding::Paused,
             (None, PeerState::Allowed, None) => live(&health),
         };
         let last_error = match state {
             PeerStanding::Refused => peer.refused.map(words).or(health.trouble),
             PeerStanding::Degraded | PeerStanding::BackingOff => health.trouble,
+            PeerStanding::Paused => {
+                pause.as_ref().map(|pause| format!("an admin paused it: {}", pause.reason))
+            }
             PeerStanding::Healthy | PeerStanding::Blocked | PeerStanding::AwaitingConfirmation => None,
         };
         PeerView {
@@ -231,6 +246,7 @@ const fn live(health: &PeerHealth) -> PeerStanding {
         Standing::Healthy => PeerStanding::Healthy,
         Standing::Degraded => PeerStanding::Degraded,
         Standing::BackingOff => PeerStanding::BackingOff,
+        Standing::Paused => PeerStanding::Paused,
         Standing::Refused => PeerStanding::Refused,
     }
 }

@@ -38,7 +38,7 @@ impl WriteJob for Expire {
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<usize> {
         self.effects = Effects::default();
         let kind = RowKind::Tombstone.number();
-        let rows = tx.outbox_expire(self.now, kind, &expired_payload(), AT_ONCE).await?;
+        let rows = tx.outbox_expire(self.now, kind, &tombstone("expired"), AT_ONCE).await?;
         for row in &rows {
             groups::submit_expired(tx, row, self.now, &mut self.effects).await?;
         }
@@ -50,6 +50,7 @@ impl WriteJob for Expire {
     }
 }
 
-fn expired_payload() -> Vec<u8> {
-    write::<tombstone::Owned>(|mut record| record.set_reason("expired"))
+/// The payload of a tombstone: why the row will not come.
+pub(super) fn tombstone(reason: &str) -> Vec<u8> {
+    write::<tombstone::Owned>(|mut record| record.set_reason(reason))
 }

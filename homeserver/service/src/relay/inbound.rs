@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use qpq_core::{Digest, Domain, ErrorCode, FederationKey, Incarnation, Millis, RequestId, Seq, limits};
+use qpq_core::{Domain, ErrorCode, FederationKey, Incarnation, Millis, RequestId, Seq, limits};
 use qpq_federation_proto::{
-    Batch, BatchDigest, HeaderError, Judgement, Position, Refusal as RowRefusal, Row, RowKind, SignedHeader,
-    StreamAnswer, StreamId, heads_digest, judge,
+    Batch, BatchDigest, Gap, HeaderError, Judgement, Position, Refusal as RowRefusal, Row, RowKind,
+    SignedHeader, StreamAnswer, StreamId, judge,
 };
-use qpq_storage::{InboxHead, ParkedRow, PeerState, Stored, WriteTx};
-use tracing::debug;
+use qpq_storage::{InboxHead, Lost, ParkedRow, PeerState, Stored, StreamGap, WriteTx};
+use tracing::{debug, warn};
 
-use super::RowOutcome;
+use super::{GAPS, RowOutcome};
 use crate::{
     Answered, Effects, Ground, Known, Refusal, WriteJob, bans, contacts, groups, peering,
     planted::{Bug, active},
@@ -45,7 +45,7 @@ pub async fn accept(
 ) -> Answered<Vec<(StreamId, StreamAnswer)>> {
     let RelayCall { origin: claimed, destination, incarnation, signature, batches } = call;
     let now = ground.now();
-    let Known { peer, ban } = Known::read(ground.read().await?.as_mut(), origin, now).await?;
+    let Known { peer, ban, .. } = Known::read(ground.read().await?.as_mut(), origin, now).await?;
     if let Some(ban) = ban {
         return Err(Refusal::new(ErrorCode::PolicyRefused, bans::words(&ban, ground.domain())));
     }
@@ -86,13 +86,7 @@ fn has(answer: &StreamAnswer, seq: Seq) -> bool {
     matches!(answer, StreamAnswer::Applied { through, .. } if *through >= seq)
 }
 
-/// What `hello` says to `origin` about its streams here: how many, and their digest.
-pub async fn heads_of(ground: &Ground, origin: &Domain) -> Answered<(u64, Digest)> {
-    let heads = ground.read().await?.inbox_heads(origin).await?;
-    Ok(heads_digest(heads.iter().map(|(stream, head)| (StreamId::from_bytes(*stream), position(head)))))
-}
-
-const fn position(head: &InboxHead) -> Position {
+pub(super) const fn position(head: &InboxHead) -> Position {
     Position { incarnation: head.incarnation, applied: head.last_applied, chain: head.chain }
 }
 
@@ -193,22 +187,54 @@ async fn apply_batch(
                     RowOutcome::Refused(ack) => refusals.push(RowRefusal { seq: row.seq, ack }),
                 }
             }
-            let next = application.next();
-            let head = InboxHead {
-                incarnation: next.incarnation,
-                last_applied: next.applied,
-                chain: next.chain,
-                header: kept_header.to_vec(),
-            };
-            tx.inbox_advance(origin, &stream, &head).await?;
+            tx.inbox_advance(origin, &stream, &next_head(application.next(), kept_header)).await?;
             Ok(application.durable(refusals))
+        }
+        Judgement::Skip(gap) => {
+            skip(ground, tx, origin, batch.stream(), gap, effects).await?;
+            tx.inbox_advance(origin, &stream, &next_head(gap.next(), kept_header)).await?;
+            Ok(gap.durable())
         }
     }
 }
 
+fn next_head(next: Position, kept_header: &[u8]) -> InboxHead {
+    InboxHead {
+        incarnation: next.incarnation,
+        last_applied: next.applied,
+        chain: next.chain,
+        header: kept_header.to_vec(),
+        backed_up: Seq::ZERO,
+    }
+}
+
+/// Rows are lost for good: who can't follow without them is cut off, and the admin sees it.
+async fn skip(
+    ground: &Arc<Ground>,
+    tx: &mut dyn WriteTx,
+    origin: &Domain,
+    stream: StreamId,
+    gap: Gap,
+    effects: &mut Effects,
+) -> Stored<()> {
+    let now = ground.now();
+    let cut_off = groups::apply_gap(tx, ground.domain(), (origin, stream), now, effects).await?;
+    let (first, through) = (gap.first, gap.through());
+    warn!(peer.domain = %origin, %stream, %first, %through, cut_off, "rows of a peer are lost for good");
+    let noted = StreamGap {
+        lost: Lost::Theirs,
+        domain: origin.clone(),
+        stream: *stream.as_bytes(),
+        first,
+        through,
+        at: now,
+    };
+    tx.gap_note(&noted, GAPS).await
+}
+
 /// What would let a peer fill our disk stays at the peer, until an admin or a newer version here makes room.
 fn not_now(origin: &Domain, what: &'static str) -> StreamAnswer {
-    tracing::warn!(peer.domain = %origin, what, "a peer's rows are put off");
+    warn!(peer.domain = %origin, what, "a peer's rows are put off");
     StreamAnswer::NotNow { retry_after: PUT_OFF }
 }
 

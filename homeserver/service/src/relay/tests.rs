@@ -5,7 +5,7 @@ use qpq_core::{
     Digest, Domain, GroupId, Incarnation, MessageId, Millis, OsEntropy, Pin, Seq, Timestamp, limits,
 };
 use qpq_federation_proto::{
-    Batch, BatchDigest, Cut, Row, RowKind, SignedHeader, StreamAnswer, StreamId, StreamName,
+    Batch, BatchDigest, Cut, Lane, Row, RowKind, SignedHeader, StreamAnswer, StreamId, StreamName,
 };
 use qpq_storage::{InboxHead, NewOutboxRow, Notice, ParkedRow, Peer, PeerState};
 
@@ -21,6 +21,11 @@ fn hub() -> Domain {
 
 fn stream(group: &GroupId) -> StreamId {
     StreamId::of(&"alpha.test".parse().unwrap(), &hub(), &StreamName::Submissions(group.clone()))
+}
+
+/// What the home numbers now.
+fn lane(home: &Home, group: &GroupId) -> Lane {
+    Lane { incarnation: home.ground.incarnation(), stream: stream(group) }
 }
 
 /// A message of a person, on its way to a hub elsewhere.
@@ -60,8 +65,8 @@ async fn a_message_that_expires_on_its_way_becomes_a_tombstone_and_its_sender_he
     home.wait(Millis(20));
 
     // Whoever loads them for sending sees the tombstone, not the message.
-    let cut = Cut { stream: stream(&group), from: Seq(1), before: None, max_rows: 10 };
-    let batches = load(&home.ground, &hub(), &[cut]).await.unwrap();
+    let cut = Cut { lane: lane(&home, &group), from: Seq(1), before: None, max_rows: 10 };
+    let batches = load(&home.ground, &hub(), &[cut], limits::BATCH_BYTES).await.unwrap();
     let kinds: Vec<_> = batches.iter().flat_map(Batch::rows).map(|row| row.kind).collect();
     assert_eq!(kinds, [RowKind::Tombstone, RowKind::GroupSubmit]);
 
@@ -94,8 +99,8 @@ async fn a_call_takes_what_fits_and_no_row_overtakes_another() {
         Box::pin(async move { tx.outbox_append(&rows).await.map(drop) })
     })
     .await;
-    let cut = Cut { stream: stream(&group), from: Seq(1), before: None, max_rows: 256 };
-    let batches = load(&home.ground, &hub(), &[cut]).await.unwrap();
+    let cut = Cut { lane: lane(&home, &group), from: Seq(1), before: None, max_rows: 256 };
+    let batches = load(&home.ground, &hub(), &[cut], limits::BATCH_BYTES).await.unwrap();
     let seqs: Vec<_> = batches.iter().flat_map(Batch::rows).map(|row| row.seq.0).collect();
     assert_eq!(seqs, [1, 2], "a mebibyte holds two of them");
 }
@@ -131,7 +136,7 @@ async fn a_peer_can_not_fill_the_disk_with_streams_or_with_rows_that_nobody_know
     let peer = Peer {
         domain: hub(),
         state: PeerState::Allowed,
-        address: "127.0.0.1:1".to_owned(),
+        address: Some("127.0.0.1:1".to_owned()),
         pin: Pin::of_spki(b"beta"),
         ca_certificate: vec![],
         federation_key: key.verifying_key().to_bytes(),
@@ -165,6 +170,7 @@ async fn a_peer_can_not_fill_the_disk_with_streams_or_with_rows_that_nobody_know
                 last_applied: Seq(1),
                 chain: Digest::ZERO,
                 header: vec![],
+                backed_up: Seq::ZERO,
             };
             for number in 2..limits::PEER_STREAMS {
                 let mut stream = [9; 16];

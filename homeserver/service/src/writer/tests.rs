@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use qpq_core::{Incarnation, ManualClock, SeededEntropy, Seq, Timestamp};
+use qpq_core::{Incarnation, ManualClock, SeededEntropy, Timestamp};
 use qpq_storage::{
-    NewOutboxRow,
+    NewOutboxRow, Vault,
     memory::{Disk, Flushed, MemoryStorage},
 };
 use tokio_util::task::TaskTracker;
@@ -38,7 +38,7 @@ impl WriteJob for Once {
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<bool> {
         self.0 = Effects::default();
         let destination: Domain = "beta.test".parse().unwrap();
-        if !tx.outbox_rows(&destination, &STREAM, Seq(1), 1, 1).await?.is_empty() {
+        if !tx.outbox_heads(&destination).await?.is_empty() {
             return Ok(false);
         }
         let at = Timestamp::from_millis(1);
@@ -65,13 +65,14 @@ impl WriteJob for Once {
 
 #[tokio::test]
 async fn what_was_kept_although_it_was_reported_as_failed_is_told_to_whom_it_concerns() {
-    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::on(Arc::new(Liar::default())));
+    let (clock, mut entropy) = (Arc::new(ManualClock::default()), SeededEntropy::new(1));
+    let incarnation = Incarnation::begin(Timestamp::from_millis(1), &mut entropy);
+    let domain: Domain = "alpha.test".parse().unwrap();
+    let vault = Vault { domain: domain.clone(), incarnation, created_at: Timestamp::from_millis(1) };
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::of(vault).on(Arc::new(Liar::default())));
     let (writer, writing) = Writer::new(Arc::clone(&storage));
     let tasks = TaskTracker::new();
     drop(tasks.spawn(writing));
-    let (clock, mut entropy) = (Arc::new(ManualClock::default()), SeededEntropy::new(1));
-    let incarnation = Incarnation::begin(Timestamp::from_millis(1), &mut entropy);
-    let domain = "alpha.test".parse().unwrap();
     let settings = Settings::default();
     let ground =
         Arc::new(Ground::new(domain, incarnation, settings, clock, Box::new(entropy), storage, writer));

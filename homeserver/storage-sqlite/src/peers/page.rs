@@ -1,7 +1,7 @@
 //! The list of peers, a page at a time, with what waits for each.
 
 use qpq_core::Domain;
-use qpq_storage::{Page, PeerFilter, PeerLine, PeersQuery, Stored};
+use qpq_storage::{Page, Pause, PeerFilter, PeerLine, PeersQuery, Stored};
 
 use super::peer;
 use crate::{
@@ -13,12 +13,14 @@ use crate::{
 /// Each peer meets the ban that counts now (`?1` the time, `?2` the searched text, `?3` a JSON list of names).
 const FROM: &str = " FROM peers p LEFT JOIN bans b
      ON b.subject = p.domain AND (b.until IS NULL OR b.until > ?1)
+     LEFT JOIN peer_pauses w ON w.domain = p.domain
      WHERE (?2 = '' OR instr(p.domain, ?2) > 0) AND ?3 = ?3";
 
 /// Rows wait from one after the acknowledged position to the last: nothing is counted that could be subtracted.
 const COLUMNS: &str =
     "SELECT p.domain, p.state, p.address, p.pin, p.federation_key, p.incarnation, p.refused,
             p.since, p.note, p.ca_certificate,
+            w.reason AS pause_reason, w.at AS paused_at,
             b.subject, b.kind, b.reason, b.banned_by, b.since AS ban_since, b.until,
             (SELECT COALESCE(SUM(s.last_seq - s.acknowledged_seq), 0) FROM outbox_streams s
              WHERE s.destination = p.domain AND s.acknowledged_seq < s.last_seq) AS waiting,
@@ -33,12 +35,15 @@ const fn condition(filter: PeerFilter<'_>) -> &'static str {
         PeerFilter::Blocked => " AND b.subject IS NOT NULL",
         PeerFilter::AwaitingConfirmation => " AND b.subject IS NULL AND p.state = 1",
         PeerFilter::Refused => " AND b.subject IS NULL AND p.state = 0 AND p.refused IS NOT NULL",
+        PeerFilter::Paused => {
+            " AND b.subject IS NULL AND p.state = 0 AND p.refused IS NULL AND w.domain IS NOT NULL"
+        }
         PeerFilter::Among(_) => {
-            " AND b.subject IS NULL AND p.state = 0 AND p.refused IS NULL
+            " AND b.subject IS NULL AND p.state = 0 AND p.refused IS NULL AND w.domain IS NULL
               AND p.domain IN (SELECT value FROM json_each(?3))"
         }
         PeerFilter::Besides(_) => {
-            " AND b.subject IS NULL AND p.state = 0 AND p.refused IS NULL
+            " AND b.subject IS NULL AND p.state = 0 AND p.refused IS NULL AND w.domain IS NULL
               AND p.domain NOT IN (SELECT value FROM json_each(?3))"
         }
     }
@@ -48,7 +53,11 @@ const fn condition(filter: PeerFilter<'_>) -> &'static str {
 fn names(filter: PeerFilter<'_>) -> String {
     let these: &[Domain] = match filter {
         PeerFilter::Among(these) | PeerFilter::Besides(these) => these,
-        PeerFilter::All | PeerFilter::Blocked | PeerFilter::AwaitingConfirmation | PeerFilter::Refused => &[],
+        PeerFilter::All
+        | PeerFilter::Blocked
+        | PeerFilter::AwaitingConfirmation
+        | PeerFilter::Refused
+        | PeerFilter::Paused => &[],
     };
     let quoted: Vec<String> = these.iter().map(|domain| format!("\"{domain}\"")).collect();
     format!("[{}]", quoted.join(","))
@@ -74,6 +83,10 @@ impl Transaction {
             Ok(PeerLine {
                 peer: peer(row)?,
                 ban: bans::joined_as(row, "ban_since")?,
+                pause: match row.optional_time("paused_at")? {
+                    Some(at) => Some(Pause { reason: row.text("pause_reason")?, at }),
+                    None => None,
+                },
                 waiting: row.number("waiting")?,
                 oldest_at: row.optional_time("oldest_at")?,
             })

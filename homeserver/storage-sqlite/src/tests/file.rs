@@ -354,5 +354,5 @@ async fn the_wal_is_reused_while_readers_come_and_go() {
     let wal = place.path.with_file_name("homeserver.db-wal").metadata().unwrap().len();
     assert!(wal < 40_000_000, "the WAL has {wal} bytes after 30 MB of messages");
     let heads = storage.read().await.unwrap().outbox_heads(&"beta.test".parse().unwrap()).await.unwrap();
-    assert!(heads.iter().all(|head| head.stream == STREAM));
+    assert!(heads.iter().all(|head| head.lane.stream == STREAM));
 }

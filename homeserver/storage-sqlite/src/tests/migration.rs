@@ -61,7 +61,9 @@ async fn rows_that_waited_before_there_were_request_ids_are_sent_without_one() {
     let path = directory.path().join("homeserver.db");
     let mut connection = raw(&path).await;
     sqlx::raw_sql(FIRST).execute(&mut connection).await.unwrap();
-    let waiting = "INSERT INTO outbox_streams (pk, destination, stream, last_seq, acknowledged_seq)
+    let waiting = "INSERT INTO vault (id, domain, incarnation, created_at)
+                   VALUES (1, 'alpha.test', zeroblob(16), 1);
+                   INSERT INTO outbox_streams (pk, destination, stream, last_seq, acknowledged_seq)
                    VALUES (1, 'beta.test', zeroblob(16), 1, 0);
                    INSERT INTO outbox (stream_pk, seq, id, kind, at, bytes, payload)
                    VALUES (1, 1, zeroblob(16), 2, 7, 1, x'01');
@@ -71,7 +73,9 @@ async fn rows_that_waited_before_there_were_request_ids_are_sent_without_one() {
 
     let storage = SqliteStorage::open(&path, &DatabaseKey::new([1; 32]), &Options::default()).await.unwrap();
     let mut tx = storage.read().await.unwrap();
-    let rows = tx.outbox_rows(&"beta.test".parse().unwrap(), &[0; 16], Seq(1), 10, 1_000).await.unwrap();
+    let incarnation = tx.vault().await.unwrap().unwrap().incarnation;
+    let lane = qpq_storage::OutboxLane { incarnation, stream: [0; 16] };
+    let rows = tx.outbox_rows(&"beta.test".parse().unwrap(), &lane, Seq(1), 10, 1_000).await.unwrap();
     assert_eq!(rows.iter().map(|row| (row.seq, row.row.request)).collect::<Vec<_>>(), [(Seq(1), None)]);
     drop(tx);
     storage.close().await.unwrap();

@@ -207,6 +207,11 @@ pub async fn peers_are_listed_by_where_they_stand(subject: &mut dyn Subject) -> 
     tx.peer_store(&crate::Peer { state: PeerState::AwaitingConfirmation, refused, ..peer("d.test", 4)? })
         .await?;
     tx.peer_store(&crate::Peer { state: PeerState::AwaitingConfirmation, ..peer("e.test", 5)? }).await?;
+    tx.peer_store(&peer("f.test", 6)?).await?;
+    // That it is refused is shown before that it is paused.
+    for paused in ["c.test", "f.test"] {
+        tx.pause_set(&paused.parse()?, &crate::Pause { reason: "moving".to_owned(), at: at(7) }).await?;
+    }
     let blocked = ban(BanSubject::Domain("e.test".parse()?), 1, Some(61));
     tx.ban_store(&blocked).await?;
     tx.ban_store(&ban(BanSubject::Domain("a.test".parse()?), 1, Some(60))).await?;
@@ -222,17 +227,26 @@ pub async fn peers_are_listed_by_where_they_stand(subject: &mut dyn Subject) -> 
             request: None,
         })
     };
+    tx.vault_create(&super::outbox::vault(1)?).await?;
     tx.outbox_append(&[row(1)?, row(2)?, row(3)?]).await?;
-    tx.outbox_acknowledge(&"b.test".parse()?, &[1; 16], qpq_core::Seq(1), None, at(9)).await?;
+    tx.outbox_acknowledge(
+        &"b.test".parse()?,
+        &super::outbox::lane(1, [1; 16])?,
+        qpq_core::Seq(1),
+        None,
+        at(9),
+    )
+    .await?;
     tx.commit().await?;
     let mut tx = read(subject).await?;
     let tx = tx.as_mut();
     let some = ["b.test".parse()?, "c.test".parse()?];
-    let cases: [(&'static str, PeerFilter<'_>, &[&str]); 6] = [
-        ("all", PeerFilter::All, &["a.test", "b.test", "c.test", "d.test", "e.test"]),
+    let cases: [(&'static str, PeerFilter<'_>, &[&str]); 7] = [
+        ("all", PeerFilter::All, &["a.test", "b.test", "c.test", "d.test", "e.test", "f.test"]),
         ("blocked", PeerFilter::Blocked, &["e.test"]),
         ("awaiting", PeerFilter::AwaitingConfirmation, &["d.test"]),
         ("refused", PeerFilter::Refused, &["c.test"]),
+        ("paused", PeerFilter::Paused, &["f.test"]),
         ("these", PeerFilter::Among(&some), &["b.test"]),
         ("the others", PeerFilter::Besides(&some), &["a.test"]),
     ];
@@ -245,7 +259,7 @@ pub async fn peers_are_listed_by_where_they_stand(subject: &mut dyn Subject) -> 
     let window = Window { offset: 1, limit: 1 };
     let query = PeersQuery { search: ".test", filter: PeerFilter::All, now: at(60), window };
     let page = tx.peers_page(&query).await?;
-    same("the whole", page.total, 5)?;
+    same("the whole", page.total, 6)?;
     let line = page.rows.into_iter().next();
     let waits = line.map(|line| (line.peer.domain.to_string(), line.waiting, line.oldest_at, line.ban));
     same("what waits", waits, Some(("b.test".to_owned(), 2, Some(at(2)), None)))?;

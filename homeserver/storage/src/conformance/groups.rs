@@ -178,6 +178,22 @@ pub async fn messages_are_numbered_in_order(subject: &mut dyn Subject) -> Outcom
     same("group", found, Some(Group { last_seq: Seq(257), application_count: 257, ..group(&id) }))
 }
 
+/// After a leap entries have later positions; what is ordered elsewhere stays where it is.
+pub async fn a_leap_leaves_a_hole(subject: &mut dyn Subject) -> Outcome {
+    let alice = enrol(subject, "alice", 1).await?;
+    let id = group_of(subject, 1, std::slice::from_ref(&alice)).await?;
+    let elsewhere = foreign_group_id(2)?;
+    appended(subject, &id, &[message(1)]).await?;
+    let mut tx = write(subject).await?;
+    tx.log_copy(&elsewhere, &[placed(message(1), 4)], &[], 2, at(1)).await?;
+    tx.logs_leap(1_000).await?;
+    tx.commit().await?;
+    subject.reopen().await?;
+    same("after it", appended(subject, &id, &[message(2)]).await?, vec![Seq(1_002)])?;
+    same("log", positions(subject, &id).await?, vec![1, 1_002])?;
+    same("elsewhere", read(subject).await?.group(&elsewhere).await?.map(|group| group.last_seq), Some(Seq(4)))
+}
+
 /// A page has at most so many entries and bytes, and at least one entry.
 pub async fn pages_are_cut_by_count_and_bytes(subject: &mut dyn Subject) -> Outcome {
     let alice = enrol(subject, "alice", 1).await?;

@@ -1,16 +1,33 @@
 //! Rows on their way to peers.
 
-use qpq_core::{Millis, RequestId, Seq, Timestamp};
+use qpq_core::{Incarnation, Millis, RequestId, Seq, Timestamp};
 
 use super::{
-    Failure, Outcome, Subject,
-    fixtures::{at, digest, elsewhere, message_id},
+    Failure, Outcome, Subject, conflicts,
+    fixtures::{at, digest, elsewhere, here, message_id},
     read, same, write,
 };
-use crate::{Backoff, NewOutboxRow, OutboxDepth, OutboxHead, OutboxRow, Peer, StreamName};
+use crate::{
+    Backoff, NewOutboxRow, OutboxDepth, OutboxHead, OutboxLane, OutboxRow, Page, Peer, QueueLine, StreamName,
+    Vault, Window,
+};
 
 const FIRST: StreamName = [1; 16];
 const SECOND: StreamName = [2; 16];
+
+/// The life that began at a second.
+fn life(second: u8) -> Result<Incarnation, Failure> {
+    let none = || Failure::Differs { what: "fixture", expected: String::new(), found: String::new() };
+    super::small::incarnation(second).ok_or_else(none)
+}
+
+pub(super) fn vault(second: u8) -> Result<Vault, Failure> {
+    Ok(Vault { domain: here()?, incarnation: life(second)?, created_at: at(1) })
+}
+
+pub(super) fn lane(second: u8, stream: StreamName) -> Result<OutboxLane, Failure> {
+    Ok(OutboxLane { incarnation: life(second)?, stream })
+}
 
 fn row(stream: StreamName, number: u8) -> Result<NewOutboxRow, Failure> {
     Ok(NewOutboxRow {
@@ -32,6 +49,9 @@ fn rows(stream: StreamName, numbers: std::ops::RangeInclusive<u8>) -> Result<Vec
 
 async fn filled(subject: &dyn Subject, rows: &[NewOutboxRow]) -> Result<Vec<Seq>, Failure> {
     let mut tx = write(subject).await?;
+    if tx.vault().await?.is_none() {
+        tx.vault_create(&vault(1)?).await?;
+    }
     let seqs = tx.outbox_append(rows).await?;
     tx.commit().await?;
     Ok(seqs)
@@ -39,18 +59,19 @@ async fn filled(subject: &dyn Subject, rows: &[NewOutboxRow]) -> Result<Vec<Seq>
 
 async fn acknowledged(subject: &dyn Subject, through: u64, now: Timestamp) -> Outcome {
     let mut tx = write(subject).await?;
-    tx.outbox_acknowledge(&elsewhere()?, &FIRST, Seq(through), Some(&digest(4)), now).await?;
+    tx.outbox_acknowledge(&elsewhere()?, &lane(1, FIRST)?, Seq(through), Some(&digest(4)), now).await?;
     tx.commit().await?;
     Ok(())
 }
 
-fn head(stream: StreamName, acknowledged: u64, last: u64) -> OutboxHead {
+fn head(stream: StreamName, acknowledged: u64, last: u64) -> Result<OutboxHead, Failure> {
     let chain = (acknowledged > 0).then(|| digest(4));
-    OutboxHead { stream, acknowledged: Seq(acknowledged), chain, last: Seq(last) }
+    Ok(OutboxHead { lane: lane(1, stream)?, acknowledged: Seq(acknowledged), chain, last: Seq(last) })
 }
 
 async fn stored(subject: &dyn Subject, from: u64, limit: usize, bytes: usize) -> Result<Vec<u64>, Failure> {
-    let rows = read(subject).await?.outbox_rows(&elsewhere()?, &FIRST, Seq(from), limit, bytes).await?;
+    let rows =
+        read(subject).await?.outbox_rows(&elsewhere()?, &lane(1, FIRST)?, Seq(from), limit, bytes).await?;
     Ok(rows.into_iter().map(|row| row.seq.0).collect())
 }
 
@@ -63,8 +84,8 @@ pub async fn rows_are_numbered_per_stream(subject: &mut dyn Subject) -> Outcome 
     let mut tx = read(subject).await?;
     same("destinations", tx.outbox_destinations().await?, vec![elsewhere()?])?;
     let heads = tx.outbox_heads(&elsewhere()?).await?;
-    same("heads", heads, vec![head(FIRST, 0, 3), head(SECOND, 0, 1)])?;
-    let found = tx.outbox_rows(&elsewhere()?, &FIRST, Seq(2), 10, 1_000).await?;
+    same("heads", heads, vec![head(FIRST, 0, 3)?, head(SECOND, 0, 1)?])?;
+    let found = tx.outbox_rows(&elsewhere()?, &lane(1, FIRST)?, Seq(2), 10, 1_000).await?;
     let expected =
         vec![OutboxRow { seq: Seq(2), row: row(FIRST, 3)? }, OutboxRow { seq: Seq(3), row: row(FIRST, 4)? }];
     same("rows", found, expected)
@@ -85,7 +106,7 @@ pub async fn acknowledging_moves_forward_only(subject: &mut dyn Subject) -> Outc
     acknowledged(subject, 3, at(50)).await?;
     acknowledged(subject, 2, at(60)).await?;
     let heads = read(subject).await?.outbox_heads(&elsewhere()?).await?;
-    same("head", heads, vec![head(FIRST, 3, 5)])?;
+    same("head", heads, vec![head(FIRST, 3, 5)?])?;
     same("rows are kept", stored(subject, 1, 10, 1_000).await?, vec![1, 2, 3, 4, 5])?;
     acknowledged(subject, 99, at(70)).await?;
     let mut tx = read(subject).await?;
@@ -137,7 +158,7 @@ pub async fn expired_rows_become_tombstones(subject: &mut dyn Subject) -> Outcom
     let expired = tx.outbox_expire(at(102), 7, b"gone", 10).await?;
     same("expired", expired, vec![OutboxRow { seq: Seq(2), row: row(FIRST, 2)? }])?;
     same("again", tx.outbox_expire(at(102), 7, b"gone", 10).await?, vec![])?;
-    let found = tx.outbox_rows(&elsewhere()?, &FIRST, Seq(1), 10, 1_000).await?;
+    let found = tx.outbox_rows(&elsewhere()?, &lane(1, FIRST)?, Seq(1), 10, 1_000).await?;
     let tombstone = NewOutboxRow { kind: 7, payload: b"gone".to_vec(), expires_at: None, ..row(FIRST, 2)? };
     let expected = [row(FIRST, 1)?, tombstone, lasting, row(FIRST, 9)?];
     let expected: Vec<_> =
@@ -157,6 +178,26 @@ pub async fn depth_counts_what_waits(subject: &mut dyn Subject) -> Outcome {
     same("of another", tx.outbox_depth(&"gamma.test".parse()?).await?, OutboxDepth::default())
 }
 
+/// What waits is shown lane by lane, and what will never come as such.
+pub async fn the_queue_is_shown_by_lane(subject: &mut dyn Subject) -> Outcome {
+    filled(subject, &rows(FIRST, 1..=3)?).await?;
+    filled(subject, &rows(SECOND, 4..=4)?).await?;
+    acknowledged(subject, 1, at(50)).await?;
+    let first =
+        QueueLine { lane: lane(1, FIRST)?, next: Seq(2), rows: 2, bytes: 20, first: Some((1, at(2))) };
+    let second =
+        QueueLine { lane: lane(1, SECOND)?, next: Seq(1), rows: 1, bytes: 10, first: Some((1, at(4))) };
+    let all = Window { offset: 0, limit: 10 };
+    let page = read(subject).await?.outbox_queue(&elsewhere()?, all).await?;
+    same("queue", page, Page { rows: vec![first.clone(), second.clone()], total: 2 })?;
+    let page = read(subject).await?.outbox_queue(&elsewhere()?, Window { offset: 1, limit: 1 }).await?;
+    same("a page", page, Page { rows: vec![second], total: 2 })?;
+    let mut tx = write(subject).await?;
+    tx.peer_remove(&elsewhere()?).await?;
+    let page = tx.outbox_queue(&elsewhere()?, Window { offset: 0, limit: 1 }).await?;
+    same("a gap", page.rows, vec![QueueLine { rows: 0, bytes: 0, first: None, ..first }])
+}
+
 /// The backoff survives.
 pub async fn backoff_is_stored(subject: &mut dyn Subject) -> Outcome {
     let backoff = Backoff { failures: 3, retry_at: Some(at(9)) };
@@ -169,7 +210,7 @@ pub async fn backoff_is_stored(subject: &mut dyn Subject) -> Outcome {
     same("after", read(subject).await?.outbox_backoff(&elsewhere()?).await?, backoff)
 }
 
-/// What waited for a removed peer is gone, and its positions are free again.
+/// What waited for a removed peer is gone, but its numbers stay taken: the peer may have stored some of them already.
 pub async fn removing_a_peer_drops_what_waits(subject: &mut dyn Subject) -> Outcome {
     let peer: Peer = super::peers::peer("beta.test", 1)?;
     filled(subject, &rows(FIRST, 1..=4)?).await?;
@@ -179,8 +220,103 @@ pub async fn removing_a_peer_drops_what_waits(subject: &mut dyn Subject) -> Outc
     tx.outbox_backoff_store(&elsewhere()?, &Backoff { failures: 1, retry_at: None }).await?;
     same("removing", tx.peer_remove(&peer.domain).await?, true)?;
     same("again", tx.peer_remove(&peer.domain).await?, false)?;
-    same("destinations", tx.outbox_destinations().await?, vec![])?;
+    same("heads", tx.outbox_heads(&elsewhere()?).await?, vec![head(FIRST, 2, 4)?])?;
+    let left = tx.outbox_rows(&elsewhere()?, &lane(1, FIRST)?, Seq(3), 10, 1_000).await?;
+    same("rows", left, vec![])?;
     same("backoff", tx.outbox_backoff(&elsewhere()?).await?, Backoff::default())?;
     same("depth", tx.outbox_depth(&elsewhere()?).await?, OutboxDepth { kept: 2, ..OutboxDepth::default() })?;
-    same("the next number", tx.outbox_append(&[row(FIRST, 5)?]).await?, vec![Seq(3)])
+    same("the next number", tx.outbox_append(&[row(FIRST, 5)?]).await?, vec![Seq(5)])
+}
+
+/// What a destination has lost waits again, as far as it is kept.
+pub async fn rewound_rows_wait_again(subject: &mut dyn Subject) -> Outcome {
+    filled(subject, &rows(FIRST, 1..=5)?).await?;
+    acknowledged(subject, 2, at(50)).await?;
+    acknowledged(subject, 4, at(60)).await?;
+    let mut tx = write(subject).await?;
+    tx.outbox_rewind(&elsewhere()?, &lane(1, FIRST)?, Seq(3), &digest(7)).await?;
+    tx.outbox_rewind(&elsewhere()?, &lane(1, FIRST)?, Seq(4), &digest(8)).await?;
+    tx.outbox_rewind(&elsewhere()?, &lane(1, SECOND)?, Seq(0), &digest(8)).await?;
+    tx.commit().await?;
+    let mut tx = read(subject).await?;
+    let rewound = OutboxHead { acknowledged: Seq(3), chain: Some(digest(7)), ..head(FIRST, 3, 5)? };
+    same("forward it does nothing", tx.outbox_heads(&elsewhere()?).await?, vec![rewound])?;
+    let depth = OutboxDepth { rows: 2, bytes: 20, oldest_at: Some(at(4)), kept: 3 };
+    same("depth", tx.outbox_depth(&elsewhere()?).await?, depth)?;
+    drop(tx);
+    same("what is left of a note keeps its time", purged(subject, at(161), 1_000).await?, 3)?;
+    same("left", stored(subject, 1, 10, 1_000).await?, vec![4, 5])?;
+    acknowledged(subject, 5, at(300)).await?;
+    let depth = read(subject).await?.outbox_depth(&elsewhere()?).await?;
+    same("acknowledged anew", depth, OutboxDepth { kept: 2, ..OutboxDepth::default() })
+}
+
+/// What is safe at the destination need not be kept; what waits stays whatever it says.
+pub async fn what_is_safe_elsewhere_is_forgotten(subject: &mut dyn Subject) -> Outcome {
+    filled(subject, &rows(FIRST, 1..=5)?).await?;
+    acknowledged(subject, 4, at(50)).await?;
+    let mut tx = write(subject).await?;
+    tx.outbox_forget(&elsewhere()?, &lane(1, FIRST)?, Seq(2)).await?;
+    tx.commit().await?;
+    same("left", stored(subject, 1, 10, 1_000).await?, vec![3, 4, 5])?;
+    same("kept", read(subject).await?.outbox_depth(&elsewhere()?).await?.kept, 2)?;
+    let mut tx = write(subject).await?;
+    tx.outbox_forget(&elsewhere()?, &lane(1, FIRST)?, Seq(9)).await?;
+    tx.commit().await?;
+    same("what waits", stored(subject, 1, 10, 1_000).await?, vec![5])?;
+    let depth = OutboxDepth { rows: 1, bytes: 10, oldest_at: Some(at(5)), kept: 0 };
+    same("depth", read(subject).await?.outbox_depth(&elsewhere()?).await?, depth)
+}
+
+/// One waiting row becomes a tombstone; it is reported as it was, once.
+pub async fn a_row_is_buried_once(subject: &mut dyn Subject) -> Outcome {
+    filled(subject, &rows(FIRST, 1..=3)?).await?;
+    acknowledged(subject, 1, at(50)).await?;
+    let (peer, of) = (elsewhere()?, lane(1, FIRST)?);
+    let mut tx = write(subject).await?;
+    same("acknowledged", tx.outbox_bury(&peer, &of, Seq(1), 7, b"gone").await?, None)?;
+    let was = tx.outbox_bury(&peer, &of, Seq(2), 7, b"gone").await?;
+    same("as it was", was, Some(OutboxRow { seq: Seq(2), row: row(FIRST, 2)? }))?;
+    same("again", tx.outbox_bury(&peer, &of, Seq(2), 7, b"gone").await?, None)?;
+    same("unknown", tx.outbox_bury(&peer, &of, Seq(9), 7, b"gone").await?, None)?;
+    same("of another life", tx.outbox_bury(&peer, &lane(2, FIRST)?, Seq(3), 7, b"gone").await?, None)?;
+    let found = tx.outbox_rows(&peer, &of, Seq(2), 1, 1_000).await?;
+    let tombstone = NewOutboxRow { kind: 7, payload: b"gone".to_vec(), expires_at: None, ..row(FIRST, 2)? };
+    same("tombstone", found, vec![OutboxRow { seq: Seq(2), row: tombstone }])
+}
+
+async fn ids(subject: &dyn Subject, life: u8) -> Result<Vec<(u64, u8)>, Failure> {
+    let rows =
+        read(subject).await?.outbox_rows(&elsewhere()?, &lane(life, FIRST)?, Seq(1), 100, 10_000).await?;
+    Ok(rows.into_iter().map(|row| (row.seq.0, row.row.id.as_bytes()[0])).collect())
+}
+
+/// A new life counts from 1; what waited in older ones is numbered anew before what is new.
+pub async fn lives_number_for_themselves(subject: &mut dyn Subject) -> Outcome {
+    conflicts("without a vault", write(subject).await?.outbox_append(&[row(FIRST, 1)?]).await)?;
+    filled(subject, &rows(FIRST, 1..=4)?).await?;
+    acknowledged(subject, 2, at(50)).await?;
+    let mut tx = write(subject).await?;
+    tx.vault_begin(life(2)?).await?;
+    same("in the new life", tx.outbox_append(&[row(FIRST, 5)?]).await?, vec![Seq(1)])?;
+    tx.commit().await?;
+    let heads = read(subject).await?.outbox_heads(&elsewhere()?).await?;
+    let newer = OutboxHead { lane: lane(2, FIRST)?, ..head(FIRST, 0, 1)? };
+    same("the older first", heads, vec![head(FIRST, 2, 4)?, newer.clone()])?;
+    let mut tx = write(subject).await?;
+    same("moved", tx.outbox_renumber().await?, 2)?;
+    same("again", tx.outbox_renumber().await?, 0)?;
+    tx.commit().await?;
+    same("kept rows stay", ids(subject, 1).await?, vec![(1, 1), (2, 2)])?;
+    same("anew", ids(subject, 2).await?, vec![(1, 3), (2, 4), (3, 5)])?;
+    let mut tx = read(subject).await?;
+    same(
+        "waiting",
+        tx.outbox_heads(&elsewhere()?).await?,
+        vec![OutboxHead { last: Seq(3), ..newer.clone() }],
+    )?;
+    let lanes = vec![OutboxHead { last: Seq(2), ..head(FIRST, 2, 2)? }, OutboxHead { last: Seq(3), ..newer }];
+    same("all", tx.outbox_lanes(&elsewhere()?).await?, lanes)?;
+    let depth = OutboxDepth { rows: 3, bytes: 30, oldest_at: Some(at(3)), kept: 2 };
+    same("depth", tx.outbox_depth(&elsewhere()?).await?, depth)
 }

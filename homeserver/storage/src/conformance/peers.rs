@@ -15,7 +15,7 @@ pub(super) fn peer(domain: &str, number: u8) -> Result<Peer, Failure> {
     Ok(Peer {
         domain: domain.parse()?,
         state: PeerState::Allowed,
-        address: "127.0.0.1:7444".to_owned(),
+        address: Some("127.0.0.1:7444".to_owned()),
         pin: Pin::from_digest(digest(number)),
         ca_certificate: vec![number; 100],
         federation_key: [number; 32],
@@ -29,7 +29,7 @@ pub(super) fn peer(domain: &str, number: u8) -> Result<Peer, Failure> {
 /// All fields come back; storing again replaces.
 pub async fn a_peer_reads_back(subject: &mut dyn Subject) -> Outcome {
     let beta = Peer { incarnation: incarnation(4), ..peer("beta.test", 1)? };
-    let gamma = Peer { refused: Some("why".to_owned()), ..peer("gamma.test", 2)? };
+    let gamma = Peer { refused: Some("why".to_owned()), address: None, ..peer("gamma.test", 2)? };
     let mut tx = write(subject).await?;
     tx.peer_store(&gamma).await?;
     tx.peer_store(&peer("beta.test", 9)?).await?;

@@ -33,6 +33,20 @@ pub async fn the_vault_is_written_once(subject: &mut dyn Subject) -> Outcome {
     conflicts("a second one", write(subject).await?.vault_create(&vault).await)
 }
 
+/// A life is followed by a later one only.
+pub async fn lives_follow_each_other(subject: &mut dyn Subject) -> Outcome {
+    let (Some(first), Some(second)) = (incarnation(1), incarnation(2)) else { return Ok(()) };
+    conflicts("without a vault", write(subject).await?.vault_begin(first).await)?;
+    let mut tx = write(subject).await?;
+    tx.vault_create(&Vault { domain: here()?, incarnation: first, created_at: at(1) }).await?;
+    tx.vault_begin(second).await?;
+    tx.commit().await?;
+    let found = read(subject).await?.vault().await?;
+    same("the second", found.map(|vault| vault.incarnation), Some(second))?;
+    conflicts("the same again", write(subject).await?.vault_begin(second).await)?;
+    conflicts("an older one", write(subject).await?.vault_begin(first).await)
+}
+
 /// Entries come back in order in both directions, filtered, and each is chained to the one before.
 pub async fn audit_entries_are_numbered_and_chained(subject: &mut dyn Subject) -> Outcome {
     let entry = |actor: &str, action: &str, target: &str, seconds| AuditEntry {
@@ -102,7 +116,13 @@ fn head(life: u8, applied: u64) -> Result<InboxHead, Failure> {
     let Some(incarnation) = incarnation else {
         return Err(Failure::Differs { what: "fixture", expected: String::new(), found: String::new() });
     };
-    Ok(InboxHead { incarnation, last_applied: Seq(applied), chain: digest(1), header: vec![9; 40] })
+    Ok(InboxHead {
+        incarnation,
+        last_applied: Seq(applied),
+        chain: digest(1),
+        header: vec![9; 40],
+        backed_up: Seq::ZERO,
+    })
 }
 
 /// A mark moves forward within a life, and to a later life; anything else is a contradiction.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use qpq_core::{Domain, MessageId, Seq};
 
 use super::MemoryStorage;
-use crate::{ParkedRow, StreamName};
+use crate::{OutboxLane, ParkedRow, StreamName};
 
 /// What became of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +32,8 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
 pub struct QueueSeen {
     /// The peer.
     pub destination: Domain,
-    /// The stream.
-    pub stream: StreamName,
+    /// Which lane.
+    pub lane: OutboxLane,
     /// How far it was acknowledged.
     pub acknowledged: Seq,
     /// The rows that are there, waiting and kept.

@@ -39,6 +39,13 @@ impl GroupsRead for MemoryTx {
         Ok(self.state.groups.0.get(id).map(|data| data.group.clone()))
     }
 
+    async fn groups_elsewhere(&mut self) -> Stored<Vec<GroupId>> {
+        let elsewhere = self.state.groups.0.iter().filter(|(_, data)| !data.hubbed);
+        let mut found: Vec<GroupId> = elsewhere.map(|(id, _)| id.clone()).collect();
+        found.sort_unstable();
+        Ok(found)
+    }
+
     async fn members(&mut self, group: &GroupId) -> Stored<Vec<Member>> {
         let data = self.state.groups.0.get(group);
         Ok(data.map(|data| data.members.values().map(|m| m.member.clone()).collect()).unwrap_or_default())
@@ -211,6 +218,15 @@ impl GroupsWrite for MemoryTx {
                     membership.member.needs_resync = Some(last);
                 }
             }
+        }
+        Ok(())
+    }
+
+    async fn logs_leap(&mut self, places: u64) -> Stored<()> {
+        let groups = Arc::make_mut(&mut self.state.groups);
+        for data in groups.0.values_mut().filter(|data| data.hubbed) {
+            let data = Arc::make_mut(data);
+            data.group.last_seq = data.group.last_seq.plus(places);
         }
         Ok(())
     }

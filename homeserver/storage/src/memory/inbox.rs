@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use qpq_core::Domain;
+use qpq_core::{Domain, Seq};
 
 use super::{MemoryTx, ParkedSeen};
 use crate::{InboxHead, InboxRead, InboxWrite, ParkedRow, Stored, StreamName};
@@ -38,6 +38,17 @@ impl InboxRead for MemoryTx {
         Ok(heads.map(|((_, stream), head)| (*stream, head.clone())).collect())
     }
 
+    async fn inbox_heads_after(
+        &mut self,
+        origin: &Domain,
+        after: Option<&StreamName>,
+        limit: usize,
+    ) -> Stored<Vec<(StreamName, InboxHead)>> {
+        let heads = self.inbox_heads(origin).await?;
+        let later = heads.into_iter().filter(|(stream, _)| after.is_none_or(|after| stream > after));
+        Ok(later.take(limit).collect())
+    }
+
     async fn inbox_streams(&mut self, origin: &Domain) -> Stored<u64> {
         let heads = self.state.inbox.heads.range((origin.clone(), [0; 16])..=(origin.clone(), [0xff; 16]));
         Ok(u64::try_from(heads.count()).unwrap_or(u64::MAX))
@@ -58,7 +69,10 @@ impl InboxWrite for MemoryTx {
         if self.state.inbox.heads.get(&key).is_some_and(|known| position(head) < position(known)) {
             return Err(self.conflict("inbox_advance"));
         }
-        Arc::make_mut(&mut self.state.inbox).heads.insert(key, head.clone());
+        let same_life = |known: &&InboxHead| known.incarnation == head.incarnation;
+        let backed_up =
+            self.state.inbox.heads.get(&key).filter(same_life).map_or(Seq::ZERO, |known| known.backed_up);
+        Arc::make_mut(&mut self.state.inbox).heads.insert(key, InboxHead { backed_up, ..head.clone() });
         Ok(())
     }
 

@@ -6,11 +6,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use qpq_core::{Digest, Domain, Millis, Seq, Timestamp};
+use qpq_core::{Digest, Domain, Incarnation, Millis, Seq, Timestamp};
 
 use super::{MemoryTx, QueueSeen};
 use crate::{
-    Backoff, NewOutboxRow, OutboxDepth, OutboxHead, OutboxRead, OutboxRow, OutboxWrite, Stored, StreamName,
+    Backoff, NewOutboxRow, OutboxDepth, OutboxHead, OutboxLane, OutboxRead, OutboxRow, OutboxWrite, Page,
+    QueueLine, Stored, Window,
 };
 
 #[derive(Clone)]
@@ -33,18 +34,31 @@ struct Stream {
     rows: BTreeMap<Seq, Row>,
 }
 
-/// Streams by destination, and when to try a destination again.
+/// Lanes by destination, and when to try a destination again.
 #[derive(Clone, Default)]
 pub(super) struct Outbox {
-    streams: BTreeMap<(Domain, StreamName), Arc<Stream>>,
+    streams: BTreeMap<(Domain, OutboxLane), Arc<Stream>>,
     backoffs: BTreeMap<Domain, Backoff>,
 }
 
 impl Outbox {
-    fn of<'a>(&'a self, destination: &'a Domain) -> impl Iterator<Item = (&'a StreamName, &'a Arc<Stream>)> {
-        self.streams
-            .range((destination.clone(), [0; 16])..=(destination.clone(), [0xff; 16]))
-            .map(|((_, name), stream)| (name, stream))
+    fn of<'a>(&'a self, destination: &'a Domain) -> impl Iterator<Item = (&'a OutboxLane, &'a Arc<Stream>)> {
+        let lanes = self.streams.iter().filter(move |((to, _), _)| to == destination);
+        lanes.map(|((_, lane), stream)| (lane, stream))
+    }
+
+    fn heads(&self, destination: &Domain) -> Vec<OutboxHead> {
+        let head = |(lane, stream): (&OutboxLane, &Arc<Stream>)| OutboxHead {
+            lane: *lane,
+            acknowledged: stream.acknowledged,
+            chain: stream.chain,
+            last: stream.last,
+        };
+        self.of(destination).map(head).collect()
+    }
+
+    fn lane(&mut self, destination: &Domain, lane: &OutboxLane) -> Option<&mut Stream> {
+        self.streams.get_mut(&(destination.clone(), *lane)).map(Arc::make_mut)
     }
 
     /// What waits for a destination.
@@ -68,26 +82,39 @@ impl Outbox {
 
     /// Every stream with its rows, for an observer.
     pub(super) fn seen(&self) -> Vec<QueueSeen> {
-        let seen = |((destination, name), stream): (&(Domain, StreamName), &Arc<Stream>)| QueueSeen {
+        let seen = |((destination, name), stream): (&(Domain, OutboxLane), &Arc<Stream>)| QueueSeen {
             destination: destination.clone(),
-            stream: *name,
+            lane: *name,
             acknowledged: stream.acknowledged,
             rows: stream.rows.iter().map(|(seq, row)| (*seq, row.row.id)).collect(),
         };
         self.streams.iter().map(seen).collect()
     }
 
-    /// Drops what waits for a destination, and its backoff. Positions that were never stored there are free again:
-    /// a hole would block the stream for ever if the domain came back.
+    /// Drops what waits for a destination, and its backoff. The numbers stay taken: a domain that comes back hears by a gap
+    /// that those rows will never come.
     pub(super) fn drop_waiting(&mut self, destination: &Domain) {
         self.backoffs.remove(destination);
         for ((to, _), stream) in &mut self.streams {
             if to == destination && stream.acknowledged < stream.last {
-                let stream = Arc::make_mut(stream);
-                stream.rows.retain(|_, row| row.acknowledged_at.is_some());
-                stream.last = stream.acknowledged;
+                Arc::make_mut(stream).rows.retain(|_, row| row.acknowledged_at.is_some());
             }
         }
+    }
+}
+
+/// The row turned into a tombstone, and as it was.
+fn bury(row: &mut Row, tombstone: u16, payload: &[u8]) -> NewOutboxRow {
+    let was = (*row.row).clone();
+    let dead = NewOutboxRow { kind: tombstone, payload: payload.to_vec(), expires_at: None, ..was.clone() };
+    row.row = Arc::new(dead);
+    was
+}
+
+impl MemoryTx {
+    /// The life that this store is in.
+    fn life(&self) -> Option<Incarnation> {
+        self.state.vault.as_ref().map(|vault| vault.incarnation)
     }
 }
 
@@ -101,27 +128,23 @@ impl OutboxRead for MemoryTx {
     }
 
     async fn outbox_heads(&mut self, destination: &Domain) -> Stored<Vec<OutboxHead>> {
-        let waiting =
-            self.state.outbox.of(destination).filter(|(_, stream)| stream.acknowledged < stream.last);
-        Ok(waiting
-            .map(|(name, stream)| OutboxHead {
-                stream: *name,
-                acknowledged: stream.acknowledged,
-                chain: stream.chain,
-                last: stream.last,
-            })
-            .collect())
+        let heads = self.state.outbox.heads(destination);
+        Ok(heads.into_iter().filter(|head| head.acknowledged < head.last).collect())
+    }
+
+    async fn outbox_lanes(&mut self, destination: &Domain) -> Stored<Vec<OutboxHead>> {
+        Ok(self.state.outbox.heads(destination))
     }
 
     async fn outbox_rows(
         &mut self,
         destination: &Domain,
-        stream: &StreamName,
+        lane: &OutboxLane,
         from: Seq,
         limit: usize,
         bytes: usize,
     ) -> Stored<Vec<OutboxRow>> {
-        let Some(stream) = self.state.outbox.streams.get(&(destination.clone(), *stream)) else {
+        let Some(stream) = self.state.outbox.streams.get(&(destination.clone(), *lane)) else {
             return Ok(Vec::new());
         };
         let mut taken = 0;
@@ -140,6 +163,23 @@ impl OutboxRead for MemoryTx {
         Ok(self.state.outbox.depth(destination))
     }
 
+    async fn outbox_queue(&mut self, destination: &Domain, window: Window) -> Stored<Page<QueueLine>> {
+        let waiting =
+            self.state.outbox.of(destination).filter(|(_, stream)| stream.acknowledged < stream.last);
+        let line = |(lane, stream): (&OutboxLane, &Arc<Stream>)| {
+            let rows = || stream.rows.range(stream.acknowledged.next()..);
+            let next = stream.acknowledged.next();
+            QueueLine {
+                lane: *lane,
+                next,
+                rows: u64::try_from(rows().count()).unwrap_or(u64::MAX),
+                bytes: rows().map(|(_, row)| row.bytes()).sum(),
+                first: stream.rows.get(&next).map(|row| (row.row.kind, row.row.at)),
+            }
+        };
+        Ok(Page::of(waiting.map(line).collect(), window))
+    }
+
     async fn outbox_depth_of_all(&mut self) -> Stored<OutboxDepth> {
         Ok(Outbox::sum(self.state.outbox.streams.values()))
     }
@@ -152,10 +192,12 @@ impl OutboxRead for MemoryTx {
 #[async_trait]
 impl OutboxWrite for MemoryTx {
     async fn outbox_append(&mut self, rows: &[NewOutboxRow]) -> Stored<Vec<Seq>> {
+        let Some(incarnation) = self.life() else { return Err(self.conflict("outbox_append")) };
         let outbox = Arc::make_mut(&mut self.state.outbox);
         let mut positions = Vec::with_capacity(rows.len());
         for row in rows {
-            let stream = outbox.streams.entry((row.destination.clone(), row.stream)).or_default();
+            let lane = OutboxLane { incarnation, stream: row.stream };
+            let stream = outbox.streams.entry((row.destination.clone(), lane)).or_default();
             let stream = Arc::make_mut(stream);
             stream.last = stream.last.next();
             stream.rows.insert(stream.last, Row { row: Arc::new(row.clone()), acknowledged_at: None });
@@ -167,15 +209,14 @@ impl OutboxWrite for MemoryTx {
     async fn outbox_acknowledge(
         &mut self,
         destination: &Domain,
-        stream: &StreamName,
+        lane: &OutboxLane,
         through: Seq,
         chain: Option<&Digest>,
         now: Timestamp,
     ) -> Stored<()> {
         let planted = self.planted;
         let outbox = Arc::make_mut(&mut self.state.outbox);
-        if let Some(stream) = outbox.streams.get_mut(&(destination.clone(), *stream)) {
-            let stream = Arc::make_mut(stream);
+        if let Some(stream) = outbox.lane(destination, lane) {
             let through = if planted.one_too_many() { through.next() } else { through }.min(stream.last);
             if through > stream.acknowledged {
                 stream.acknowledged = through;
@@ -186,6 +227,74 @@ impl OutboxWrite for MemoryTx {
             }
         }
         Ok(())
+    }
+
+    async fn outbox_rewind(
+        &mut self,
+        destination: &Domain,
+        lane: &OutboxLane,
+        to: Seq,
+        chain: &Digest,
+    ) -> Stored<()> {
+        let outbox = Arc::make_mut(&mut self.state.outbox);
+        let Some(stream) = outbox.lane(destination, lane).filter(|stream| to <= stream.acknowledged) else {
+            return Ok(());
+        };
+        stream.acknowledged = to;
+        stream.chain = Some(*chain);
+        for row in stream.rows.range_mut(to.next()..).map(|(_, row)| row) {
+            row.acknowledged_at = None;
+        }
+        Ok(())
+    }
+
+    async fn outbox_forget(&mut self, destination: &Domain, lane: &OutboxLane, through: Seq) -> Stored<()> {
+        if let Some(stream) = Arc::make_mut(&mut self.state.outbox).lane(destination, lane) {
+            stream.rows.retain(|seq, row| *seq > through || row.acknowledged_at.is_none());
+        }
+        Ok(())
+    }
+
+    async fn outbox_bury(
+        &mut self,
+        destination: &Domain,
+        lane: &OutboxLane,
+        seq: Seq,
+        tombstone: u16,
+        payload: &[u8],
+    ) -> Stored<Option<OutboxRow>> {
+        let stream = Arc::make_mut(&mut self.state.outbox).lane(destination, lane);
+        let row = stream.and_then(|stream| stream.rows.get_mut(&seq));
+        let row = row.filter(|row| row.acknowledged_at.is_none() && row.row.kind != tombstone);
+        Ok(row.map(|row| OutboxRow { seq, row: bury(row, tombstone, payload) }))
+    }
+
+    async fn outbox_renumber(&mut self) -> Stored<u64> {
+        let Some(ours) = self.life() else { return Err(self.conflict("outbox_renumber")) };
+        let outbox = Arc::make_mut(&mut self.state.outbox);
+        let mut moved: BTreeMap<(Domain, OutboxLane), Vec<Row>> = BTreeMap::new();
+        for ((destination, lane), stream) in &mut outbox.streams {
+            if lane.incarnation == ours || stream.acknowledged == stream.last {
+                continue;
+            }
+            let stream = Arc::make_mut(stream);
+            let waiting = stream.rows.split_off(&stream.acknowledged.next());
+            stream.last = stream.acknowledged;
+            let anew = OutboxLane { incarnation: ours, ..*lane };
+            moved.entry((destination.clone(), anew)).or_default().extend(waiting.into_values());
+        }
+        let mut count = 0;
+        for (key, mut rows) in moved {
+            count += u64::try_from(rows.len()).unwrap_or(u64::MAX);
+            let stream = Arc::make_mut(outbox.streams.entry(key).or_default());
+            rows.extend(stream.rows.split_off(&stream.acknowledged.next()).into_values());
+            stream.last = stream.acknowledged;
+            for row in rows {
+                stream.last = stream.last.next();
+                stream.rows.insert(stream.last, row);
+            }
+        }
+        Ok(count)
     }
 
     async fn outbox_expire(
@@ -206,15 +315,7 @@ impl OutboxWrite for MemoryTx {
                 .collect();
             for seq in due {
                 if let Some(row) = Arc::make_mut(stream).rows.get_mut(&seq) {
-                    let was = (*row.row).clone();
-                    let dead = NewOutboxRow {
-                        kind: tombstone,
-                        payload: payload.to_vec(),
-                        expires_at: None,
-                        ..was.clone()
-                    };
-                    row.row = Arc::new(dead);
-                    expired.push(OutboxRow { seq, row: was });
+                    expired.push(OutboxRow { seq, row: bury(row, tombstone, payload) });
                 }
             }
         }
@@ -223,7 +324,7 @@ impl OutboxWrite for MemoryTx {
 
     async fn outbox_purge(&mut self, now: Timestamp, retain: Millis, most_bytes: u64) -> Stored<u64> {
         let outbox = Arc::make_mut(&mut self.state.outbox);
-        let mut kept: BTreeMap<Domain, Vec<(Timestamp, StreamName, Seq, u64)>> = BTreeMap::new();
+        let mut kept: BTreeMap<Domain, Vec<(Timestamp, OutboxLane, Seq, u64)>> = BTreeMap::new();
         for ((destination, name), stream) in &outbox.streams {
             for (seq, row) in &stream.rows {
                 if let Some(at) = row.acknowledged_at {

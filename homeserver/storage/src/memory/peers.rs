@@ -7,8 +7,8 @@ use qpq_core::{Digest, Domain, Incarnation, Timestamp};
 
 use super::MemoryTx;
 use crate::{
-    BanSubject, Invite, InviteUsed, Page, Peer, PeerFilter, PeerLine, PeerState, PeersQuery, PeersRead,
-    PeersWrite, Stored,
+    BanSubject, Invite, InviteUsed, LossesWrite as _, Page, Peer, PeerFilter, PeerLine, PeerState,
+    PeersQuery, PeersRead, PeersWrite, Stored,
 };
 
 /// Peers by name, invites by the SHA-256 of their secrets.
@@ -35,19 +35,22 @@ impl PeersRead for MemoryTx {
             let blocked = ban.is_some();
             let awaits = !blocked && peer.state == PeerState::AwaitingConfirmation;
             let refused = !blocked && !awaits && peer.refused.is_some();
-            let rest = !blocked && !awaits && !refused;
+            let pause = self.state.losses.paused(&peer.domain).cloned();
+            let paused = !blocked && !awaits && !refused && pause.is_some();
+            let rest = !blocked && !awaits && !refused && !paused;
             let wanted = match query.filter {
                 PeerFilter::All => true,
                 PeerFilter::Blocked => blocked,
                 PeerFilter::AwaitingConfirmation => awaits,
                 PeerFilter::Refused => refused,
+                PeerFilter::Paused => paused,
                 PeerFilter::Among(these) => rest && these.contains(&peer.domain),
                 PeerFilter::Besides(these) => rest && !these.contains(&peer.domain),
             };
             if wanted && peer.domain.as_str().contains(query.search) {
                 let depth = self.state.outbox.depth(&peer.domain);
                 let peer = peer.clone();
-                found.push(PeerLine { peer, ban, waiting: depth.rows, oldest_at: depth.oldest_at });
+                found.push(PeerLine { peer, ban, pause, waiting: depth.rows, oldest_at: depth.oldest_at });
             }
         }
         Ok(Page::of(found, query.window))
@@ -73,6 +76,7 @@ impl PeersWrite for MemoryTx {
 
     async fn peer_remove(&mut self, domain: &Domain) -> Stored<bool> {
         Arc::make_mut(&mut self.state.outbox).drop_waiting(domain);
+        self.pause_end(domain).await?;
         Ok(Arc::make_mut(&mut self.state.peers).peers.remove(domain).is_some())
     }
 

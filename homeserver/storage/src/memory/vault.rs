@@ -1,6 +1,7 @@
 //! The store's identity, in memory.
 
 use async_trait::async_trait;
+use qpq_core::Incarnation;
 
 use super::MemoryTx;
 use crate::{Stored, Vault, VaultRead, VaultWrite};
@@ -20,5 +21,15 @@ impl VaultWrite for MemoryTx {
         }
         self.state.vault = Some(vault.clone());
         Ok(())
+    }
+
+    async fn vault_begin(&mut self, incarnation: Incarnation) -> Stored<()> {
+        match &mut self.state.vault {
+            Some(vault) if vault.incarnation < incarnation => {
+                vault.incarnation = incarnation;
+                Ok(())
+            }
+            Some(_) | None => Err(self.conflict("vault_begin")),
+        }
     }
 }

@@ -87,6 +87,22 @@ impl World {
         }
     }
 
+    /// Its domain was restored: users offer again what they had handed in, since no backup may hold it.
+    pub(crate) fn clients_offer_again(&mut self, domain: DomainNo) {
+        let mut again = Vec::new();
+        for (no, client) in self.clients.iter_mut().enumerate() {
+            let is_sent = client.done && matches!(client.want, Want::Message { .. } | Want::Note { .. });
+            if client.domain == domain && is_sent {
+                client.done = false;
+                again.push(no);
+            }
+        }
+        for no in again {
+            let wait = self.dice.between(1_000, 20_000);
+            self.after(wait, Due::Client(no));
+        }
+    }
+
     /// A client hears that its message is safe.
     pub(crate) fn client_accepted(&mut self, no: usize) {
         let Some(client) = self.clients.get_mut(no).filter(|client| !client.done) else { return };

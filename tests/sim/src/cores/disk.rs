@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use qpq_core::{Digest, Incarnation, MessageId, Millis, Seq, Timestamp};
 use qpq_delivery::ordering::{Outcome, Submitted};
 use qpq_federation_proto::{
-    Batch, CallId, Cut, Judgement, Kept, Position, Row, RowKind, SavedLink, StoreId, StreamAnswer,
-    StreamHead, StreamId, judge,
+    Batch, CallId, Cut, Finding, Judgement, Kept, Lane, LaneHead, Position, Row, RowKind, SavedLink, StoreId,
+    StreamAnswer, StreamHead, StreamId, chain, judge,
 };
 
 use super::world::CallKey;
@@ -18,13 +18,10 @@ use crate::{
 /// A kind of row that nobody knows.
 pub(crate) const UNKNOWN_KIND: u16 = 900;
 
-/// Every domain has one life here.
-const LIFE: u64 = 1;
-
 /// A database.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
-    pub(crate) queues: BTreeMap<(DomainNo, StreamId), Queue>,
+    pub(crate) queues: BTreeMap<(DomainNo, Lane), Queue>,
     pub(crate) links: BTreeMap<DomainNo, SavedLink>,
     pub(crate) positions: BTreeMap<(DomainNo, StreamId), Position>,
     pub(crate) known: BTreeMap<DomainNo, Incarnation>,
@@ -56,23 +53,55 @@ pub(crate) struct Stored {
 }
 
 impl Queue {
-    fn head(&self, stream: StreamId) -> StreamHead {
-        let last = Seq(u64::try_from(self.rows.len()).unwrap_or(u64::MAX));
-        StreamHead { stream, accepted: Seq(self.kept), chain: self.chain, last }
+    fn last(&self) -> Seq {
+        Seq(u64::try_from(self.rows.len()).unwrap_or(u64::MAX))
+    }
+
+    fn head(&self, lane: Lane) -> StreamHead {
+        StreamHead { lane, accepted: Seq(self.kept), chain: self.chain, last: self.last() }
+    }
+
+    /// The chain after one of the rows that wait.
+    fn chain_at(&self, seq: Seq) -> Option<Digest> {
+        let known = if self.kept == 0 { Digest::ZERO } else { self.chain? };
+        let from = usize::try_from(self.kept).unwrap_or(usize::MAX);
+        let rows = self.rows.iter().skip(from).take_while(|stored| stored.row.seq <= seq);
+        Some(rows.fold(known, |previous, stored| chain(&previous, &stored.row)))
     }
 }
 
 impl State {
-    /// Where a stream to a peer stands.
-    pub(crate) fn head(&self, peer: DomainNo, stream: StreamId) -> Option<StreamHead> {
-        self.queues.get(&(peer, stream)).map(|queue| queue.head(stream))
+    /// Where a lane to a peer stands.
+    pub(crate) fn head(&self, peer: DomainNo, lane: Lane) -> Option<StreamHead> {
+        self.queues.get(&(peer, lane)).map(|queue| queue.head(lane))
     }
 
-    /// The streams to a peer that have rows waiting.
+    fn lanes_of(&self, peer: DomainNo) -> impl Iterator<Item = StreamHead> {
+        let queues = self.queues.iter().filter(move |((to, _), _)| *to == peer);
+        queues.map(|((_, lane), queue)| queue.head(*lane))
+    }
+
+    /// The lanes to a peer that have rows waiting.
     pub(crate) fn waiting(&self, peer: DomainNo) -> Vec<StreamHead> {
-        let range = (peer, StreamId::from_bytes([0; 16]))..=(peer, StreamId::from_bytes([0xff; 16]));
-        let heads = self.queues.range(range).map(|((_, stream), queue)| queue.head(*stream));
-        heads.filter(|head| head.last > head.accepted).collect()
+        self.lanes_of(peer).filter(|head| head.last > head.accepted).collect()
+    }
+
+    /// All lanes to a peer.
+    pub(crate) fn lanes(&self, peer: DomainNo) -> Vec<LaneHead> {
+        let head = |StreamHead { lane, accepted, chain, last }| LaneHead { lane, accepted, chain, last };
+        self.lanes_of(peer).map(head).collect()
+    }
+
+    /// What a peer should say that it has applied, as far as it was heard from.
+    pub(crate) fn heard_of(&self, peer: DomainNo) -> BTreeMap<StreamId, Position> {
+        // Lanes are ordered by life, so the newest of a stream stays.
+        let heard = self.lanes_of(peer).filter(|head| head.accepted > Seq::ZERO);
+        heard
+            .map(|StreamHead { lane, accepted, chain, .. }| {
+                let chain = chain.unwrap_or(Digest::ZERO);
+                (lane.stream, Position { incarnation: lane.incarnation, applied: accepted, chain })
+            })
+            .collect()
     }
 }
 
@@ -124,6 +153,11 @@ pub(crate) enum Job {
         store: StoreId,
         kept: Vec<Kept>,
     },
+    /// What follows from a peer's heads.
+    Reconcile {
+        peer: DomainNo,
+        findings: Vec<Finding>,
+    },
     SaveLink {
         peer: DomainNo,
         link: SavedLink,
@@ -154,12 +188,39 @@ pub(crate) enum Judged {
 /// What came of a job, for whoever waits for it.
 #[derive(Debug, Clone)]
 pub(crate) enum Done {
-    Accepted { client: usize },
-    Expired { peer: DomainNo, call: CallId, cuts: Vec<Cut> },
-    Relayed { from: DomainNo, session: u64, call: CallKey, answers: Option<Vec<(StreamId, StreamAnswer)>> },
-    Kept { peer: DomainNo, store: StoreId, durable: bool },
-    Remembered { peer: DomainNo, session: u64 },
-    Committed { group: GroupNo, attempt: u64, outcome: Outcome },
+    Accepted {
+        client: usize,
+    },
+    Expired {
+        peer: DomainNo,
+        call: CallId,
+        cuts: Vec<Cut>,
+    },
+    Relayed {
+        from: DomainNo,
+        session: u64,
+        call: CallKey,
+        answers: Option<Vec<(StreamId, StreamAnswer)>>,
+    },
+    Kept {
+        peer: DomainNo,
+        store: StoreId,
+        durable: bool,
+    },
+    /// `None`: the transaction failed. Otherwise whether rows go out again.
+    Reconciled {
+        peer: DomainNo,
+        replayed: Option<bool>,
+    },
+    Remembered {
+        peer: DomainNo,
+        session: u64,
+    },
+    Committed {
+        group: GroupNo,
+        attempt: u64,
+        outcome: Outcome,
+    },
 }
 
 /// Who works on a database, and when.
@@ -169,6 +230,8 @@ pub(crate) struct Place<'a> {
     pub(crate) hubs: &'a [DomainNo],
     pub(crate) members: &'a [Vec<DomainNo>],
     pub(crate) bug: Option<Bug>,
+    /// The domain's present life.
+    pub(crate) life: Incarnation,
     /// The domain's own time.
     pub(crate) now: Timestamp,
     /// The observer's.
@@ -179,7 +242,7 @@ pub(crate) struct Place<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     pub(crate) events: Vec<Event>,
-    pub(crate) filled: BTreeSet<(DomainNo, StreamId)>,
+    pub(crate) filled: BTreeSet<(DomainNo, Lane)>,
     pub(crate) done: Vec<Done>,
 }
 
@@ -252,22 +315,14 @@ impl Place<'_> {
                 effects.done.push(Done::Relayed { from, session, call, answers: Some(answers) });
             }
             Job::Keep { peer, store, kept } => {
-                for kept in kept {
-                    let Some(queue) = state.queues.get_mut(&(peer, kept.stream)) else { continue };
-                    if kept.through.0 > queue.kept {
-                        queue.kept = kept.through.0;
-                        queue.chain = kept.chain;
-                        effects.events.push(Event::Kept {
-                            origin: self.domain,
-                            destination: peer,
-                            stream: kept.stream,
-                            life: LIFE,
-                            through: kept.through.0,
-                            at: self.at,
-                        });
-                    }
+                for Kept { lane, through, chain } in kept {
+                    self.keep(state, peer, lane, through, chain, effects);
                 }
                 effects.done.push(Done::Kept { peer, store, durable: true });
+            }
+            Job::Reconcile { peer, findings } => {
+                let replayed = Some(self.reconcile(state, peer, findings, effects));
+                effects.done.push(Done::Reconciled { peer, replayed });
             }
             Job::SaveLink { peer, link } => {
                 state.links.insert(peer, link);
@@ -294,6 +349,7 @@ impl Place<'_> {
             Job::Commit { attempt, offer } => {
                 Some(Done::Committed { group: offer.group, attempt, outcome: Outcome::Failed })
             }
+            Job::Reconcile { peer, .. } => Some(Done::Reconciled { peer, replayed: None }),
             // The load is tried again, and expires what is due.
             Job::Expire { peer, call, cuts } => Some(Done::Expired { peer, call, cuts }),
             // Nobody waits, or whoever waits asks again.
@@ -351,19 +407,103 @@ impl Place<'_> {
         expires_at: Option<Timestamp>,
         effects: &mut Effects,
     ) {
-        let queue = state.queues.entry((peer, stream)).or_default();
-        row.seq = queue.head(stream).last.next();
+        let lane = Lane { incarnation: self.life, stream };
+        let queue = state.queues.entry((peer, lane)).or_default();
+        row.seq = queue.last().next();
         effects.events.push(Event::Numbered {
             origin: self.domain,
             destination: peer,
             stream,
-            life: LIFE,
+            life: number(self.life),
             seq: row.seq.0,
             id: id_of(&row),
             at: self.at,
         });
         queue.rows.push(Stored { row, expires_at });
-        effects.filled.insert((peer, stream));
+        effects.filled.insert((peer, lane));
+    }
+
+    fn keep(
+        &self,
+        state: &mut State,
+        peer: DomainNo,
+        lane: Lane,
+        through: Seq,
+        chain: Option<Digest>,
+        effects: &mut Effects,
+    ) {
+        let Some(queue) = state.queues.get_mut(&(peer, lane)) else { return };
+        if through.0 > queue.kept {
+            queue.kept = through.0;
+            queue.chain = chain;
+            effects.events.push(Event::Kept {
+                origin: self.domain,
+                destination: peer,
+                stream: lane.stream,
+                life: number(lane.incarnation),
+                through: through.0,
+                at: self.at,
+            });
+        }
+    }
+
+    /// Acts on what a peer's heads say; tells whether rows go out again.
+    fn reconcile(
+        &self,
+        state: &mut State,
+        peer: DomainNo,
+        findings: Vec<Finding>,
+        effects: &mut Effects,
+    ) -> bool {
+        let mut replayed = false;
+        for finding in findings {
+            match finding {
+                Finding::Rewind { lane, to, chain } => {
+                    let Some(queue) = state.queues.get_mut(&(peer, lane)) else { continue };
+                    replayed |= to.0 < queue.kept;
+                    (queue.kept, queue.chain) = (to.0, Some(chain));
+                    effects.events.push(Event::Rewound {
+                        origin: self.domain,
+                        destination: peer,
+                        stream: lane.stream,
+                        life: number(lane.incarnation),
+                        to: to.0,
+                    });
+                }
+                Finding::Confirm { lane, through, chain } => {
+                    let ours = state.queues.get(&(peer, lane)).and_then(|queue| queue.chain_at(through));
+                    if lane.incarnation == self.life && ours.is_some_and(|ours| ours != chain) {
+                        let why = format!("it has other rows at {through}");
+                        effects.events.push(Event::Alarm { domain: self.domain, peer, why });
+                        continue;
+                    }
+                    self.keep(state, peer, lane, through, Some(chain), effects);
+                }
+                Finding::Finished { lane } => {
+                    let last = state.queues.get(&(peer, lane)).map_or(Seq::ZERO, Queue::last);
+                    self.keep(state, peer, lane, last, None, effects);
+                }
+                Finding::BackedUp { .. } | Finding::Doubt { .. } => {}
+            }
+        }
+        replayed
+    }
+
+    /// A restored database begins a new life: what waits is numbered anew.
+    pub(crate) fn renumber(&self, state: &mut State, effects: &mut Effects) {
+        let waiting: Vec<(DomainNo, StreamId, Vec<Stored>)> = state
+            .queues
+            .iter_mut()
+            .map(|((peer, lane), queue)| {
+                let kept = usize::try_from(queue.kept).unwrap_or(usize::MAX).min(queue.rows.len());
+                (*peer, lane.stream, queue.rows.split_off(kept))
+            })
+            .collect();
+        for (peer, stream, rows) in waiting {
+            for Stored { row, expires_at } in rows {
+                self.enqueue(state, peer, stream, row, expires_at, effects);
+            }
+        }
     }
 
     /// Rows that wait and whose time is over become tombstones, and their senders are told.
@@ -395,13 +535,23 @@ impl Place<'_> {
             Judged::Inside => state.positions.get(&key).copied(),
             Judged::Before(positions) => positions.get(&batch.stream()).copied(),
         };
-        match judge(position.as_ref(), life, batch) {
+        let judged = match position {
+            Some(known) if self.bug == Some(Bug::IncarnationIgnored) => known.incarnation,
+            Some(_) | None => life,
+        };
+        match judge(position.as_ref(), judged, batch) {
             Judgement::AlreadyApplied(position) => position.already_applied(Vec::new()),
             Judgement::ExpectSeq(next) => StreamAnswer::ExpectSeq(next),
             Judgement::Contradicts(_) => StreamAnswer::ChainDiffers { header: Vec::new() },
+            Judgement::Skip(gap) => {
+                let why = format!("it has lost rows from {} on", gap.first);
+                effects.events.push(Event::Alarm { domain: self.domain, peer: from, why });
+                state.positions.insert(key, gap.next());
+                gap.durable()
+            }
             Judgement::Apply(application) => {
                 for row in application.rows() {
-                    self.apply_row(state, from, batch.stream(), row, effects);
+                    self.apply_row(state, from, life, batch.stream(), row, effects);
                 }
                 state.positions.insert(key, application.next());
                 application.durable(Vec::new())
@@ -413,6 +563,7 @@ impl Place<'_> {
         &self,
         state: &mut State,
         from: DomainNo,
+        life: Incarnation,
         stream: StreamId,
         row: &Row,
         effects: &mut Effects,
@@ -422,12 +573,13 @@ impl Place<'_> {
             domain: self.domain,
             origin: from,
             stream,
-            life: LIFE,
+            life: number(life),
             seq: row.seq.0,
             id,
         });
         match row.kind {
-            RowKind::GroupSubmit if self.hub(group) == self.domain => {
+            // Its home may have been restored, and offers it once more under another number.
+            RowKind::GroupSubmit if self.hub(group) == self.domain && state.seen.insert(id) => {
                 self.append(state, group, id, Entry::Message, effects);
             }
             RowKind::GroupEntry if self.hub(group) == from => {
@@ -475,6 +627,11 @@ impl Place<'_> {
         let row = row(offer.id, WELCOME_MARK, RowKind::Welcome, offer.group);
         self.enqueue(state, offer.invites, stream, row, None, effects);
     }
+}
+
+/// A life as the history names it.
+fn number(life: Incarnation) -> u64 {
+    life.time().as_millis()
 }
 
 fn row(id: Id, mark: u8, kind: RowKind, group: GroupNo) -> Row {

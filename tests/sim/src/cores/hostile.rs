@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use ed25519_dalek::SigningKey;
 use qpq_core::{Digest, FederationKey, Incarnation, MessageId, Millis, Seq, Timestamp};
-use qpq_federation_proto::{Batch, BatchDigest, Hello, Row, RowKind, SignedHeader, StreamAnswer, StreamId};
+use qpq_federation_proto::{
+    Batch, BatchDigest, Hello, PeerHead, Position, Row, RowKind, SignedHeader, StreamAnswer, StreamId,
+};
 
 use super::{
     disk::{UNKNOWN_KIND, control},
@@ -186,11 +188,29 @@ impl World {
                     batches.iter().map(|batch| (batch.stream(), self.hostile_answer(batch))).collect();
                 self.send(no, from, Letter::Answer { session, call, answers: Some(answers) });
             }
-            Letter::Refused { .. }
+            Letter::AskHeads { boot, .. } => {
+                let heads = self.hostile_heads(from);
+                self.send(no, from, Letter::Heads { boot, heads });
+            }
+            Letter::Heads { .. }
+            | Letter::Refused { .. }
             | Letter::Answer { .. }
             | Letter::Commit { .. }
             | Letter::Committed { .. } => {}
         }
+    }
+
+    /// It says that it has lost everything, or has more than it was ever sent.
+    fn hostile_heads(&mut self, from: DomainNo) -> Vec<PeerHead> {
+        let (Some(hostile), Some(node)) = (&self.hostile, self.nodes.get(from)) else { return Vec::new() };
+        let (no, life) = (hostile.no, node.life);
+        if hostile.manner != Manner::Answers || self.dice.per_mille(700) {
+            return Vec::new();
+        }
+        self.counts.add(Fault::HostileAnswer);
+        let applied = Seq(self.dice.between(50, 1_000));
+        let at = Position { incarnation: life, applied, chain: Digest::from_bytes([5; 32]) };
+        vec![PeerHead { stream: control(from, no), at, backed_up: Seq::ZERO }]
     }
 
     fn hostile_linked(&mut self, with: DomainNo, session: u64) {

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use qpq_core::{Incarnation, Millis, Timestamp};
+use qpq_core::{Incarnation, Millis, Timestamp, limits};
 use qpq_federation_proto::{
-    Action, Batch, BatchDigest, CallBudget, CallId, Cut, Failure, Hello, HelloVerdict, Outbox, Peer,
+    Action, Batch, BatchDigest, CallBudget, CallId, Cut, Failure, Hello, HelloVerdict, Lane, Outbox, Peer,
     PeerState, Policy, Presented, Sent, StreamAnswer, StreamId, TrustedClaims, VersionRange, dial_that_stays,
     heads_digest, judge_link,
 };
 
 use super::{
     disk::{Job, Judged},
+    heads::Question,
     world::{CallKey, Due, Letter, Proof, World},
 };
 use crate::{
@@ -20,9 +21,11 @@ use crate::{
 
 const VERSIONS: VersionRange = VersionRange { min: 1, max: 1 };
 /// No answer to a relay call for so long: the peer is unreachable.
-const CALL_MS: u64 = 20_000;
+pub(super) const CALL_MS: u64 = 20_000;
 /// No answer to a dial for so long.
 const DIAL_MS: u64 = 8_000;
+/// A peer that was never heard from since the start is dialled again within this time.
+const GREET_MS: u64 = 60_000;
 /// A call whose link broke is made so often again over another one.
 const ATTEMPTS: u8 = 3;
 /// A peer whose store failed is asked again after this time.
@@ -33,7 +36,7 @@ const NOT_STORED: Millis = Millis::from_secs(1);
 pub(crate) struct Way {
     pub(crate) outbox: Outbox,
     /// The link that calls go over.
-    link: Option<u64>,
+    pub(super) link: Option<u64>,
     /// Links beside it, which take over when it breaks.
     others: Vec<u64>,
     /// The link that is being dialled.
@@ -42,6 +45,11 @@ pub(crate) struct Way {
     pending: VecDeque<(CallId, Vec<Cut>)>,
     /// Calls on their way.
     open: BTreeMap<CallId, Open>,
+    /// The peer has been heard from since the process began. Until then it is dialled again: one of the two may have been
+    /// restored, and nobody would find out while nothing is to be sent.
+    greeted: bool,
+    /// The question which of our rows the peer has.
+    pub(super) question: Option<Question>,
     /// When the outbox wants to be woken, and by which timer.
     timer: Option<(u64, u64)>,
     timers: u64,
@@ -51,6 +59,7 @@ pub(crate) struct Way {
 #[derive(Debug, Clone)]
 struct Open {
     session: u64,
+    life: Incarnation,
     batches: Vec<Batch>,
     attempts: u8,
 }
@@ -64,6 +73,8 @@ impl Way {
             dialling: None,
             pending: VecDeque::new(),
             open: BTreeMap::new(),
+            greeted: false,
+            question: None,
             timer: None,
             timers: 0,
         }
@@ -76,8 +87,8 @@ impl World {
     }
 
     /// Rows were committed for a peer.
-    pub(crate) fn filled(&mut self, domain: DomainNo, peer: DomainNo, stream: StreamId) {
-        let Some(head) = self.nodes.get(domain).and_then(|node| node.disk.head(peer, stream)) else { return };
+    pub(crate) fn filled(&mut self, domain: DomainNo, peer: DomainNo, lane: Lane) {
+        let Some(head) = self.nodes.get(domain).and_then(|node| node.disk.head(peer, lane)) else { return };
         if let Some(way) = self.way(domain, peer) {
             way.outbox.handle_enqueued(head);
         }
@@ -92,7 +103,9 @@ impl World {
         }
         while let Some(action) = self.way(domain, peer).and_then(|way| way.outbox.poll_action()) {
             match action {
-                Action::Send { call, cuts } => self.load(domain, peer, call, cuts),
+                Action::Send { call, cuts, .. } => self.load(domain, peer, call, cuts),
+                Action::GiveUp { .. } => self.alarm(domain, peer, "it can't read a row".to_owned()),
+                Action::AskHeads => self.ask_heads(domain, peer),
                 Action::MarkKept { store, kept, .. } => self.queue(domain, Job::Keep { peer, store, kept }),
                 Action::LoadHeads { limit } => {
                     let heads =
@@ -142,7 +155,7 @@ impl World {
         }
     }
 
-    fn is_boot(&self, domain: DomainNo, boot: u64) -> bool {
+    pub(super) fn is_boot(&self, domain: DomainNo, boot: u64) -> bool {
         self.nodes.get(domain).is_some_and(|node| node.boot == boot && node.up.is_some())
     }
 
@@ -150,28 +163,37 @@ impl World {
     pub(crate) fn load(&mut self, domain: DomainNo, peer: DomainNo, call: CallId, cuts: Vec<Cut>) {
         let now = self.clock(domain);
         let Some(way) = self.way(domain, peer) else { return };
+        if way.outbox.must_compare() {
+            return way.outbox.handle_put_back(call);
+        }
         let Some(session) = way.link else {
             way.pending.push_back((call, cuts));
             return self.dial(domain, peer);
         };
+        let Some(life) = cuts.first().map(|cut| cut.lane.incarnation) else { return };
         let Some(batches) = self.rows(domain, peer, &cuts, now) else {
             return self.queue(domain, Job::Expire { peer, call, cuts });
         };
         let sent: Vec<Sent> = batches
             .iter()
-            .map(|batch| Sent { stream: batch.stream(), last: batch.last(), chain: batch.chain_after() })
+            .map(|batch| Sent {
+                lane: Lane { incarnation: life, stream: batch.stream() },
+                last: batch.last(),
+                rows: batch.rows().len(),
+                chain: batch.chain_after(),
+            })
             .collect();
         let Some(way) = self.way(domain, peer) else { return };
         way.outbox.handle_sent(call, &sent, now);
         if batches.is_empty() {
             return self.pump(domain, peer);
         }
-        self.relay(domain, peer, call, Open { session, batches, attempts: 0 });
+        self.relay(domain, peer, call, Open { session, life, batches, attempts: 0 });
     }
 
     fn relay(&mut self, domain: DomainNo, peer: DomainNo, call: CallId, open: Open) {
         let Some(node) = self.nodes.get(domain) else { return };
-        let (boot, life, session) = (node.boot, node.life, open.session);
+        let (boot, life, session) = (node.boot, open.life, open.session);
         let (key, batches) = (CallKey { boot, call: Some(call) }, open.batches.clone());
         if let Some(way) = self.way(domain, peer) {
             way.open.insert(call, open);
@@ -183,9 +205,9 @@ impl World {
     /// The rows of a call, as many as fit; nothing if some of them must expire first.
     fn rows(&self, domain: DomainNo, peer: DomainNo, cuts: &[Cut], now: Timestamp) -> Option<Vec<Batch>> {
         let disk = &self.nodes.get(domain)?.disk;
-        let (mut budget, mut batches) = (CallBudget::new(), Vec::with_capacity(cuts.len()));
+        let (mut budget, mut batches) = (CallBudget::of(limits::BATCH_BYTES), Vec::with_capacity(cuts.len()));
         for cut in cuts {
-            let Some(queue) = disk.queues.get(&(peer, cut.stream)) else { continue };
+            let Some(queue) = disk.queues.get(&(peer, cut.lane)) else { continue };
             let from = usize::try_from(cut.from.0.saturating_sub(1)).unwrap_or(usize::MAX);
             let most = self.plan.rows.min(cut.max_rows);
             let mut rows = Vec::new();
@@ -199,7 +221,7 @@ impl World {
                     rows.push(row);
                 }
             }
-            batches.extend(Batch::new(cut.stream, cut.before, rows));
+            batches.extend(Batch::new(cut.lane.stream, cut.before, rows));
         }
         Some(batches)
     }
@@ -239,6 +261,17 @@ impl World {
         }
         if self.way(domain, peer).is_some_and(|way| way.dialling == Some(session)) {
             self.dial_failed(domain, peer, Failure::Unreachable);
+            if self.way(domain, peer).is_some_and(|way| !way.greeted) {
+                let wait = self.dice.between(GREET_MS / 2, GREET_MS);
+                self.after(wait, Due::Greets { domain, boot, peer });
+            }
+        }
+    }
+
+    /// The peer has still not been heard from, perhaps.
+    pub(crate) fn greets(&mut self, domain: DomainNo, boot: u64, peer: DomainNo) {
+        if self.is_boot(domain, boot) && self.way(domain, peer).is_some_and(|way| !way.greeted) {
+            self.dial(domain, peer);
         }
     }
 
@@ -256,6 +289,9 @@ impl World {
         for (call, _) in std::mem::take(&mut way.pending) {
             way.outbox.handle_failed(call, failure, now, self.dice.entropy());
         }
+        if way.question.take().is_some() {
+            way.outbox.handle_not_reconciled(failure, now, self.dice.entropy());
+        }
         if let Failure::Refused(reason) = failure {
             way.outbox.handle_stopped(reason, now);
         }
@@ -263,7 +299,7 @@ impl World {
     }
 
     /// A link broke, or its end is not there any more: its calls go over another one, or have failed.
-    fn lost(&mut self, domain: DomainNo, peer: DomainNo, session: u64) {
+    pub(super) fn lost(&mut self, domain: DomainNo, peer: DomainNo, session: u64) {
         let now = self.clock(domain);
         let Some(process) = self.nodes.get_mut(domain).and_then(|node| node.up.as_mut()) else { return };
         process.sessions.remove(&session);
@@ -289,6 +325,7 @@ impl World {
         for (call, open) in again {
             self.relay(domain, peer, call, open);
         }
+        self.question_lost(domain, peer, session);
         self.pump(domain, peer);
     }
 
@@ -338,6 +375,13 @@ impl World {
                 }
                 self.relay_comes(domain, from, session, call, life, batches, &proof);
             }
+            Letter::AskHeads { session, boot } => {
+                if !process.sessions.contains(&session) {
+                    return self.send(domain, from, Letter::Gone { session });
+                }
+                self.tell_heads(domain, from, boot);
+            }
+            Letter::Heads { boot, heads } => self.heads_come(domain, from, boot, &heads),
             Letter::Answer { session, call, answers } => self.answered(domain, from, session, call, answers),
             Letter::Commit { offer, client } => self.commit_comes(domain, offer, from, client),
             Letter::Committed { client, id, answer } => self.client_committed(client, id, &answer),
@@ -352,7 +396,15 @@ impl World {
         let trusted = judge_link(name, Presented::Trusted, Some(PeerState::Allowed), Policy::AllowListed);
         let (Ok(trusted), Some(node)) = (trusted, self.nodes.get(domain)) else { return false };
         let mut peer = Peer::new(trusted, node.disk.known.get(&from).copied());
-        match peer.handle_hello(hello, node.life, VERSIONS, now) {
+        let verdict = peer.handle_hello(hello, node.life, VERSIONS, now);
+        let heard = heads_digest(node.disk.heard_of(from).into_iter());
+        if let (HelloVerdict::Welcome { .. }, Some(claims)) = (&verdict, &hello.trusted) {
+            let agree = heard == (claims.streams, claims.heads);
+            if let Some(way) = self.way(domain, from) {
+                way.outbox.handle_claims(agree);
+            }
+        }
+        match verdict {
             HelloVerdict::Welcome { remember: Some(life), .. } => {
                 self.queue(domain, Job::Remember { peer: from, life, session });
             }
@@ -386,6 +438,7 @@ impl World {
         } else {
             way.others.push(session);
         }
+        way.greeted = true;
         way.outbox.handle_peer_spoke(now);
         let pending = std::mem::take(&mut way.pending);
         if !dialled && let Some(hello) = self.hello(domain, peer).map(Box::new) {
@@ -397,6 +450,7 @@ impl World {
         for (call, cuts) in pending {
             self.load(domain, peer, call, cuts);
         }
+        self.put_question(domain, peer);
         self.pump(domain, peer);
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use qpq_core::Incarnation;
+use qpq_core::{Incarnation, Millis};
 use qpq_federation_proto::{Outbox, OutboxLimits, SavedLink};
 
 use super::{
@@ -35,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) boot: u64,
     pub(crate) slow_until: u64,
     pub(crate) bad_until: u64,
+    /// A copy of its database, from when it was backed up.
+    pub(crate) backup: Option<State>,
     /// It will crash in its next transaction, and be away for so long.
     pub(crate) crashes_writing: Option<u64>,
     /// The most that one of its queues held, and what it may.
@@ -64,6 +66,7 @@ impl Node {
             boot: 0,
             slow_until: 0,
             bad_until: 0,
+            backup: None,
             crashes_writing: None,
             most_held,
         }
@@ -157,8 +160,8 @@ impl World {
             self.counts.add(if takes_effect { Fault::DiskLied } else { Fault::DiskError });
         }
         // Rows that exist are sent, whatever the caller heard.
-        for (peer, stream) in &effects.filled {
-            self.filled(domain, *peer, *stream);
+        for (peer, lane) in &effects.filled {
+            self.filled(domain, *peer, *lane);
         }
         for done in if fails { failed } else { effects.done } {
             self.done(domain, done);
@@ -168,22 +171,54 @@ impl World {
 
     /// Makes the work of one transaction durable.
     fn commit(&mut self, domain: DomainNo, jobs: Vec<Job>) -> Effects {
-        let now = self.clock(domain);
         let mut effects = Effects::default();
+        self.at_disk(domain, |place, disk| {
+            for job in jobs {
+                place.perform(disk, job, &mut effects);
+            }
+        });
+        effects
+    }
+
+    fn at_disk(&mut self, domain: DomainNo, work: impl FnOnce(&Place<'_>, &mut State)) {
+        let now = self.clock(domain);
+        let Some(node) = self.nodes.get_mut(domain) else { return };
         let place = Place {
             domain,
             hubs: &self.setting.hubs,
             members: &self.setting.members,
             bug: self.bug,
+            life: node.life,
             now,
             at: self.now,
         };
-        if let Some(node) = self.nodes.get_mut(domain) {
-            for job in jobs {
-                place.perform(&mut node.disk, job, &mut effects);
-            }
+        work(&place, &mut node.disk);
+    }
+
+    /// The database is copied.
+    pub(crate) fn back_up(&mut self, domain: DomainNo) {
+        let Some(node) = self.nodes.get_mut(domain) else { return };
+        node.backup = Some(node.disk.clone());
+        self.tell(Event::Snapshot { domain });
+    }
+
+    /// The database is put back to its copy, in a new life; its users offer again what they had handed in.
+    pub(crate) fn restore(&mut self, domain: DomainNo) {
+        let now = self.clock(domain);
+        let Some(node) = self.nodes.get_mut(domain) else { return };
+        let Some(backup) = node.backup.clone() else { return };
+        node.disk = backup;
+        // A new life is later than the one before, whatever the clock says.
+        let begun = now.max(node.life.time().after(Millis(1)));
+        node.life = Incarnation::begin(begun, self.dice.entropy());
+        self.counts.add(Fault::Restore);
+        self.tell(Event::Restored { domain });
+        let mut effects = Effects::default();
+        self.at_disk(domain, |place, disk| place.renumber(disk, &mut effects));
+        for event in effects.events {
+            self.tell(event);
         }
-        effects
+        self.clients_offer_again(domain);
     }
 
     /// The planted bug: whoever waits hears of the work at once. What is durable is told later, or never.
@@ -191,18 +226,8 @@ impl World {
         if !matches!(job, Job::Accept { .. } | Job::Relay { .. }) {
             return;
         }
-        let (now, mut effects) = (self.clock(domain), Effects::default());
-        let Some(node) = self.nodes.get(domain).filter(|node| node.up.is_some()) else { return };
-        let mut scratch = node.disk.clone();
-        let place = Place {
-            domain,
-            hubs: &self.setting.hubs,
-            members: &self.setting.members,
-            bug: self.bug,
-            now,
-            at: self.now,
-        };
-        place.perform(&mut scratch, job.clone(), &mut effects);
+        let mut effects = Effects::default();
+        self.at_disk(domain, |place, disk| place.perform(&mut disk.clone(), job.clone(), &mut effects));
         for done in effects.done {
             self.done(domain, done);
         }
@@ -226,6 +251,7 @@ impl World {
                 }
                 self.pump(domain, peer);
             }
+            Done::Reconciled { peer, replayed } => self.reconciled(domain, peer, replayed),
             Done::Remembered { peer, session } => self.remembered(domain, peer, session),
             Done::Committed { group, attempt, outcome } => self.stored(domain, group, attempt, outcome),
         }

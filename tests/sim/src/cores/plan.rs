@@ -27,6 +27,10 @@ pub(crate) enum Trouble {
     SlowDisk { domain: DomainNo, lasts: u64 },
     /// Some of its transactions fail for so long.
     BadDisk { domain: DomainNo, lasts: u64 },
+    /// Its database is copied.
+    BackUp { domain: DomainNo },
+    /// The domain is put back to its last copy, in a new life, and is away for so long.
+    Restore { domain: DomainNo, away: u64 },
     /// Its clock jumps by so many milliseconds.
     ClockJump { domain: DomainNo, by: i64 },
 }
@@ -70,7 +74,7 @@ impl Plan {
         Self {
             skews: (0..domains).map(|_| if dice.per_mille(200) { far(dice) } else { near(dice) }).collect(),
             clients: clients(dice, &setting, honest, heals_at),
-            troubles: troubles(dice, honest, heals_at),
+            troubles: troubles(dice, &setting, honest, heals_at),
             loss: dice.below(150),
             late: dice.below(60),
             repeated: dice.below(80),
@@ -122,7 +126,7 @@ fn clients(dice: &mut Dice, setting: &Setting, honest: usize, heals_at: u64) -> 
     clients
 }
 
-fn troubles(dice: &mut Dice, honest: usize, heals_at: u64) -> Vec<(u64, Trouble)> {
+fn troubles(dice: &mut Dice, setting: &Setting, honest: usize, heals_at: u64) -> Vec<(u64, Trouble)> {
     let mut troubles = Vec::new();
     for _ in 0..dice.below(10) {
         let domain = dice.index(honest);
@@ -138,6 +142,15 @@ fn troubles(dice: &mut Dice, honest: usize, heals_at: u64) -> Vec<(u64, Trouble)
             _ => Trouble::ClockJump { domain, by: far(dice) },
         };
         troubles.push((dice.below(heals_at), trouble));
+    }
+    // A restored hub asks its members for the log; until it does, only other domains are restored.
+    let domain = dice.index(honest);
+    if dice.per_mille(400) && !setting.hubs.contains(&domain) {
+        let at = dice.below(heals_at / 2);
+        let later = at.saturating_add(dice.between(1_000, heals_at / 2));
+        troubles.push((at, Trouble::BackUp { domain }));
+        // A restore takes longer than what the old process had sent is on its way.
+        troubles.push((later, Trouble::Restore { domain, away: dice.between(30_000, 90_000) }));
     }
     troubles
 }

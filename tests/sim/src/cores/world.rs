@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use qpq_core::{DeviceAddress, DeviceId, Domain, Incarnation, Timestamp};
 use qpq_delivery::ordering::Answer;
-use qpq_federation_proto::{Batch, CallId, Hello, SignedHeader, StreamAnswer, StreamId};
+use qpq_federation_proto::{Batch, CallId, Hello, PeerHead, SignedHeader, StreamAnswer, StreamId};
 
 use super::{
     clients::Client,
@@ -40,6 +40,10 @@ pub(crate) enum Letter {
     Relay { session: u64, call: CallKey, life: Incarnation, batches: Vec<Batch>, proof: Proof },
     /// What became of them; nothing if they could not be stored.
     Answer { session: u64, call: CallKey, answers: Option<Vec<(StreamId, StreamAnswer)>> },
+    /// Asks which rows of the sender the other side has.
+    AskHeads { session: u64, boot: u64 },
+    /// These.
+    Heads { boot: u64, heads: Vec<PeerHead> },
     /// A user's commit, for the hub.
     Commit { offer: Offer, client: usize },
     /// What became of it.
@@ -104,6 +108,19 @@ pub(crate) enum Due {
         boot: u64,
         peer: DomainNo,
         session: u64,
+    },
+    /// A dial at start led to nothing, and is made again.
+    Greets {
+        domain: DomainNo,
+        boot: u64,
+        peer: DomainNo,
+    },
+    /// No answer to the question for heads.
+    AskEnds {
+        domain: DomainNo,
+        boot: u64,
+        peer: DomainNo,
+        asked: u64,
     },
     HostileActs,
     Heals,
@@ -242,6 +259,8 @@ impl World {
                 self.call_ends(domain, boot, peer, call, session);
             }
             Due::DialEnds { domain, boot, peer, session } => self.dial_ends(domain, boot, peer, session),
+            Due::Greets { domain, boot, peer } => self.greets(domain, boot, peer),
+            Due::AskEnds { domain, boot, peer, asked } => self.ask_ends(domain, boot, peer, asked),
             Due::HostileActs => self.hostile_acts(),
             Due::Heals => {
                 self.healed = true;
@@ -268,6 +287,14 @@ impl World {
             }
             Trouble::Crash { domain, away, writing: false } => {
                 if self.crash(domain) {
+                    self.after(away, Due::Starts(domain));
+                }
+            }
+            Trouble::BackUp { domain } => self.back_up(domain),
+            Trouble::Restore { domain, away } => {
+                let was_up = self.crash(domain);
+                self.restore(domain);
+                if was_up {
                     self.after(away, Due::Starts(domain));
                 }
             }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use qpq_storage::memory::{Disk, Flushed, MemoryStorage};
+use qpq_storage::{
+    Vault,
+    memory::{Disk, Flushed, MemoryStorage},
+};
 use tokio::time::sleep;
 
 use super::watch::Watch;
@@ -44,11 +47,16 @@ struct State {
 }
 
 impl SimDisk {
-    /// A disk with an empty store on it.
-    pub(crate) fn with_store(domain: DomainNo, dice: Dice, watch: Watch) -> (Arc<Self>, Arc<MemoryStorage>) {
+    /// A disk with a store on it that `init` has just written.
+    pub(crate) fn with_store(
+        domain: DomainNo,
+        vault: Vault,
+        dice: Dice,
+        watch: Watch,
+    ) -> (Arc<Self>, Arc<MemoryStorage>) {
         let state = State { dice, health: Health::Well, counts: Counts::default(), store: None };
         let disk = Arc::new(Self { domain, watch, state: Mutex::new(state) });
-        let storage = Arc::new(MemoryStorage::on(Arc::<Self>::clone(&disk)));
+        let storage = Arc::new(MemoryStorage::of(vault).on(Arc::<Self>::clone(&disk)));
         disk.state().store = Some(Arc::downgrade(&storage));
         (disk, storage)
     }

@@ -14,11 +14,11 @@ use std::{
 
 use ed25519_dalek::SigningKey;
 use qpq_core::{Clock, Domain, Incarnation, SeededEntropy};
-use qpq_federation::{Federation, FederationConfig};
+use qpq_federation::{Discovery, DiscoverySettings, Federation, FederationConfig};
 use qpq_federation_proto::Policy;
 use qpq_hub::Engine;
 use qpq_service::{Ground, OpaqueSetup, Peering, PeeringIdentity, Settings, UseCases, Writer};
-use qpq_storage::{Peer, PeerState, Storage, memory::MemoryStorage};
+use qpq_storage::{Peer, PeerState, Storage, Vault, memory::MemoryStorage};
 use qpq_transport::{
     AcceptLimits, CertificateAuthority, Endpoint, Leaf, ListenerTls, OwnNetwork, Profile, Workers,
 };
@@ -69,9 +69,10 @@ impl Home {
         watch: &Watch,
     ) -> Result<Self, String> {
         let (authority, identity) = keys::make(&domain)?;
-        let (disk, storage) = SimDisk::with_store(no, dice.fork(), watch.clone());
         let clock = Arc::new(SimClock::new(skew));
         let incarnation = Incarnation::begin(clock.now(), dice.entropy());
+        let vault = Vault { domain: domain.clone(), incarnation, created_at: clock.now() };
+        let (disk, storage) = SimDisk::with_store(no, vault, dice.fork(), watch.clone());
         let mut entropy = SeededEntropy::new(dice.below(u64::MAX));
         Ok(Self {
             no,
@@ -122,7 +123,7 @@ impl Home {
         Peer {
             domain: self.domain.clone(),
             state: PeerState::Allowed,
-            address: address(self.no).to_string(),
+            address: Some(address(self.no).to_string()),
             pin: self.authority.pin(),
             ca_certificate: self.authority.certificate_der().to_vec(),
             federation_key: self.key.verifying_key().to_bytes(),
@@ -188,7 +189,7 @@ impl Home {
         let endpoint = self.endpoint(net, seed)?;
         let identity = PeeringIdentity {
             policy: Policy::AllowListed,
-            address: address(self.no).to_string().parse().map_err(|_| "no address".to_owned())?,
+            address: Some(address(self.no).to_string().parse().map_err(|_| "no address".to_owned())?),
             ca_certificate: self.authority.certificate_der().to_vec(),
             pin: self.authority.pin(),
             key: self.key.clone(),
@@ -204,6 +205,8 @@ impl Home {
             workers: workers.clone(),
             endpoint: endpoint.clone(),
             leaf: self.leaf.clone(),
+            // Everybody's address is in the records: nobody asks DNS.
+            discovery: Discovery::new(&DiscoverySettings::default()).map_err(|error| error.to_string())?,
         })
         .await
         .map_err(|refusal| refusal.to_string())?;

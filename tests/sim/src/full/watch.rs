@@ -7,7 +7,7 @@ use std::{
 
 use qpq_core::{Domain, MessageId};
 use qpq_federation_proto::StreamId;
-use qpq_storage::{StreamName, memory::MemoryStorage};
+use qpq_storage::{OutboxLane, StreamName, memory::MemoryStorage};
 use tokio::time::Instant;
 
 use crate::history::{DomainNo, Entry, Event, GroupNo, Id};
@@ -23,7 +23,7 @@ struct Seen {
     history: Vec<Event>,
     trace: Option<Vec<String>>,
     /// Rows seen of (domain, peer, stream): numbered, acknowledged; and parked from (domain, origin, stream).
-    queues: BTreeMap<(DomainNo, DomainNo, StreamName), (u64, u64)>,
+    queues: BTreeMap<(DomainNo, DomainNo, OutboxLane), (u64, u64)>,
     parked: BTreeMap<(DomainNo, DomainNo, StreamName), usize>,
 }
 
@@ -105,9 +105,9 @@ impl Watch {
         }
         for queue in store.queues_seen() {
             let Some(peer) = seen.number_of(&queue.destination) else { continue };
-            let key = (domain, peer, queue.stream);
+            let key = (domain, peer, queue.lane);
             let (numbered, kept) = seen.queues.get(&key).copied().unwrap_or_default();
-            let stream = StreamId::from_bytes(queue.stream);
+            let stream = StreamId::from_bytes(queue.lane.stream);
             let mut last = numbered;
             for (seq, id) in queue.rows.iter().filter(|(seq, _)| seq.0 > numbered) {
                 last = last.max(seq.0);

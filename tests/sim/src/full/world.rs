@@ -272,9 +272,11 @@ impl WriteJob for Row {
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<()> {
         self.effects = Effects::default();
         let (stream, id) = (*stream(self.send).as_bytes(), message_id(self.send.id));
-        let known = tx.outbox_rows(&self.to, &stream, Seq(1), usize::MAX, usize::MAX).await?;
-        if known.iter().any(|row| row.row.id == id) {
-            return Ok(());
+        for head in tx.outbox_lanes(&self.to).await?.into_iter().filter(|head| head.lane.stream == stream) {
+            let known = tx.outbox_rows(&self.to, &head.lane, Seq(1), usize::MAX, usize::MAX).await?;
+            if known.iter().any(|row| row.row.id == id) {
+                return Ok(());
+            }
         }
         let row = NewOutboxRow {
             destination: self.to.clone(),

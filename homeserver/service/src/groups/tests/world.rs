@@ -14,8 +14,8 @@ use qpq_core::{
 use qpq_federation_proto::{Row, RowKind};
 use qpq_hub::Engine;
 use qpq_storage::{
-    Account, Contact, Device, Feed, MailboxRow, Notice, Peer, PeerState, Storage as _, Stored, WriteTx,
-    memory::MemoryStorage,
+    Account, Contact, Device, Feed, MailboxRow, Notice, Peer, PeerState, Storage as _, Stored, Vault,
+    WriteTx, memory::MemoryStorage,
 };
 use tokio::task::JoinSet;
 
@@ -122,12 +122,13 @@ impl World {
 
 impl Site {
     fn new(domain: Domain, settings: Settings) -> Self {
-        let storage = MemoryStorage::default();
         let mut entropy = OsEntropy::new().unwrap();
+        let incarnation = Incarnation::begin(SystemClock.now(), &mut entropy);
+        let created_at = SystemClock.now();
+        let storage = MemoryStorage::of(Vault { domain: domain.clone(), incarnation, created_at });
         let (writer, task) = Writer::new(Arc::new(storage.clone()));
         let mut running = JoinSet::new();
         running.spawn(task);
-        let incarnation = Incarnation::begin(SystemClock.now(), &mut entropy);
         let rates = Arc::new(SubmitRates::per_minute(settings.submits_per_minute));
         let ground = Arc::new(Ground::new(
             domain.clone(),
@@ -178,7 +179,7 @@ impl Site {
         let mut taken = Vec::new();
         for head in tx.outbox_heads(to).await.unwrap() {
             let rows =
-                tx.outbox_rows(to, &head.stream, head.acknowledged.next(), 1_000, usize::MAX).await.unwrap();
+                tx.outbox_rows(to, &head.lane, head.acknowledged.next(), 1_000, usize::MAX).await.unwrap();
             for row in rows {
                 taken.push(Row {
                     seq: row.seq,
@@ -189,7 +190,7 @@ impl Site {
                     request: row.row.request,
                 });
             }
-            tx.outbox_acknowledge(to, &head.stream, head.last, None, now).await.unwrap();
+            tx.outbox_acknowledge(to, &head.lane, head.last, None, now).await.unwrap();
         }
         tx.commit().await.unwrap();
         taken
@@ -308,7 +309,7 @@ fn peer(domain: &Domain) -> Peer {
     Peer {
         domain: domain.clone(),
         state: PeerState::Allowed,
-        address: "127.0.0.1:1".to_owned(),
+        address: Some("127.0.0.1:1".to_owned()),
         pin: Pin::of_spki(domain.as_str().as_bytes()),
         ca_certificate: vec![],
         federation_key: [0; 32],
@@ -397,7 +398,7 @@ impl PeerCalls for Mesh {
     async fn accept_invite(
         &self,
         inviter: &Domain,
-        _: &str,
+        _: Option<&str>,
         _: &Pin,
         _: &[u8],
         _: Timestamp,
@@ -418,6 +419,8 @@ impl PeerCalls for Mesh {
     }
 
     fn outbox_filled(&self, _: &[Domain]) {}
+
+    async fn retry(&self, _: &Domain) {}
 
     fn peers_changed(&self) {}
 }

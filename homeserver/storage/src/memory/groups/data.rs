@@ -39,7 +39,7 @@ pub(in crate::memory) struct LogRow {
 #[derive(Clone)]
 pub(in crate::memory) struct GroupData {
     pub(in crate::memory) group: Group,
-    hubbed: bool,
+    pub(super) hubbed: bool,
     pub(in crate::memory) members: BTreeMap<DeviceAddress, Membership>,
     pub(in crate::memory) log: BTreeMap<Seq, LogRow>,
     pub(in crate::memory) state: BTreeMap<(Vec<u8>, u32), Vec<u8>>,
