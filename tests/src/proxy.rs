@@ -3,7 +3,7 @@
 //!
 //! Many kernels lack netem, and a test wants to change the weather while programs talk. Every program that sends to
 //! [`UdpProxy::address`] gets a socket of its own towards the server, so that answers find their way back. What happens
-//! to a packet is decided in [`fate`], without a socket.
+//! to a packet is decided in `fate`, without a socket.
 
 mod fate;
 mod lane;
