@@ -5,13 +5,13 @@ use std::{num::NonZeroUsize, sync::Arc};
 use ed25519_dalek::SigningKey;
 use qpq_core::{Clock as _, Domain, Incarnation, OsEntropy, SystemClock, Timestamp};
 use qpq_delivery::rates::Rate;
-use qpq_federation::{Federation, FederationConfig};
+use qpq_federation::{Discovery, DiscoverySettings, Federation, FederationConfig};
 use qpq_federation_proto::Policy;
 use qpq_hub::Engine;
 use qpq_service::{
     Ground, OpaqueSetup, Peering, PeeringIdentity, RegistrationPolicy, Settings, UseCases, Writer,
 };
-use qpq_storage::{Peer, PeerState, Storage, memory::MemoryStorage};
+use qpq_storage::{Peer, PeerState, Storage, Vault, memory::MemoryStorage};
 use qpq_transport::{CertificateAuthority, Endpoint, Leaf, ListenerTls, Offload, Profile, Workers};
 use tokio::runtime::Runtime;
 
@@ -53,8 +53,9 @@ impl Home {
         let mut entropy = OsEntropy::new().expect("entropy");
         let now = SystemClock.now();
         let beta = SigningKey::from_bytes(&[7; 32]);
-        let memory = MemoryStorage::new();
-        let storage: Arc<dyn Storage> = Arc::new(memory);
+        let incarnation = Incarnation::begin(now, &mut entropy);
+        let vault = Vault { domain: alpha(), incarnation, created_at: now };
+        let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::of(vault));
         let known = peer(&beta, now);
         runtime.block_on(async {
             let mut tx = storage.write().await.expect("a transaction");
@@ -72,7 +73,6 @@ impl Home {
             submits_per_minute: u32::MAX,
             ..Settings::default()
         };
-        let incarnation = Incarnation::begin(now, &mut entropy);
         let clock = Arc::new(SystemClock);
         let ground = Ground::new(alpha(), incarnation, settings, clock, Box::new(entropy), storage, writer);
         let ground = Arc::new(ground);
@@ -85,7 +85,7 @@ impl Home {
             Arc::clone(&ground),
             PeeringIdentity {
                 policy: Policy::AllowListed,
-                address: "127.0.0.1:7444".parse().expect("an address"),
+                address: Some("127.0.0.1:7444".parse().expect("an address")),
                 ca_certificate: authority.certificate_der().to_vec(),
                 pin: authority.pin(),
                 key: SigningKey::from_bytes(&[9; 32]),
@@ -98,7 +98,8 @@ impl Home {
             let (directory, key_packages, groups) =
                 (cases.directory.clone(), cases.key_packages.clone(), cases.groups.clone());
             let (workers, peering, ground) = (workers.clone(), peering.clone(), Arc::clone(&ground));
-            let config = FederationConfig { ground, peering, directory, key_packages, groups, workers, endpoint, leaf };
+            let discovery = Discovery::new(&DiscoverySettings::default()).expect("anchors");
+            let config = FederationConfig { discovery, ground, peering, directory, key_packages, groups, workers, endpoint, leaf };
             Federation::start(config).await.expect("federation")
         });
         Self { runtime, workers, cases, federation, peering, setup, beta }
@@ -111,7 +112,7 @@ fn peer(key: &SigningKey, now: Timestamp) -> Peer {
     Peer {
         domain: beta(),
         state: PeerState::Allowed,
-        address: "127.0.0.1:1".to_owned(),
+        address: Some("127.0.0.1:1".to_owned()),
         pin: authority.pin(),
         ca_certificate: authority.certificate_der().to_vec(),
         federation_key: key.verifying_key().to_bytes(),
