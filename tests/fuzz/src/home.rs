@@ -99,7 +99,17 @@ impl Home {
                 (cases.directory.clone(), cases.key_packages.clone(), cases.groups.clone());
             let (workers, peering, ground) = (workers.clone(), peering.clone(), Arc::clone(&ground));
             let discovery = Discovery::new(&DiscoverySettings::default()).expect("anchors");
-            let config = FederationConfig { discovery, ground, peering, directory, key_packages, groups, workers, endpoint, leaf };
+            let config = FederationConfig {
+                discovery,
+                ground,
+                peering,
+                directory,
+                key_packages,
+                groups,
+                workers,
+                endpoint,
+                leaf,
+            };
             Federation::start(config).await.expect("federation")
         });
         Self { runtime, workers, cases, federation, peering, setup, beta }

@@ -19,13 +19,13 @@ static PEERING: LazyLock<(Invite, AcceptStatement, Vec<u8>)> = LazyLock::new(|| 
     let place: FederationAddress = "192.0.2.1:7444".parse().expect("an address");
     let terms = InviteTerms {
         inviter: alpha(),
-        address: place.clone(),
+        address: Some(place.clone()),
         ca_pin: Pin::of_spki(b"ca"),
         bound_to: Some(beta()),
         expires_at: Timestamp::from_millis(1_800_000_000_000),
     };
     let invite = Invite::issue(terms, &ours, &mut entropy);
-    let statement = AcceptStatement::sign(&invite, beta(), place, vec![9; 40], &theirs);
+    let statement = AcceptStatement::sign(&invite, beta(), Some(place), vec![9; 40], &theirs);
     let receipt = AcceptReceipt { acceptance: Acceptance::Peered, ca_certificate: vec![5; 40] }.sign(&statement, &ours);
     (invite, statement, receipt)
 });
