@@ -3,7 +3,6 @@
 //! The conversations are real (made by the library, with MLS); what is sent through them is a well-formed
 //! `PrivateMessage` around 1 KiB of random bytes. Senders don't subscribe to their own copies.
 
-mod framing;
 pub(crate) mod lane;
 pub(crate) mod load;
 mod receiver;

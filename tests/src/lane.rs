@@ -4,7 +4,7 @@
 //! The conversation is real, made by the library with MLS; what goes through it is a well-formed `PrivateMessage` around
 //! bytes that nobody can decrypt, which is all that a homeserver ever sees.
 
-mod framing;
+pub mod framing;
 mod receiver;
 
 use std::{rc::Rc, time::Duration};

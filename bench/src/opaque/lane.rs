@@ -5,8 +5,9 @@ use std::{cell::Cell, rc::Rc};
 use anyhow::{Context as _, ensure};
 use qpq_client::session::{Session, Submit, Submitted};
 use qpq_core::{GroupId, MessageId, OsEntropy};
+use qpq_tests::lane::framing;
 
-use super::{PAYLOAD, framing, receiver::Receiver};
+use super::{PAYLOAD, receiver::Receiver};
 use crate::people::{self, Person};
 
 /// One pair.

@@ -9,7 +9,7 @@ const APPLICATION: u8 = 1;
 const SENDER_DATA: usize = 28;
 
 /// A message for a group, with `payload` random bytes where the ciphertext belongs.
-pub(super) fn message(group: &GroupId, epoch: u64, payload: usize, entropy: &mut dyn Entropy) -> Vec<u8> {
+pub fn message(group: &GroupId, epoch: u64, payload: usize, entropy: &mut dyn Entropy) -> Vec<u8> {
     let mut message = Vec::with_capacity(payload + 128);
     message.extend(MLS_1_0.to_be_bytes());
     message.extend(PRIVATE_MESSAGE.to_be_bytes());
