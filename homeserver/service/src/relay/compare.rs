@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use qpq_core::{Digest, Domain, Incarnation, MessageId, Seq, Timestamp};
+use qpq_core::{Digest, Domain, Incarnation, MessageId, Seq, Timestamp, limits};
 use qpq_federation_proto::{
     Finding, Lane, LaneHead, PeerHead, Position, Row, RowKind, StreamHead, StreamId, chain, heads_digest,
     reconcile,
@@ -77,6 +77,7 @@ impl WriteJob for Compare {
         let lanes = tx.outbox_lanes(&self.peer).await?;
         let known: Vec<LaneHead> = lanes.iter().map(known).collect();
         let findings = reconcile(self.ours, &known, &self.heads);
+        let known: BTreeMap<Lane, LaneHead> = known.into_iter().map(|head| (head.lane, head)).collect();
         let doubts = self.doubts(tx, &known, &findings).await?;
         if !doubts.is_empty() {
             return Ok(Compared::Doubts(doubts));
@@ -86,7 +87,7 @@ impl WriteJob for Compare {
             return Ok(Compared::TooEarly);
         }
         for finding in findings {
-            self.settle(tx, finding).await?;
+            self.settle(tx, &known, finding).await?;
         }
         if replays > 0 {
             info!(peer.domain = %self.peer, streams = replays, "a peer has lost rows, which are sent again");
@@ -101,7 +102,7 @@ impl Compare {
     async fn doubts(
         &self,
         tx: &mut dyn WriteTx,
-        known: &[LaneHead],
+        known: &BTreeMap<Lane, LaneHead>,
         findings: &[Finding],
     ) -> Stored<Vec<StreamId>> {
         let mut doubts = Vec::new();
@@ -109,8 +110,7 @@ impl Compare {
             match finding {
                 Finding::Doubt { stream } => doubts.push(*stream),
                 Finding::Confirm { lane, through, chain } if lane.incarnation == self.ours => {
-                    let from = known.iter().find(|head| head.lane == *lane);
-                    let Some(from) = from else { continue };
+                    let Some(from) = known.get(lane) else { continue };
                     let ours = chain_at(tx, &self.peer, from, *through).await?;
                     if ours.is_some_and(|ours| ours != *chain) {
                         doubts.push(lane.stream);
@@ -125,12 +125,20 @@ impl Compare {
         Ok(doubts)
     }
 
-    async fn settle(&self, tx: &mut dyn WriteTx, finding: Finding) -> Stored<()> {
+    async fn settle(
+        &self,
+        tx: &mut dyn WriteTx,
+        known: &BTreeMap<Lane, LaneHead>,
+        finding: Finding,
+    ) -> Stored<()> {
         let peer = &self.peer;
         match finding {
             Finding::Rewind { lane, to, chain } => {
                 tx.outbox_rewind(peer, &stored_lane(lane), to, &chain).await?;
-                self.note_gap(tx, lane, to).await
+                match known.get(&lane) {
+                    Some(head) => self.note_gap(tx, head, to).await,
+                    None => Ok(()),
+                }
             }
             Finding::Confirm { lane, through, chain } => {
                 tx.outbox_acknowledge(peer, &stored_lane(lane), through, Some(&chain), self.now).await
@@ -144,12 +152,8 @@ impl Compare {
     }
 
     /// Rows that the peer needs again and that are forgotten here.
-    async fn note_gap(&self, tx: &mut dyn WriteTx, lane: Lane, to: Seq) -> Stored<()> {
-        let lanes = tx.outbox_lanes(&self.peer).await?;
-        let Some(last) = lanes.into_iter().find(|head| head.lane == stored_lane(lane)).map(|head| head.last)
-        else {
-            return Ok(());
-        };
+    async fn note_gap(&self, tx: &mut dyn WriteTx, head: &LaneHead, to: Seq) -> Stored<()> {
+        let LaneHead { lane, last, .. } = *head;
         let left = tx.outbox_rows(&self.peer, &stored_lane(lane), to.next(), 1, usize::MAX).await?;
         let through = left.first().map_or(last, |row| Seq(row.seq.0.saturating_sub(1)));
         if through <= to {
@@ -169,11 +173,9 @@ impl Compare {
     }
 }
 
-fn is_replay(finding: &Finding, known: &[LaneHead]) -> bool {
+fn is_replay(finding: &Finding, known: &BTreeMap<Lane, LaneHead>) -> bool {
     match finding {
-        Finding::Rewind { lane, to, .. } => {
-            known.iter().any(|head| head.lane == *lane && head.accepted > *to)
-        }
+        Finding::Rewind { lane, to, .. } => known.get(lane).is_some_and(|head| head.accepted > *to),
         Finding::Confirm { .. }
         | Finding::Finished { .. }
         | Finding::BackedUp { .. }
@@ -196,7 +198,7 @@ pub(super) async fn chain_at<T: ReadTx + ?Sized>(
     let Some(mut reached) = start.filter(|_| at >= from.accepted) else { return Ok(None) };
     let mut next = from.accepted.next();
     while next <= at {
-        let rows = tx.outbox_rows(peer, &stored_lane(from.lane), next, ROWS, usize::MAX).await?;
+        let rows = tx.outbox_rows(peer, &stored_lane(from.lane), next, ROWS, limits::BATCH_BYTES).await?;
         if rows.is_empty() {
             return Ok(None);
         }

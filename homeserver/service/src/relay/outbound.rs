@@ -95,7 +95,9 @@ async fn read_rows(ground: &Ground, peer: &Domain, cuts: &[Cut], bytes: usize) -
         let mut rows = tx.outbox_rows(peer, &of, cut.from, limit, budget.bytes_left()).await?;
         let first = rows.first().map(|row| row.seq);
         if first == Some(cut.from) {
-            let fitting = rows.iter().take_while(|row| budget.admits(row.row.payload.len())).count();
+            // Behind rows that were kept some may be gone, with a peering that had ended: they are the next cut's.
+            let numbered = rows.iter().zip(cut.from.0..).take_while(|(row, seq)| row.seq.0 == *seq);
+            let fitting = numbered.take_while(|(row, _)| budget.admits(row.row.payload.len())).count();
             rows.truncate(fitting);
             if !rows.is_empty() {
                 loaded.push(Loaded::Rows(*cut, rows));

@@ -86,20 +86,21 @@ async fn judge(
     let mut tx = ground.read().await?;
     let of = stored_lane(Lane { incarnation: ours, stream });
     let found = tx.outbox_lanes(peer).await?.into_iter().find(|head| head.lane == of);
-    let here = found.map(|head| LaneHead {
-        lane: lane(head.lane),
-        accepted: head.acknowledged,
-        chain: head.chain,
-        last: head.last,
-    });
-    let signed = SignedHeader::from_bytes(evidence)
-        .ok()
-        .and_then(|header| header.batches().iter().find(|line| line.stream == stream).map(|line| line.last));
-    let chain = match (&here, signed) {
-        (Some(here), Some(at)) if at <= here.last => chain_at(tx.as_mut(), peer, here, at).await?,
+    let last = found.as_ref().map_or(Seq::ZERO, |head| head.last);
+    let header = SignedHeader::from_bytes(evidence).ok();
+    // Nobody makes us read rows for what we haven't signed.
+    let header = header.filter(|header| header.verify(ground.domain(), peer, key, header.batches()).is_ok());
+    let signed =
+        header.and_then(|header| header.batches().iter().find(|line| line.stream == stream).cloned());
+    let chain = match (found, signed) {
+        (Some(head), Some(line)) if line.last <= last => {
+            // From our own first row on: the chain that was stored may be one that the peer told us after it had lost rows,
+            // and what is folded onto that proves nothing.
+            let from = LaneHead { lane: lane(head.lane), accepted: Seq::ZERO, chain: None, last };
+            chain_at(tx.as_mut(), peer, &from, line.last).await?
+        }
         _ => None,
     };
-    let last = here.map_or(Seq::ZERO, |here| here.last);
     Ok(judge_evidence(evidence, (ground.domain(), ours, key), peer, stream, last, |_| chain))
 }
 

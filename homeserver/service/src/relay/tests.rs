@@ -2,14 +2,16 @@
 
 use ed25519_dalek::SigningKey;
 use qpq_core::{
-    Digest, Domain, GroupId, Incarnation, MessageId, Millis, OsEntropy, Pin, Seq, Timestamp, limits,
+    Digest, Domain, FederationKey, GroupId, Incarnation, MessageId, Millis, OsEntropy, Pin, Seq, Timestamp,
+    limits,
 };
 use qpq_federation_proto::{
-    Batch, BatchDigest, Cut, Lane, Row, RowKind, SignedHeader, StreamAnswer, StreamId, StreamName,
+    Batch, BatchDigest, Cut, Kept, Lane, PeerHead, Position, Row, RowKind, SignedHeader, StreamAnswer,
+    StreamId, StreamName,
 };
 use qpq_storage::{InboxHead, NewOutboxRow, Notice, ParkedRow, Peer, PeerState};
 
-use super::{RelayCall, accept, expire, load};
+use super::{Compared, Proven, RelayCall, accept, acknowledge, compare, expire, load, prove};
 use crate::{
     fixture::{Home, Person},
     groups::records::GroupSubmit,
@@ -26,6 +28,41 @@ fn stream(group: &GroupId) -> StreamId {
 /// What the home numbers now.
 fn lane(home: &Home, group: &GroupId) -> Lane {
     Lane { incarnation: home.ground.incarnation(), stream: stream(group) }
+}
+
+/// Makes the hub a peer that signs with this key.
+async fn knows_hub(home: &Home, key: &SigningKey) {
+    let peer = Peer {
+        domain: hub(),
+        state: PeerState::Allowed,
+        address: Some("127.0.0.1:1".to_owned()),
+        pin: Pin::of_spki(b"beta"),
+        ca_certificate: vec![],
+        federation_key: key.verifying_key().to_bytes(),
+        incarnation: None,
+        refused: None,
+        since: Timestamp::from_millis(1),
+        note: String::new(),
+    };
+    home.writes(move |tx| {
+        let peer = peer.clone();
+        Box::pin(async move { tx.peer_store(&peer).await })
+    })
+    .await;
+}
+
+async fn queues(home: &Home, rows: Vec<NewOutboxRow>) {
+    home.writes(move |tx| {
+        let rows = rows.clone();
+        Box::pin(async move { tx.outbox_append(&rows).await.map(drop) })
+    })
+    .await;
+}
+
+/// The rows of a lane from a position on, as a call would take them.
+async fn loads(home: &Home, lane: Lane, from: u64, before: Option<Digest>) -> Vec<Batch> {
+    let cut = Cut { lane, from: Seq(from), before, max_rows: 10 };
+    load(&home.ground, &hub(), &[cut], limits::BATCH_BYTES).await.unwrap()
 }
 
 /// A message of a person, on its way to a hub elsewhere.
@@ -133,23 +170,7 @@ fn call(key: &SigningKey, stream: [u8; 16], kind: u16) -> RelayCall {
 async fn a_peer_can_not_fill_the_disk_with_streams_or_with_rows_that_nobody_knows() {
     let home = Home::open();
     let key = SigningKey::from_bytes(&[7; 32]);
-    let peer = Peer {
-        domain: hub(),
-        state: PeerState::Allowed,
-        address: Some("127.0.0.1:1".to_owned()),
-        pin: Pin::of_spki(b"beta"),
-        ca_certificate: vec![],
-        federation_key: key.verifying_key().to_bytes(),
-        incarnation: None,
-        refused: None,
-        since: Timestamp::from_millis(1),
-        note: String::new(),
-    };
-    home.writes(move |tx| {
-        let peer = peer.clone();
-        Box::pin(async move { tx.peer_store(&peer).await })
-    })
-    .await;
+    knows_hub(&home, &key).await;
     let parks = || call(&key, [1; 16], 999);
     let relays = async |call: RelayCall| accept(&home.ground, &hub(), call).await.unwrap().remove(0).1;
     assert!(matches!(relays(parks()).await, StreamAnswer::Applied { through: Seq(1), .. }));
@@ -183,4 +204,69 @@ async fn a_peer_can_not_fill_the_disk_with_streams_or_with_rows_that_nobody_know
     .await;
     assert!(matches!(relays(call(&key, [3; 16], 5)).await, StreamAnswer::NotNow { .. }));
     assert!(matches!(relays(parks()).await, StreamAnswer::Applied { .. }), "known streams are answered");
+}
+
+#[tokio::test]
+async fn kept_rows_before_a_hole_go_out_and_the_hole_is_named() {
+    let home = Home::open();
+    let (anna, _opened) = home.joins("anna").await;
+    knows_hub(&home, &SigningKey::from_bytes(&[7; 32])).await;
+    let group = GroupId::random(hub(), &mut OsEntropy::new().unwrap());
+    let (lane, at) = (lane(&home, &group), home.now());
+    queues(&home, (1..=3).map(|id| submit(&anna, &group, id, None, at)).collect()).await;
+    let kept = vec![Kept { lane, through: Seq(2), chain: None }];
+    acknowledge(&home.ground, &hub(), kept, vec![]).await.unwrap();
+    // What waits goes with the peering; numbers are not used twice.
+    home.writes(|tx| Box::pin(async move { tx.peer_remove(&hub()).await.map(drop) })).await;
+    knows_hub(&home, &SigningKey::from_bytes(&[7; 32])).await;
+    queues(&home, vec![submit(&anna, &group, 4, None, at)]).await;
+
+    let seqs =
+        |batches: &[Batch]| batches.iter().flat_map(Batch::rows).map(|row| row.seq.0).collect::<Vec<_>>();
+    assert_eq!(seqs(&loads(&home, lane, 1, None).await), [1, 2]);
+    let hole = loads(&home, lane, 3, None).await;
+    assert!(seqs(&hole).is_empty() && hole.first().unwrap().last() == Seq(3));
+    assert_eq!(seqs(&loads(&home, lane, 4, None).await), [4]);
+}
+
+#[tokio::test]
+async fn a_chain_that_the_peer_told_proves_nothing() {
+    let home = Home::open();
+    let (anna, _opened) = home.joins("anna").await;
+    let group = GroupId::random(hub(), &mut OsEntropy::new().unwrap());
+    let (of, at) = (lane(&home, &group), home.now());
+    queues(&home, (1..=3).map(|id| submit(&anna, &group, id, None, at)).collect()).await;
+    let sent = loads(&home, of, 1, Some(Digest::ZERO)).await;
+    let kept = vec![Kept { lane: of, through: Seq(3), chain: sent.first().unwrap().chain_after() }];
+    acknowledge(&home.ground, &hub(), kept, vec![]).await.unwrap();
+
+    let key = SigningKey::from_bytes(&[9; 32]);
+    let shown = |batch: &Batch| {
+        let (us, digests) = (home.ground.domain().clone(), vec![BatchDigest::of(batch)]);
+        let header = SignedHeader::sign(&key, us, hub(), of.incarnation, digests).unwrap();
+        vec![(of.stream, header.to_bytes())]
+    };
+    let judged = async |shown: Vec<_>| {
+        let ours = FederationKey::from_bytes(key.verifying_key().to_bytes());
+        prove(&home.ground, &ours, &hub(), &shown).await.unwrap()
+    };
+    // It says that it has lost rows, and names a chain of its choice where it stands.
+    let position =
+        Position { incarnation: of.incarnation, applied: Seq(1), chain: Digest::of(&[b"a lie".as_slice()]) };
+    let head = PeerHead { stream: of.stream, at: position, backed_up: Seq::ZERO };
+    let compared = compare(&home.ground, &hub(), vec![head], true).await.unwrap();
+    assert!(matches!(compared, Compared::Settled { replayed: true, .. }));
+    assert_eq!(judged(shown(sent.first().unwrap())).await, Proven::Nothing, "we did send that");
+
+    // What we signed and don't hold is proof all the same.
+    let row = |id| Row {
+        seq: Seq(id),
+        id: MessageId::from_bytes([99; 16]),
+        kind: RowKind::GroupSubmit,
+        ttl: None,
+        payload: vec![1],
+        request: None,
+    };
+    let other = Batch::new(of.stream, Some(Digest::ZERO), (1..=3).map(row).collect()).unwrap();
+    assert!(matches!(judged(shown(&other)).await, Proven::Rollback(_)));
 }
