@@ -247,6 +247,7 @@ impl link::Server for LinkServer {
             let streams: Vec<StreamId> = streams.collect::<Answered<_>>()?;
             relay::named_heads(&self.core.ground, &self.peer, &streams).await
         };
+        let answer = self.slot.turn.read(answer);
         let answer =
             self.answer(span!("fed.link.heads"), Carried::default(), limits::INTERACTIVE, answer).await;
         served.answered(&answer);

@@ -34,7 +34,7 @@ pub use state::{Action, Bounce, CallId, Cut, Failure, Kept, OutboxLimits, Sent, 
 pub use status::{PeerQueueStatus, QueueState};
 
 use crate::{
-    answer::{Refusal, StreamAnswer},
+    answer::{Refusal, RowAck, StreamAnswer},
     backoff::{Cause, FIRST, SavedLink, StopReason, retry_wait},
     planted::{Bug, active},
     stream::{Lane, StreamId},
@@ -148,7 +148,9 @@ impl Outbox {
         for stream in std::mem::take(&mut open.streams) {
             let lane = Lane { incarnation, stream };
             match (self.streams.get_mut(&lane), named.get(&lane)) {
-                (Some(state), Some(sent)) if sent.last > state.accepted && sent.last <= state.last => {
+                (Some(state), Some(sent)) if sent.last > state.accepted => {
+                    // Rows that were committed since the core last heard of the stream are loaded with the others.
+                    state.last = state.last.max(sent.last);
                     state.phase = Phase::InFlight { last: sent.last, rows: sent.rows, chain: sent.chain };
                     open.streams.insert(stream);
                 }
@@ -535,11 +537,10 @@ impl Outbox {
                 let reach = if active(Bug::AckOneTooMany) { sent.last.next() } else { sent.last };
                 kept.push(Kept { lane, through: reach, chain: sent.chain.or(theirs) });
                 let known = |refusal: &Refusal| refusal.seq > stream.accepted && refusal.seq <= sent.last;
-                bounces.extend(refusals.into_iter().filter(known).map(|refusal| Bounce {
-                    lane,
-                    seq: refusal.seq,
-                    ack: refusal.ack,
-                }));
+                // A row is refused once, however often the peer says so.
+                let by_row: BTreeMap<Seq, RowAck> =
+                    refusals.into_iter().filter(known).map(|refusal| (refusal.seq, refusal.ack)).collect();
+                bounces.extend(by_row.into_iter().map(|(seq, ack)| Bounce { lane, seq, ack }));
                 Outcome::Healthy
             }
             // It has lost rows that it had acknowledged, or counts rows that we never numbered.

@@ -97,6 +97,10 @@ impl Driver {
     }
 
     fn launch(&mut self, pending: Pending) {
+        // What the peer claims is looked at first, also by what was loaded or sent before it did.
+        if self.outbox.must_compare() {
+            return self.outbox.handle_put_back(pending.call());
+        }
         let Some(link) = self.links.current().cloned() else {
             self.pending.push_back(pending);
             return self.dial();
@@ -266,12 +270,7 @@ impl Driver {
             self.compare(self.core.ground.now());
         }
         for pending in std::mem::take(&mut self.pending) {
-            // What the peer claims is looked at first.
-            if self.outbox.must_compare() {
-                self.outbox.handle_put_back(pending.call());
-            } else {
-                self.launch(pending);
-            }
+            self.launch(pending);
         }
     }
 

@@ -98,13 +98,17 @@ fn a_stream_goes_on_only_after_the_acknowledgement_is_durable() {
 fn refused_rows_bounce_and_hold_nothing() {
     let mut outbox = outbox(&[head(1, 2, 5)]);
     let ack = RowAck::MailboxFull { retry_after: Millis(7) };
-    let refusals = [1, 4, 6].map(|seq| Refusal { seq: Seq(seq), ack }).to_vec();
+    let refusals = [1, 4, 4, 6].map(|seq| Refusal { seq: Seq(seq), ack }).to_vec();
     answered(&mut outbox, 5, StreamAnswer::Applied { through: Seq(5), chain: Digest::ZERO, refusals });
     let Some(Action::MarkKept { store, kept, bounces }) = outbox.poll_action() else {
         panic!("nothing kept")
     };
     assert_eq!(kept[0].through, Seq(5));
-    assert_eq!(bounces, [Bounce { lane: lane(1), seq: Seq(4), ack }], "only rows of this batch count");
+    assert_eq!(
+        bounces,
+        [Bounce { lane: lane(1), seq: Seq(4), ack }],
+        "only rows of this batch count, and each once"
+    );
     outbox.handle_stored(store);
     assert_eq!(outbox.status(NOW).to_string(), "`beta.test` is reachable; nothing waits");
 }
