@@ -18,8 +18,10 @@
 //! What holds, whatever the network does: order per stream, never a hole; one batch in flight per stream; nothing is
 //! marked kept before the peer said that it is stored; memory is bounded by [`OutboxLimits`].
 
+mod answers;
 mod budget;
 mod clock;
+mod comparing;
 mod pace;
 mod state;
 mod status;
@@ -34,7 +36,6 @@ pub use state::{Action, Bounce, CallId, Cut, Failure, Kept, OutboxLimits, Sent, 
 pub use status::{PeerQueueStatus, QueueState};
 
 use crate::{
-    answer::{Refusal, RowAck, StreamAnswer},
     backoff::{Cause, FIRST, SavedLink, StopReason, retry_wait},
     planted::{Bug, active},
     stream::{Lane, StreamId},
@@ -43,8 +44,6 @@ use state::{Call, Heads, Link, Phase, Store, Stream, What};
 
 /// Trouble of our own (the database) is tried again after this time.
 const LOCAL_RETRY: Millis = Millis::from_secs(1);
-/// A peer that has lost rows again and again is given them at most this often: replaying costs us more than it.
-const REPLAY: Millis = Millis::from_secs(10 * 60);
 
 /// The queue towards one peer.
 #[derive(Debug)]
@@ -172,109 +171,6 @@ impl Outbox {
     /// The rows of a call couldn't be loaded: our own trouble, not the peer's.
     pub fn handle_not_sent(&mut self, call: CallId, now: Timestamp) {
         if self.end_call(call).is_some() {
-            self.paused_until = Some(now.after(LOCAL_RETRY));
-        }
-    }
-
-    /// The peer answered a call. A stream without an answer, or with one that can't be true of an honest peer, is sent
-    /// again after a backoff.
-    pub fn handle_answers(
-        &mut self,
-        call: CallId,
-        answers: Vec<(StreamId, StreamAnswer)>,
-        now: Timestamp,
-        entropy: &mut dyn Entropy,
-    ) {
-        let Some(open) = self.end_call(call) else { return };
-        let mut answers: BTreeMap<StreamId, StreamAnswer> = answers.into_iter().collect();
-        let (mut kept, mut bounces) = (Vec::new(), Vec::new());
-        let mut outcome = Outcome::Healthy;
-        for (lane, sent) in open {
-            let read = match answers.remove(&lane.stream) {
-                Some(answer) => self.read_answer(lane, sent, answer, now, (&mut kept, &mut bounces)),
-                None => Outcome::Nonsense,
-            };
-            outcome = outcome.max(read);
-        }
-        if !kept.is_empty() {
-            for kept in &kept {
-                if let Some(stream) = self.streams.get_mut(&kept.lane) {
-                    stream.phase = Phase::Settling;
-                }
-            }
-            self.begin_store(What::Kept { kept, bounces });
-        }
-        match outcome {
-            Outcome::Healthy => self.recovered(),
-            Outcome::Nonsense => self.back_off(Cause::Nonsense, Millis(0), now, entropy),
-            Outcome::Doubt => self.doubt(),
-        }
-    }
-
-    /// The peer said hello: whether the heads that it named are those that we have heard of. What was on its way when
-    /// that was looked at may have changed it since, so agreement counts only when nothing is.
-    pub fn handle_claims(&mut self, agree: bool) {
-        let quiet = self.calls.is_empty() && self.stores.is_empty();
-        match (agree && quiet, self.heads) {
-            (true, Heads::Doubted | Heads::Agreed) => self.heads = Heads::Agreed,
-            (false, Heads::Doubted | Heads::Agreed) => self.doubt(),
-            // What is being asked for is newer than the claim.
-            (true | false, Heads::Asked) => {}
-        }
-    }
-
-    /// Whether nothing may go out before the peer has been asked for its heads.
-    pub fn must_compare(&self) -> bool {
-        self.heads != Heads::Agreed
-    }
-
-    /// The peer's heads were compared and what followed is stored: the lanes that have rows waiting, whether these are
-    /// all, and whether rows go out again that the peer had lost.
-    pub fn handle_reconciled(
-        &mut self,
-        heads: impl IntoIterator<Item = StreamHead>,
-        all: bool,
-        replayed: bool,
-        now: Timestamp,
-    ) {
-        if self.heads != Heads::Asked {
-            return;
-        }
-        self.heads = Heads::Agreed;
-        self.streams.clear();
-        self.handle_heads(heads, all);
-        if replayed {
-            self.replayed_at = Some(now);
-        }
-        self.recovered();
-    }
-
-    /// How long the peer must wait until rows that it has lost are sent again; `None`: not at all.
-    pub fn replay_in(&self, now: Timestamp) -> Option<Millis> {
-        let next = self.replayed_at?.after(REPLAY);
-        (next > now).then(|| next.since(now))
-    }
-
-    /// The comparison came to no end: it is made again before anything goes out.
-    pub fn handle_not_reconciled(&mut self, failure: Failure, now: Timestamp, entropy: &mut dyn Entropy) {
-        if self.heads != Heads::Asked {
-            return;
-        }
-        self.heads = Heads::Doubted;
-        match failure {
-            Failure::Unreachable => self.back_off(Cause::Unreachable, Millis(0), now, entropy),
-            Failure::Overloaded { retry_after } => {
-                self.back_off(Cause::Overloaded, retry_after, now, entropy);
-            }
-            Failure::Malformed => self.back_off(Cause::Nonsense, Millis(0), now, entropy),
-            Failure::Refused(reason) => self.handle_stopped(reason, now),
-        }
-    }
-
-    /// The comparison came to no end through our own trouble.
-    pub fn handle_not_compared(&mut self, now: Timestamp) {
-        if self.heads == Heads::Asked {
-            self.heads = Heads::Doubted;
             self.paused_until = Some(now.after(LOCAL_RETRY));
         }
     }
@@ -513,80 +409,11 @@ impl Outbox {
         Some(ended)
     }
 
-    fn read_answer(
-        &mut self,
-        lane: Lane,
-        sent: InFlight,
-        answer: StreamAnswer,
-        now: Timestamp,
-        (kept, bounces): (&mut Vec<Kept>, &mut Vec<Bounce>),
-    ) -> Outcome {
-        let Some(stream) = self.streams.get_mut(&lane) else { return Outcome::Healthy };
-        match answer {
-            // It would have applied rows that we never numbered.
-            StreamAnswer::Applied { through, .. } if through > stream.last => Outcome::Doubt,
-            // Batches are applied whole or not at all.
-            StreamAnswer::Applied { through, .. } if through < sent.last => Outcome::Nonsense,
-            StreamAnswer::Applied { through, chain, refusals } => {
-                let theirs = (through == sent.last).then_some(chain);
-                if let (Some(ours), Some(theirs)) = (sent.chain, theirs)
-                    && ours != theirs
-                {
-                    return Outcome::Doubt;
-                }
-                let reach = if active(Bug::AckOneTooMany) { sent.last.next() } else { sent.last };
-                kept.push(Kept { lane, through: reach, chain: sent.chain.or(theirs) });
-                let known = |refusal: &Refusal| refusal.seq > stream.accepted && refusal.seq <= sent.last;
-                // A row is refused once, however often the peer says so.
-                let by_row: BTreeMap<Seq, RowAck> =
-                    refusals.into_iter().filter(known).map(|refusal| (refusal.seq, refusal.ack)).collect();
-                bounces.extend(by_row.into_iter().map(|(seq, ack)| Bounce { lane, seq, ack }));
-                Outcome::Healthy
-            }
-            // It has lost rows that it had acknowledged, or counts rows that we never numbered.
-            StreamAnswer::ExpectSeq(next) if next <= stream.accepted || next > stream.last.next() => {
-                Outcome::Doubt
-            }
-            StreamAnswer::ExpectSeq(_) => Outcome::Nonsense,
-            StreamAnswer::ChainDiffers { .. } => Outcome::Doubt,
-            StreamAnswer::NotNow { retry_after } => {
-                stream.phase = Phase::Held { until: now.after(retry_after.max(LOCAL_RETRY)) };
-                Outcome::Healthy
-            }
-        }
-    }
-
-    /// The peer couldn't read a call. Its streams go out alone from now on, then with half as many rows each time, until
-    /// the one row is found that it can't read; that one is given up, and the peer is left alone for a while.
-    fn search(&mut self, open: &[(Lane, InFlight)], now: Timestamp, entropy: &mut dyn Entropy) {
-        let alone = open.len() == 1;
-        for (lane, sent) in open {
-            let Some(stream) = self.streams.get_mut(lane) else { continue };
-            match (alone, sent.rows) {
-                (false, _) => stream.at_most = stream.at_most.min(limits::BATCH_ITEMS.saturating_sub(1)),
-                // It can't even read that rows are gone: it isn't us who can find out why.
-                (true, 0) => return self.back_off(Cause::Nonsense, Millis(0), now, entropy),
-                (true, 1) => {
-                    stream.phase = Phase::Settling;
-                    self.begin_store(What::GivenUp { lane: *lane, seq: sent.last });
-                    return self.back_off(Cause::Nonsense, Millis(0), now, entropy);
-                }
-                (true, rows) => stream.at_most = rows.checked_div(2).unwrap_or(1).max(1),
-            }
-        }
-    }
-
     fn begin_store(&mut self, what: What) {
         let id = StoreId(self.next_id());
         let store = Store { what, retry_at: None };
         self.actions.push_back(store.action(id));
         self.stores.insert(id, store);
-    }
-
-    fn doubt(&mut self) {
-        if !active(Bug::LossIgnored) {
-            self.heads = Heads::Doubted;
-        }
     }
 
     fn recovered(&mut self) {
@@ -632,15 +459,6 @@ struct InFlight {
     last: Seq,
     rows: usize,
     chain: Option<Digest>,
-}
-
-/// What the answers of a call say about the peer; the worst counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Outcome {
-    Healthy,
-    Nonsense,
-    /// What it has must be compared with what we know.
-    Doubt,
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use qpq_core::{Incarnation, MessageId, SeededEntropy};
 
 use super::*;
 use crate::{
+    answer::StreamAnswer,
     inbox::{Judgement, Position, heads_digest, judge},
     planted::is_caught,
     reconcile::{Finding, LaneHead, PeerHead, reconcile},

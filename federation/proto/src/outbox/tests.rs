@@ -1,7 +1,7 @@
 use qpq_core::{Incarnation, SeededEntropy};
 
-use super::*;
-use crate::answer::RowAck;
+use super::{comparing::REPLAY, *};
+use crate::answer::{Refusal, RowAck, StreamAnswer};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
