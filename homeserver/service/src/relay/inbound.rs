@@ -254,7 +254,7 @@ pub(crate) async fn apply_row(
             let (us, now) = (ground.domain(), ground.now());
             Ok(contacts::apply_accepted(tx, us, origin, row, now, effects).await?.into())
         }
-        // It only keeps a position; the domain that gave the row up has told its sender.
+        // It only keeps a position; whom it concerns is told where the row was given up.
         RowKind::Tombstone => Ok(RowOutcome::Stored),
         RowKind::Unknown(kind) => {
             let parked =
