@@ -164,7 +164,8 @@ impl World {
         let now = self.clock(domain);
         let Some(way) = self.way(domain, peer) else { return };
         if way.outbox.must_compare() {
-            return way.outbox.handle_put_back(call);
+            way.outbox.handle_put_back(call);
+            return self.pump(domain, peer);
         }
         let Some(session) = way.link else {
             way.pending.push_back((call, cuts));
