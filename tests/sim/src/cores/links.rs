@@ -445,7 +445,8 @@ impl World {
         if !dialled && let Some(hello) = self.hello(domain, peer).map(Box::new) {
             self.send(domain, peer, Letter::Welcome { session, hello });
         }
-        if self.healed {
+        // An introduction that was long on its way may be of a process that is gone.
+        if self.healed && self.nodes.get(peer).is_some_and(|node| node.up.is_some()) {
             self.tell(Event::Contact { domain, from: peer, at });
         }
         for (call, cuts) in pending {
