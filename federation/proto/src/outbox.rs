@@ -58,6 +58,8 @@ pub struct Outbox {
     /// The lane after which the next call begins, so that no stream starves.
     cursor: Option<Lane>,
     heads: Heads,
+    /// How often the peer's answers had to be compared with what is known, since rows of ours were last taken.
+    doubts: u32,
     /// When rows that the peer had lost were last made to wait again.
     replayed_at: Option<Timestamp>,
     /// There are streams with waiting rows in storage that didn't fit.
@@ -99,6 +101,7 @@ impl Outbox {
             actions: VecDeque::new(),
             cursor: None,
             heads: Heads::Agreed,
+            doubts: 0,
             replayed_at: None,
             untracked: Untracked::None,
             paused: false,
@@ -268,6 +271,7 @@ impl Outbox {
 
     /// The admin acted (peered again, allowed, released): everything that was held goes on.
     pub fn handle_released(&mut self) {
+        self.doubts = 0;
         if matches!(self.link, Link::Stopped { .. } | Link::BackingOff { .. }) {
             self.set_link(Link::Ready { failures: 0 });
         }

@@ -46,6 +46,7 @@ impl Outbox {
             outcome = outcome.max(read);
         }
         if !kept.is_empty() {
+            self.doubts = 0;
             for kept in &kept {
                 if let Some(stream) = self.streams.get_mut(&kept.lane) {
                     stream.phase = Phase::Settling;
@@ -56,7 +57,15 @@ impl Outbox {
         match outcome {
             Outcome::Healthy => self.recovered(),
             Outcome::Nonsense => self.back_off(Cause::Nonsense, Millis(0), now, entropy),
-            Outcome::Doubt => self.doubt(),
+            Outcome::Doubt => {
+                // Once is a restore, or an answer that was lost. A peer whose answers never fit what it says when it is
+                // asked costs less each time.
+                self.doubts = self.doubts.saturating_add(1);
+                if self.doubts > 1 {
+                    self.back_off(Cause::Nonsense, Millis(0), now, entropy);
+                }
+                self.doubt();
+            }
         }
     }
 

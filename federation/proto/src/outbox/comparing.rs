@@ -47,7 +47,9 @@ impl Outbox {
         if replayed {
             self.replayed_at = Some(now);
         }
-        self.recovered();
+        if self.doubts <= 1 {
+            self.recovered();
+        }
     }
 
     /// How long the peer must wait until rows that it has lost are sent again; `None`: not at all.

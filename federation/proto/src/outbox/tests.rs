@@ -238,6 +238,50 @@ fn what_contradicts_us_is_compared_before_anything_else_goes_out() {
 }
 
 #[test]
+fn a_peer_whose_answers_never_fit_what_it_says_is_asked_less_and_less() {
+    let mut outbox = outbox(&[head(1, 0, 9)]);
+    let (mut now, mut asked) = (NOW, 0_u32);
+    let hour = NOW.after(Millis::from_secs(3_600));
+    while now < hour {
+        match outbox.poll_action() {
+            Some(Action::Send { call, .. }) => {
+                outbox.handle_sent(call, &[sent(1, 9)], now);
+                let lie = StreamAnswer::Applied { through: Seq(99), chain: Digest::ZERO, refusals: vec![] };
+                outbox.handle_answers(call, vec![(stream(1), lie)], now, &mut entropy());
+            }
+            Some(Action::AskHeads) => {
+                asked += 1;
+                assert!(asked < 100, "it is asked without end");
+                outbox.handle_reconciled([head(1, 0, 9)], true, false, now);
+            }
+            Some(_) => {}
+            None => {
+                now = outbox.poll_timeout().unwrap();
+                outbox.handle_timeout(now);
+            }
+        }
+    }
+    assert!((2..40).contains(&asked), "{asked} times in an hour");
+    // Rows that it takes settle it.
+    loop {
+        match outbox.poll_action() {
+            Some(Action::Send { call, .. }) => {
+                outbox.handle_sent(call, &[sent(1, 9)], now);
+                outbox.handle_answers(call, vec![applied(1, 9)], now, &mut entropy());
+                break;
+            }
+            Some(Action::AskHeads) => outbox.handle_reconciled([head(1, 0, 9)], true, false, now),
+            Some(_) => {}
+            None => {
+                now = outbox.poll_timeout().unwrap();
+                outbox.handle_timeout(now);
+            }
+        }
+    }
+    assert_eq!(outbox.doubts, 0);
+}
+
+#[test]
 fn a_hello_that_differs_is_looked_at_when_nothing_is_on_its_way() {
     let mut outbox = outbox(&[head(1, 0, 9)]);
     let (call, _) = send(&mut outbox).unwrap();
