@@ -5,11 +5,12 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use qpq_core::{Domain, ErrorCode, Millis, Timestamp};
 use qpq_delivery::rates::{Rate, Rates, TooMany};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -19,6 +20,8 @@ const CALLS: Rate = Rate { burst: 300, refill: Millis(10) };
 const HELLOS: Rate = Rate { burst: 20, refill: Millis::from_secs(1) };
 /// New links. A handshake is the dearest thing that a peer can ask for.
 const LINKS: Rate = Rate { burst: 20, refill: Millis::from_secs(2) };
+/// Links at once. An honest peer has one, a moment two, and one more while its admin probes.
+const LINKS_AT_ONCE: usize = 12;
 /// What no honest peer does; who has done all of it is hung up on.
 const OFFENCES: Rate = Rate { burst: 200, refill: Millis(500) };
 /// How often the same complaint about a peer is logged.
@@ -26,7 +29,10 @@ const COMPLAINTS: Millis = Millis::from_secs(3_600);
 
 /// A peer's allowance.
 #[derive(Debug)]
-pub(crate) struct Allowance(Mutex<State>);
+pub(crate) struct Allowance {
+    state: Mutex<State>,
+    places: Arc<Semaphore>,
+}
 
 #[derive(Debug)]
 struct State {
@@ -87,13 +93,14 @@ pub(crate) enum Offended {
 impl Default for Allowance {
     fn default() -> Self {
         let all = |rate| Rates::new(rate, 1);
-        Self(Mutex::new(State {
+        let state = Mutex::new(State {
             calls: all(CALLS),
             hellos: all(HELLOS),
             links: all(LINKS),
             offences: all(OFFENCES),
             complaints: BTreeMap::new(),
-        }))
+        });
+        Self { state, places: Arc::new(Semaphore::new(LINKS_AT_ONCE)) }
     }
 }
 
@@ -111,6 +118,11 @@ impl Allowance {
     /// One more link.
     pub(crate) fn link(&self, now: Timestamp) -> Result<(), TooMany> {
         self.state().links.take(&(), 1, now)
+    }
+
+    /// A place for a link that it has dialled, as long as that lasts; `None`: it has as many as it may.
+    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
     /// It did what no honest peer does.
@@ -151,7 +163,7 @@ impl Allowance {
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -50,8 +50,14 @@ async fn answer(core: Arc<Core>, connection: Connection, context: WorkerContext)
     let domain = certificate.domain().clone();
     let known = core.judge(&certificate, &domain).await.is_ok();
     let slot = core.slot(&domain).filter(|_| known);
+    let admitted = slot.as_ref().map(|slot| (slot.allowance.link(core.ground.now()), slot.allowance.place()));
+    // Kept until the link ends.
+    let (rate, _place) = admitted.map_or((Ok(()), None), |(rate, place)| match place {
+        Some(place) => (rate.map_err(drop), Some(place)),
+        None => (Err(()), None),
+    });
     if let Some(slot) = &slot
-        && slot.allowance.link(core.ground.now()).is_err()
+        && rate.is_err()
     {
         core.ground.metrics().limit_hit(Limit::PeerCalls);
         slot.allowance.blame(&domain, Complaint::Links, &CancellationToken::new(), core.ground.now());

@@ -288,3 +288,29 @@ fn two_servers_that_claim_one_domain_are_noticed_and_shown() -> anyhow::Result<(
         scene.others_notice_nothing(world).await
     })
 }
+
+#[test]
+fn a_peer_takes_no_more_places_than_it_needs() -> anyhow::Result<()> {
+    story(async |world| {
+        let scene = Scene::begin(world).await?;
+        // Links that only look, and those whose other end answers nobody, are links as well.
+        let mut held = Vec::new();
+        let refused = loop {
+            ensure!(held.len() < 30, "thirty links are up at once");
+            match scene.gamma.link(&scene.target()).await {
+                Ok(link) => held.push(link),
+                Err(refused) => break refused,
+            }
+        };
+        ensure!((2..=12).contains(&held.len()), "{} links, then {refused:#}", held.len());
+        scene.others_notice_nothing(world).await?;
+        // Who lets go of one may have another.
+        let (last, _) = held.pop().context("a link")?;
+        last.close().await;
+        eventually("there is a place again", SOON, async || {
+            Ok(scene.gamma.link(&scene.target()).await.ok().map(|link| held.push(link)))
+        })
+        .await?;
+        Ok(())
+    })
+}
