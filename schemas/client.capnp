@@ -11,6 +11,7 @@ using import "common.capnp".CommitSubmit;
 using import "common.capnp".CommitAnswer;
 using import "common.capnp".CommitAccepted;
 using import "common.capnp".GroupTree;
+using import "common.capnp".Receipt;
 
 interface Homeserver {
   # All that an unauthenticated connection can do; it must log in within 10 s.
@@ -266,6 +267,8 @@ struct Delivery {
     removed @8 :RemovedDelivery;
     expired @9 :ExpiredDelivery;
     contact @10 :ContactDelivery;
+    receipt @11 :Receipt;
+    # A domain has stored messages of this device. Doesn't count as a message.
   }
 }
 
@@ -351,8 +354,10 @@ interface Groups {
   commit @1 (submit :CommitSubmit) -> (answer :CommitAnswer);
   # Offers a commit to the hub and waits for its answer, up to 8 s. Failures: 100, 101, 103, 303, 306, 401, 403, 404.
 
-  submit @2 (messages :List(ApplicationSubmit)) -> (answers :List(SubmitAnswer), failure :Failure);
-  # Hands application messages over; each answer means that its message is durable here.
+  submit @2 (messages :List(ApplicationSubmit))
+      -> (answers :List(SubmitAnswer), failure :Failure, receipts :List(Receipt));
+  # Hands application messages over; each answer means that its message is durable here. `receipts` prove that
+  # for the messages that were taken, each for those of one group and one time.
 
   tree @3 (group :Data, epoch :UInt64) -> (tree :GroupTree, failure :Failure);
   # The ratchet tree of an epoch with Welcomes that are not joined yet. Failures: 102, 303, 403.

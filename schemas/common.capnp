@@ -116,3 +116,26 @@ struct GroupTree {
   ratchetTree @1 :Data;
   # The serialised ratchet tree of exactly that epoch (RFC 9420, section 7.8).
 }
+
+struct Receipt {
+  # Proves what became of messages of one group: one signature covers them all.
+  group @0 :Data;
+  statement @1 :Data;
+  # The signed bytes; proof/src/statement.rs has the byte table.
+  signature @2 :Data;
+  # 64 bytes, Ed25519 by the federation key that the statement names.
+  messages @3 :List(ProvenMessage);
+  # Those that the receiver sent.
+  pin @4 :Data;
+  # To clients: the pin of the signing domain's CA, 32 bytes, as their home knows it. The home has checked that the
+  # statement's key is the signing domain's. Between domains it is empty.
+}
+
+struct ProvenMessage {
+  # A message and its way to the statement's root (RFC 6962, section 2.1.1).
+  id @0 :Data;
+  index @1 :UInt32;
+  # The number of its leaf.
+  path @2 :Data;
+  # The hashes beside its way, 32 bytes each, the lowest first.
+}

@@ -129,7 +129,7 @@ struct Row {
   # One row of a stream.
   id @0 :Data;
   kind @1 :UInt16;
-  # 1 groupSubmit, 2 groupEntry, 3 welcome, 4 submitRefused, 5 tombstone, 6 contactAccepted. Unknown kinds are
+  # 1 groupSubmit, 2 groupEntry, 3 welcome, 4 submitRefused, 5 tombstone, 6 contactAccepted, 7 receipt. Unknown kinds are
   # parked by the receiver, never dropped.
   ttlMs @2 :UInt64;
   # What is left of its life, judged only by the domain that holds it; 0: it never expires.

@@ -69,3 +69,6 @@ struct ContactAccepted {
   asker @1 :Text;
   # Who had asked; a user of the destination.
 }
+
+# Kind 7 is a Receipt of common.capnp: the origin has stored rows of the destination, or a hub passes on that a member's
+# domain has stored entries of its log.

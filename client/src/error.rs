@@ -225,6 +225,18 @@ pub enum ClientError {
         /// What was given.
         text: String,
     },
+    /// No such message of this device.
+    #[error("this device has sent no message {id}: `qpq send` prints the ids")]
+    UnknownMessage {
+        /// What was given.
+        id: MessageId,
+    },
+    /// Nobody has signed anything about it.
+    #[error("nothing is proven of {id} yet: `qpq recv` looks for what has come since, once it is sent")]
+    NotProven {
+        /// Which message.
+        id: MessageId,
+    },
     /// A group can't be called so.
     #[error("a group can't be called `{text}`: {why}")]
     GroupName {

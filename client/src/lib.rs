@@ -28,6 +28,7 @@ mod login;
 pub mod mls;
 mod outbox;
 mod password;
+mod proofs;
 mod received;
 mod register;
 mod send;

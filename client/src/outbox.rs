@@ -11,7 +11,8 @@ use qpq_core::{Address, ErrorCode, GroupId, MessageId};
 use crate::{
     Client, ClientError,
     client::Turn,
-    session::{Submit, Submitted},
+    proofs,
+    session::{HandedOver, Submit, Submitted},
     store::{GroupState, Outgoing, Target, Tx},
     sync::settle_refusal,
     trust::{Proof, is_proven},
@@ -238,16 +239,17 @@ impl Client {
 
     /// Submits what is stored, and stores the answers.
     async fn hand_over(&self, submits: &[Submit]) -> Result<(), ClientError> {
-        let answers = match self.session()?.submit(submits).await {
+        let HandedOver { answers, receipts } = match self.session()?.submit(submits).await {
             // All of it was refused, for instance by the rate limit.
             Err(ClientError::Refused(refusal)) => {
-                submits.iter().map(|_| Submitted::Refused(refusal.clone())).collect()
+                let answers = submits.iter().map(|_| Submitted::Refused(refusal.clone())).collect();
+                HandedOver { answers, receipts: Vec::new() }
             }
             other => other?,
         };
         let now = self.now();
         let mut tx = self.inner.store.begin().await?;
-        let mut proofs = Vec::new();
+        let mut changed = Vec::new();
         for (submit, answer) in submits.iter().zip(answers) {
             self.inner.refusals.borrow_mut().remove(&submit.id);
             match answer {
@@ -257,16 +259,19 @@ impl Client {
                     if refusal.is(ErrorCode::NotMember) || refusal.is(ErrorCode::NeedsResync) {
                         let state = GroupState::NeedsResync { reason: refusal.text.clone() };
                         tx.set_group_state(&submit.group, &state).await?;
-                        proofs.push(submit.group.clone());
+                        changed.push(submit.group.clone());
                     }
                     settle_refusal(&mut tx, &submit.id, &refusal, now).await?;
                     self.inner.refusals.borrow_mut().insert(submit.id, refusal);
                 }
             }
         }
+        for receipt in &receipts {
+            proofs::keep(&mut tx, self.address()?.domain(), receipt).await?;
+        }
         tx.commit().await?;
         let mut kept = self.inner.proofs.borrow_mut();
-        for group in proofs {
+        for group in changed {
             kept.remove(&group);
         }
         Ok(())

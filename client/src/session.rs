@@ -18,7 +18,7 @@ use crate::{
     error::Refusal,
     link::{CALL, FAR_CALL, Link, within},
     mls::{NewGroup, StagedCommit},
-    wire::{self, ClaimedUser, Delivery, DeviceRow, Grant, Position, Stock, UserAnswer, refused},
+    wire::{self, ClaimedUser, Delivery, DeviceRow, Grant, Position, Receipt, Stock, UserAnswer, refused},
 };
 
 pub use contacts::ContactRequest;
@@ -70,6 +70,15 @@ pub enum Submitted {
     AtHome,
     /// Nothing was kept.
     Refused(Refusal),
+}
+
+/// What became of the messages of one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandedOver {
+    /// An answer for each, in the order given.
+    pub answers: Vec<Submitted>,
+    /// What the homeserver has signed about those that it took.
+    pub receipts: Vec<Receipt>,
 }
 
 /// What the hub made of a commit.
@@ -277,8 +286,8 @@ impl Session {
         }
     }
 
-    /// Hands messages over; one answer each, in order.
-    pub async fn submit(&self, messages: &[Submit]) -> Result<Vec<Submitted>, ClientError> {
+    /// Hands messages over.
+    pub async fn submit(&self, messages: &[Submit]) -> Result<HandedOver, ClientError> {
         let mut request = self.groups.submit_request();
         let mut list = request.get().init_messages(length(messages.len())?);
         for (n, message) in (0..).zip(messages) {
@@ -292,7 +301,15 @@ impl Session {
         refused!(results);
         let answers = results.get_answers()?.iter().map(read_submitted).collect::<Result<Vec<_>, _>>()?;
         same_length(answers.len(), messages.len(), "groups.submit")?;
-        Ok(answers)
+        let readable = |receipt| match wire::read_receipt(receipt) {
+            Ok(receipt) => Some(receipt),
+            Err(error) => {
+                tracing::warn!(%error, "a receipt is skipped");
+                None
+            }
+        };
+        let receipts = results.get_receipts()?.iter().filter_map(readable).collect();
+        Ok(HandedOver { answers, receipts })
     }
 
     /// The ratchet tree that a Welcome needs.

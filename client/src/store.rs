@@ -23,6 +23,7 @@ mod lock;
 mod mls_state;
 mod outgoing;
 mod positions;
+mod proofs;
 mod requested;
 mod row;
 mod schema;
@@ -51,6 +52,7 @@ pub use key::StoreKey;
 pub use key_packages::StockRow;
 pub use outgoing::{NewOutgoing, Outgoing, OutgoingState, Target};
 pub use positions::Feed;
+pub use proofs::StoredProof;
 pub use requested::RequestedContact;
 
 /// How a store is opened.

@@ -5,6 +5,7 @@
 
 mod deliveries;
 mod directory;
+mod receipts;
 mod sessions;
 
 use qpq_core::{ErrorCode, GroupId, MessageId, Millis, RequestId};
@@ -12,10 +13,12 @@ use qpq_schemas::common_capnp;
 
 pub use deliveries::{ContactEvent, Delivery, DeliveryBody, Position};
 pub use directory::{ClaimedPackage, ClaimedUser, UserAnswer, UserKeys};
+pub use receipts::Receipt;
 pub use sessions::{DeviceRow, DomainInfo, Grant, Limits, Stock};
 
 pub(crate) use deliveries::{read_delivery, read_position, write_position};
 pub(crate) use directory::{read_certificate, read_claimed, read_user, write_certificate};
+pub(crate) use receipts::read_receipt;
 pub(crate) use sessions::{read_device, read_grant, read_info, read_stock};
 
 use crate::{ClientError, error::Refusal};

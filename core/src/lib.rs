@@ -7,6 +7,7 @@
 mod address;
 mod certificate;
 mod code;
+pub mod codec;
 mod cursor;
 mod digest;
 mod domain;

@@ -82,9 +82,9 @@ async fn say_hello(
     );
     match verdict {
         HelloVerdict::Stop(reason) => Err(Trouble::Stopped(reason)),
-        HelloVerdict::Welcome { remember, skew_ms, challenged, .. } => {
+        HelloVerdict::Welcome { version, remember, skew_ms, challenged } => {
             if let Some(slot) = core.slot(&peer.domain) {
-                slot.note_skew(skew_ms, core.ground.now());
+                slot.note_hello(version, skew_ms, core.ground.now());
             }
             if let Some(incarnation) = remember {
                 relay::remember_incarnation(&core.ground, &peer.domain, incarnation).await.map_err(local)?;

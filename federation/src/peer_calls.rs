@@ -178,6 +178,7 @@ impl PeerCalls for Way {
                 standing: Standing::Healthy,
                 trouble: None,
                 clock_skew_ms: None,
+                version: None,
             },
             |(slot, now)| slot.health(now),
         )

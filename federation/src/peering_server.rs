@@ -145,10 +145,15 @@ impl Facts {
 
     /// Judges who says hello, on our side of the link.
     async fn judge(&self, hello: &Hello) -> Answered<(TrustedLink, Peer)> {
-        VERSIONS
-            .agree(hello.versions)
-            .map_err(|error| Refusal::new(ErrorCode::VersionUnsupported, error.to_string()))?;
-        self.core.judge(&self.certificate, &hello.domain).await
+        let judged = self.core.judge(&self.certificate, &hello.domain).await;
+        if let Err(error) = VERSIONS.agree(hello.versions) {
+            // Our admin hears it, too, of a peer; strangers may say what they like.
+            if let Some(slot) = self.core.slot(&hello.domain).filter(|_| judged.is_ok()) {
+                slot.tell(Command::Stop(StopReason::VersionUnsupported)).await;
+            }
+            return Err(Refusal::new(ErrorCode::VersionUnsupported, error.to_string()));
+        }
+        judged
     }
 
     /// Takes what a trusted peer says about itself and us; it may be a reason to stop it.
@@ -177,11 +182,11 @@ impl Facts {
                     "your domain claims to know a later life of this domain, and is asked for the proof";
                 Err(Refusal::new(ErrorCode::PolicyRefused, text))
             }
-            HelloVerdict::Welcome { remember, skew_ms, .. } => {
+            HelloVerdict::Welcome { version, remember, skew_ms, challenged: false } => {
                 if let Some(incarnation) = remember {
                     relay::remember_incarnation(&self.core.ground, &peer.domain, incarnation).await?;
                 }
-                slot.note_skew(skew_ms, self.core.ground.now());
+                slot.note_hello(version, skew_ms, self.core.ground.now());
                 debug!(peer.domain = %peer.domain, skew_ms, "a peer introduced itself");
                 Ok(slot)
             }

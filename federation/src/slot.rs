@@ -87,13 +87,16 @@ pub(crate) struct Slot {
     /// Fires when links that were trusted until now no longer are.
     trust: Mutex<CancellationToken>,
     seen: Mutex<Seen>,
-    skew: Mutex<Option<Skew>>,
+    introduced: Mutex<Option<Introduced>>,
 }
 
-/// How far a peer's clock was ahead of ours when it said hello.
+/// What a peer's last hello told.
 #[derive(Clone, Copy, Debug)]
-struct Skew {
-    millis: i64,
+struct Introduced {
+    /// The version that both speak.
+    version: u16,
+    /// How far its clock was ahead of ours.
+    skew_ms: i64,
     /// Our clock then, and a watch that nobody sets: what ours was set by since is taken off.
     at: Timestamp,
     watch: Instant,
@@ -128,7 +131,7 @@ impl Slot {
             gone: CancellationToken::new(),
             trust: Mutex::default(),
             seen: Mutex::new(seen),
-            skew: Mutex::default(),
+            introduced: Mutex::default(),
         };
         (Arc::new(slot), receiver)
     }
@@ -196,22 +199,27 @@ impl Slot {
             standing: seen.standing,
             trouble: seen.trouble.clone(),
             clock_skew_ms: self.skew(now),
+            version: self.introduced().map(|introduced| introduced.version),
         }
     }
 
-    /// The peer said hello with such a clock.
-    pub(crate) fn note_skew(&self, millis: i64, now: Timestamp) {
-        let skew = Skew { millis, at: now, watch: Instant::now() };
-        *self.skew.lock().unwrap_or_else(PoisonError::into_inner) = Some(skew);
+    /// The peer said hello.
+    pub(crate) fn note_hello(&self, version: u16, skew_ms: i64, now: Timestamp) {
+        let introduced = Introduced { version, skew_ms, at: now, watch: Instant::now() };
+        *self.introduced.lock().unwrap_or_else(PoisonError::into_inner) = Some(introduced);
+    }
+
+    fn introduced(&self) -> Option<Introduced> {
+        *self.introduced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn skew(&self, now: Timestamp) -> Option<i64> {
-        let Skew { millis, at, watch } = (*self.skew.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let Introduced { skew_ms, at, watch, .. } = self.introduced()?;
         let passed = i64::try_from(watch.elapsed().as_millis()).unwrap_or(i64::MAX);
         let shown = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         let then = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
         let set_by = shown.saturating_sub(then).saturating_sub(passed);
-        Some(millis.saturating_sub(set_by))
+        Some(skew_ms.saturating_sub(set_by))
     }
 
     /// What the driver says about it.
@@ -238,7 +246,7 @@ mod tests {
         let (slot, _commands) = Slot::new("beta.test".parse().unwrap());
         let hello = Timestamp::from_millis(1_000_000);
         assert_eq!(slot.health(hello).clock_skew_ms, None);
-        slot.note_skew(-120_000, hello);
+        slot.note_hello(1, -120_000, hello);
         tokio::time::advance(std::time::Duration::from_secs(5)).await;
         assert_eq!(slot.health(hello.after(Millis(5_000))).clock_skew_ms, Some(-120_000));
         // Ours was two minutes ahead, and its admin set it back.

@@ -63,7 +63,7 @@ impl Lane {
         let mut ids = Vec::with_capacity(count);
         while ids.len() < count {
             let messages = self.write(SUBMIT.min(count - ids.len()))?;
-            for answer in self.session.submit(&messages).await? {
+            for answer in self.session.submit(&messages).await?.answers {
                 ensure!(!matches!(answer, Submitted::Refused(_)), "a message was refused: {answer:?}");
             }
             ids.extend(messages.iter().map(|message| message.id));

@@ -39,5 +39,6 @@ about-version = Programmversion
 about-clients = Clients wählen
 about-client-pin = Pin für Clients
 about-federation = Andere Domains wählen
+about-federation-key = Schlüssel, der für diese Domain unterschreibt
 about-console = Diese Konsole
 about-since = Läuft seit

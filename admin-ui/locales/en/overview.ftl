@@ -39,5 +39,6 @@ about-version = Version
 about-clients = Clients dial
 about-client-pin = Pin for clients
 about-federation = Other domains dial
+about-federation-key = Key that signs for this domain
 about-console = This console
 about-since = Running since

@@ -28,6 +28,19 @@ struct Peer {
     retry_at: Option<String>,
     since: Option<String>,
     blocked: Option<Blocked>,
+    federation_key: String,
+    version: Option<u64>,
+    clock_skew_ms: Option<i64>,
+    /// Only where one peer is shown.
+    #[serde(default)]
+    parked: Vec<Parked>,
+}
+
+/// What is parked of one kind.
+#[derive(Debug, Deserialize)]
+struct Parked {
+    kind: u64,
+    rows: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -42,6 +55,13 @@ struct List<'a> {
     d: &'a Desk,
     ask: &'a Ask,
     view: Peers,
+}
+
+impl Peer {
+    /// How far its clock is from ours, in milliseconds, whichever of them is ahead.
+    fn skew(&self) -> Option<u64> {
+        self.clock_skew_ms.map(i64::unsigned_abs)
+    }
 }
 
 /// All peers.

@@ -102,6 +102,7 @@ struct Facts {
     client_address: String,
     federation_address: String,
     client_pin: String,
+    federation_key: String,
     #[serde(default)]
     admin_url: Option<String>,
     #[serde(default)]

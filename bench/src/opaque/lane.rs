@@ -57,7 +57,7 @@ impl Lane {
 
     /// Hands messages over; each must be taken.
     pub(crate) async fn submit(&self, messages: &[Submit]) -> anyhow::Result<()> {
-        for answer in self.session.submit(messages).await? {
+        for answer in self.session.submit(messages).await?.answers {
             ensure!(!matches!(answer, Submitted::Refused(_)), "a message was refused: {answer:?}");
         }
         Ok(())

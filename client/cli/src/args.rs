@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use qpq_client::{Server, ServerAddress, Suite, Trust};
-use qpq_core::{Address, DeviceId, Pin};
+use qpq_core::{Address, DeviceId, MessageId, Pin};
 
 /// Sends and receives end-to-end encrypted messages.
 #[derive(Debug, Parser)]
@@ -27,7 +27,7 @@ impl Arguments {
     /// The command line; what clap can't check itself (it can't require a global argument) is checked here.
     pub(crate) fn read() -> Self {
         let arguments = Self::parse();
-        if arguments.home.is_none() {
+        if arguments.home.is_none() && !matches!(arguments.verb, Verb::VerifyProof { .. }) {
             let text = "which account? Give its directory with --home DIR";
             Self::command().error(clap::error::ErrorKind::MissingRequiredArgument, text).exit();
         }
@@ -94,6 +94,18 @@ pub(crate) enum Verb {
         /// Stop after this many messages; with --wait, wait until they are there.
         #[arg(long, value_name = "N")]
         max: Option<usize>,
+    },
+    /// Write what is proven of a message that this device has sent into a file, for anybody to check.
+    Proof {
+        /// The message's id (msg_…), as `send` prints it.
+        message: MessageId,
+        /// The file to write.
+        file: PathBuf,
+    },
+    /// Check a file that `proof` wrote; needs no account and no network.
+    VerifyProof {
+        /// The file.
+        file: PathBuf,
     },
     /// Make groups and add members.
     Group {
@@ -253,6 +265,8 @@ mod tests {
             "qpq --home h requests decline bob@beta.test",
             "qpq --home h send bob@beta.test hello --json",
             "qpq --home h recv --wait 5 --max 3 --json",
+            "qpq --home h proof msg_00112233445566778899aabbccddeeff proof.json",
+            "qpq verify-proof proof.json --json",
             "qpq --home h group create team",
             "qpq --home h group add team bob@beta.test carol@beta.test",
             "qpq --home h group list",

@@ -4,6 +4,7 @@ mod account;
 mod group;
 mod keys;
 mod messages;
+mod proofs;
 mod requests;
 
 use qpq_client::{Client, Options, store::Unlock};
@@ -17,6 +18,9 @@ use crate::{
 /// Runs one command.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let format = if arguments.json { Format::Json } else { Format::Text };
+    if let Verb::VerifyProof { file } = &arguments.verb {
+        return proofs::verify(format, file);
+    }
     let client = open(&arguments).await?;
     let flushes = matches!(&arguments.verb, Verb::Send { .. } | Verb::Recv { .. } | Verb::Group { .. });
     let outcome = act(&client, format, arguments.verb).await;
@@ -56,6 +60,9 @@ async fn act(client: &Client, format: Format, verb: Verb) -> anyhow::Result<()> 
         Verb::Requests { verb } => requests::run(client, format, verb).await,
         Verb::Send { target, text } => messages::send(client, format, &target, &text).await,
         Verb::Recv { wait, max } => messages::recv(client, format, wait, max).await,
+        Verb::Proof { message, file } => proofs::write(client, format, &message, &file).await,
+        // It needs no client: see `run`.
+        Verb::VerifyProof { file } => proofs::verify(format, &file),
         Verb::Group { verb } => group::run(client, format, verb).await,
     }
 }

@@ -1,6 +1,6 @@
 //! Messages of this device on their way out.
 
-use qpq_core::{Address, GroupId, MessageId, Timestamp};
+use qpq_core::{Address, Digest, GroupId, MessageId, Timestamp};
 use sqlx::{
     Sqlite,
     query::Query,
@@ -158,9 +158,11 @@ impl Tx<'_> {
         epoch: u64,
     ) -> Result<(), StoreError> {
         let query = sqlx::query(
-            "UPDATE outgoing SET ciphertext = ?, epoch = ?, attempts = attempts + 1 WHERE id = ?",
+            "UPDATE outgoing SET ciphertext = ?, ciphertext_sha256 = ?, epoch = ?, attempts = attempts + 1
+             WHERE id = ?",
         )
         .bind(ciphertext.to_vec())
+        .bind(Digest::of(&[ciphertext]).as_bytes().to_vec())
         .bind(sql_number(epoch));
         self.change(query, id, "keep a ciphertext").await
     }

@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 use super::{StoreError, row::failed};
 
 /// Layout N is made by entry N − 1; each ends by saying its number. Never change one that was released.
-const LAYOUTS: &[&str] = &[FIRST, CONTACTS];
+const LAYOUTS: &[&str] = &[FIRST, CONTACTS, PROOFS];
 
 const FIRST: &str = "
 CREATE TABLE account (
@@ -150,6 +150,25 @@ CREATE TABLE requested (
     accepted INTEGER
 ) STRICT;
 PRAGMA user_version = 2;
+";
+
+/// What domains have signed about messages of this device, and the hash that ties a message to it.
+const PROOFS: &str = "
+ALTER TABLE outgoing ADD COLUMN ciphertext_sha256 BLOB;
+CREATE TABLE proofs (
+    message BLOB NOT NULL,
+    ciphertext BLOB NOT NULL,
+    role INTEGER NOT NULL,
+    domain TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    statement BLOB NOT NULL,
+    signature BLOB NOT NULL,
+    leaf INTEGER NOT NULL,
+    path BLOB NOT NULL,
+    pin BLOB,
+    PRIMARY KEY (message, ciphertext, role, domain)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 3;
 ";
 
 /// Brings the database to the newest layout; one of a newer version is refused.

@@ -15,6 +15,7 @@ use crate::{
         CommitFacts, CommitOutcome, Content, ContentKind, Group, JoinError, LogCommit, Member, Received,
         welcome_references,
     },
+    proofs,
     store::{Feed, GroupRecord, GroupState, NewMessage, NewOutgoing, OutgoingState, Recorded, Target, Tx},
     trust::is_proven,
     wire::{ContactEvent, Delivery, DeliveryBody},
@@ -60,6 +61,10 @@ impl Batch<'_> {
             }
             (DeliveryBody::Contact { event: ContactEvent::Requested, .. }, _) => {
                 tracing::info!("somebody asks to be accepted");
+                Ok(Step::Next)
+            }
+            (DeliveryBody::Receipt(receipt), _) => {
+                proofs::keep(tx, self.me.address().domain(), receipt).await?;
                 Ok(Step::Next)
             }
             (DeliveryBody::Expired { .. }, _) => Ok(Step::Next),

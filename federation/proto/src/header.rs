@@ -4,12 +4,13 @@
 //! each stream, and a header of ours that our own database doesn't hold would prove that *we* were rolled back.
 
 use ed25519_dalek::{Signer, SigningKey};
-use qpq_core::{Digest, Domain, FederationKey, Incarnation, Seq, limits};
-
-use crate::{
-    stream::{Batch, StreamId},
-    wire::{CodecError, Reader, put_text},
+use qpq_core::{
+    Digest, Domain, FederationKey, Incarnation, Seq,
+    codec::{CodecError, Reader, put_text},
+    limits,
 };
+
+use crate::stream::{Batch, StreamId};
 
 const LABEL: &[u8] = b"qpq/relay/v1";
 

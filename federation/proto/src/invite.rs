@@ -8,12 +8,12 @@ use std::{fmt, str::FromStr};
 
 use data_encoding::BASE64URL_NOPAD;
 use ed25519_dalek::{Signer, SigningKey};
-use qpq_core::{Digest, Domain, Entropy, FederationKey, InviteId, Pin, Secret, Timestamp};
-
-use crate::{
-    address::FederationAddress,
-    wire::{CodecError, Reader, put_text},
+use qpq_core::{
+    Digest, Domain, Entropy, FederationKey, InviteId, Pin, Secret, Timestamp,
+    codec::{CodecError, Reader, put_text},
 };
+
+use crate::address::FederationAddress;
 
 /// What a token's text begins with.
 const PREFIX: &str = "qpqinvite1.";

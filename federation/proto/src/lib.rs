@@ -33,7 +33,6 @@ mod policy;
 mod probe;
 mod reconcile;
 mod stream;
-mod wire;
 
 pub use address::{AddressError, FederationAddress};
 pub use answer::{Refusal, RowAck, StreamAnswer};
@@ -62,4 +61,3 @@ pub use probe::{
 };
 pub use reconcile::{Finding, LaneHead, PeerHead, Proof, judge_evidence, reconcile};
 pub use stream::{BATCH_BODY_BYTES, Batch, Lane, ROW_BYTES, Row, RowKind, StreamId, StreamName, chain};
-pub use wire::CodecError;

@@ -9,9 +9,11 @@
 use std::fmt;
 
 use data_encoding::HEXLOWER;
-use qpq_core::{Digest, Domain, GroupId, Incarnation, MessageId, Millis, RequestId, Seq, limits};
-
-use crate::wire::{CodecError, Reader, put_text};
+use qpq_core::{
+    Digest, Domain, GroupId, Incarnation, MessageId, Millis, RequestId, Seq,
+    codec::{CodecError, Reader, put_text},
+    limits,
+};
 
 /// The most bytes of one row's payload: a commit and its GroupInfo, each at its own limit, and their envelope.
 pub const ROW_BYTES: usize = 2 * limits::HANDSHAKE_BYTES + 64 * 1024;
@@ -28,6 +30,8 @@ pub enum StreamName {
     FanOut(GroupId),
     /// Notices from domain to domain that belong to no group's order: refused submits, accepted contacts.
     Control,
+    /// Receipts for the destination's rows: apart from the notices, so that a peer that can't read them loses nothing else.
+    Receipts,
 }
 
 /// A stream's 16-byte name: what rows, batches and positions are kept under.
@@ -36,12 +40,14 @@ pub struct StreamId([u8; 16]);
 
 impl StreamId {
     /// The first 16 bytes of SHA-256 over `"qpq/stream/v1" ‖ kind u8 ‖ origin ‖ destination ‖ group id`, both
-    /// domains behind a length byte. The kinds are 1 submissions, 2 fan-out, 3 control (without a group id).
+    /// domains behind a length byte. The kinds are 1 submissions, 2 fan-out, 3 control, 4 receipts (both without a
+    /// group id).
     pub fn of(origin: &Domain, destination: &Domain, name: &StreamName) -> Self {
         let (kind, group) = match name {
             StreamName::Submissions(group) => (1, group.to_bytes()),
             StreamName::FanOut(group) => (2, group.to_bytes()),
             StreamName::Control => (3, Vec::new()),
+            StreamName::Receipts => (4, Vec::new()),
         };
         let mut bytes = b"qpq/stream/v1".to_vec();
         bytes.push(kind);
@@ -108,11 +114,16 @@ pub enum RowKind {
     Tombstone,
     /// A user of the origin has accepted a user of the destination who had asked (6).
     ContactAccepted,
+    /// The origin proves that it has stored rows of the destination (7).
+    Receipt,
     /// A kind from a newer version: stored and parked, never dropped.
     Unknown(u16),
 }
 
 impl RowKind {
+    /// The numbers of the kinds that this version knows.
+    pub const KNOWN: [u16; 7] = [1, 2, 3, 4, 5, 6, 7];
+
     /// The number on the wire and in storage.
     pub const fn number(self) -> u16 {
         match self {
@@ -122,6 +133,7 @@ impl RowKind {
             Self::SubmitRefused => 4,
             Self::Tombstone => 5,
             Self::ContactAccepted => 6,
+            Self::Receipt => 7,
             Self::Unknown(number) => number,
         }
     }
@@ -135,6 +147,7 @@ impl RowKind {
             4 => Self::SubmitRefused,
             5 => Self::Tombstone,
             6 => Self::ContactAccepted,
+            7 => Self::Receipt,
             unknown => Self::Unknown(unknown),
         }
     }

@@ -2,7 +2,9 @@
 
 use qpq_core::{Incarnation, Seq};
 use qpq_schemas::client_capnp::{ContactEvent as Event, delivery, feed_position};
-use qpq_service::{Answered, ContactEvent, Delivery, DeliveryBody, FeedPosition, Refusal, wire};
+use qpq_service::{
+    Answered, ContactEvent, Delivery, DeliveryBody, FeedPosition, Refusal, copy_receipt, wire,
+};
 use qpq_storage::Feed;
 
 use crate::key_packages::write_stock;
@@ -99,6 +101,11 @@ fn write_delivery(delivery: &Delivery, mut builder: delivery::Builder<'_>) {
                 ContactEvent::Requested => Event::Requested,
                 ContactEvent::Accepted => Event::Accepted,
             });
+        }
+        DeliveryBody::Receipt(receipt) => {
+            if let Err(error) = copy_receipt(receipt, |reader| builder.set_receipt(reader)) {
+                tracing::warn!(%error, "a stored receipt could not be handed out");
+            }
         }
         DeliveryBody::Expired { id } => builder.init_expired().set_id(id.as_bytes()),
     }

@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use qpq_core::{GroupId, MessageId, Millis, Seq, limits};
 use qpq_schemas::client_capnp::{application_submit, groups, submit_answer};
-use qpq_service::{Answered, ApplicationSubmit, CommitAnswer, FeedPosition, SubmitAnswer, wire};
+use qpq_service::{
+    Answered, ApplicationSubmit, CommitAnswer, FeedPosition, SubmitAnswer, Submitted, wire, write_receipt,
+};
 use qpq_storage::Feed;
 
 use crate::{
@@ -69,7 +71,12 @@ impl groups::Server for GroupsServer {
             wire::bounded("messages", messages.len())?;
             submit_readable(live, messages.iter().map(read_submit).collect()).await
         };
-        let answers = or_fail!(live.answer(call_span!("rpc.groups.submit"), work).await?, results);
+        let Submitted { answers, receipts } =
+            or_fail!(live.answer(call_span!("rpc.groups.submit"), work).await?, results);
+        let mut proofs = results.get().init_receipts(wire::length(receipts.len()));
+        for (index, receipt) in (0..).zip(&receipts) {
+            write_receipt(receipt, proofs.reborrow().get(index));
+        }
         let mut list = results.get().init_answers(wire::length(answers.len()));
         for (index, answer) in (0..).zip(&answers) {
             write_answer(answer, list.reborrow().get(index));
@@ -114,7 +121,7 @@ impl groups::Server for GroupsServer {
 }
 
 /// Submits what can be read; what can't is refused alone, in its place.
-async fn submit_readable(live: &Live, read: Vec<Answered<ApplicationSubmit>>) -> Answered<Vec<SubmitAnswer>> {
+async fn submit_readable(live: &Live, read: Vec<Answered<ApplicationSubmit>>) -> Answered<Submitted> {
     let (mut readable, mut answers) = (Vec::with_capacity(read.len()), Vec::with_capacity(read.len()));
     for submit in read {
         answers.push(match submit {
@@ -125,8 +132,11 @@ async fn submit_readable(live: &Live, read: Vec<Answered<ApplicationSubmit>>) ->
             Err(refusal) => Some(SubmitAnswer::Refused(refusal)),
         });
     }
-    let mut answered = live.cases().groups.submit(&live.handle, readable).await?.into_iter();
-    Ok(answers.into_iter().filter_map(|refused| refused.or_else(|| answered.next())).collect())
+    let Submitted { answers: answered, receipts } =
+        live.cases().groups.submit(&live.handle, readable).await?;
+    let mut answered = answered.into_iter();
+    let answers = answers.into_iter().filter_map(|refused| refused.or_else(|| answered.next())).collect();
+    Ok(Submitted { answers, receipts })
 }
 
 fn read_submit(reader: application_submit::Reader<'_>) -> Answered<ApplicationSubmit> {

@@ -95,6 +95,8 @@ pub enum DeliveryBody {
         /// What.
         event: ContactEvent,
     },
+    /// A domain has stored messages of this device: a `Receipt` of `common.capnp` as it is stored ([`crate::copy_receipt`]).
+    Receipt(Vec<u8>),
     /// A message outlived its time; its position stays.
     Expired {
         /// The id that its sender submitted it with.
@@ -142,6 +144,7 @@ impl Delivery {
             },
             Notice::Removed { group } => DeliveryBody::Removed { group },
             Notice::Contact { address, event } => DeliveryBody::Contact { address, event },
+            Notice::Receipt { receipt } => DeliveryBody::Receipt(receipt),
         };
         Self { position: FeedPosition::new(Feed::Mailbox, incarnation, row.seq), stored_at: row.at, body }
     }
@@ -153,6 +156,7 @@ impl Delivery {
             DeliveryBody::Application { message, .. } => FRAME + message.len(),
             DeliveryBody::Commit { commit, .. } => FRAME + commit.len(),
             DeliveryBody::Welcome { welcome, .. } => FRAME + welcome.len(),
+            DeliveryBody::Receipt(receipt) => FRAME + receipt.len(),
             _ => FRAME,
         }
     }

@@ -62,6 +62,7 @@ impl Home {
             client_address: "127.0.0.1:7443".to_owned(),
             federation_address: "127.0.0.1:7444".to_owned(),
             client_pin: "pin".to_owned(),
+            federation_key: "key".to_owned(),
             admin_url: "http://localhost:7445".to_owned(),
             since: Timestamp::from_millis(0),
         };

@@ -8,6 +8,7 @@ use qpq_core::Address;
 use crate::{
     Answered, Ground, OpaqueSetup,
     groups::records::{GroupEntry, GroupSubmit, GroupWelcome, SubmitRefused},
+    receipts::Receipt,
 };
 
 /// The payload of a row, as each of the kinds that have one. Says how many of them it is.
@@ -17,6 +18,7 @@ pub fn row_payload(bytes: &[u8]) -> usize {
         again(bytes, GroupEntry::from_bytes, GroupEntry::to_bytes),
         again(bytes, GroupWelcome::from_bytes, GroupWelcome::to_bytes),
         again(bytes, SubmitRefused::from_bytes, SubmitRefused::to_bytes),
+        again(bytes, Receipt::from_bytes, Receipt::to_bytes),
     ];
     read.into_iter().filter(|read| *read).count()
 }

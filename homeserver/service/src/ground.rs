@@ -8,7 +8,7 @@ use qpq_metrics::{Limit, Metrics};
 use qpq_storage::{ReadTx, Storage, Stored};
 use tokio::sync::watch;
 
-use crate::{Answered, Effects, NoPeers, PeerCalls, Settings, Wakes, WriteJob, Writer, request};
+use crate::{Answered, Effects, NoPeers, Notary, PeerCalls, Settings, Wakes, WriteJob, Writer, request};
 
 /// Domain, clock, entropy, storage, writer, wakes and peers: shared by all use cases, never mutable from outside.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub struct Ground {
     writer: Writer,
     wakes: Arc<Wakes>,
     peers: OnceLock<Arc<dyn PeerCalls>>,
+    notary: OnceLock<Notary>,
     metrics: Metrics,
     halted: watch::Sender<Option<String>>,
 }
@@ -49,6 +50,7 @@ impl Ground {
             writer,
             wakes: Arc::new(Wakes::default()),
             peers: OnceLock::new(),
+            notary: OnceLock::new(),
             metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
             halted: watch::Sender::new(None),
         }
@@ -176,6 +178,18 @@ impl Ground {
     /// The way to other domains.
     pub fn peers(&self) -> &dyn PeerCalls {
         self.peers.get().map_or(&NoPeers, AsRef::as_ref)
+    }
+
+    /// Who signs for this domain; `None` before anybody does.
+    pub fn notary(&self) -> Option<&Notary> {
+        self.notary.get()
+    }
+
+    /// Lets somebody sign for this domain, once, at start: from here on deliveries are proven.
+    pub fn appoint(&self, notary: Notary) {
+        if self.notary.set(notary).is_err() {
+            tracing::warn!("a notary was appointed twice; the first one stays");
+        }
     }
 
     /// Connects the way to other domains, once, at start: it needs the ground itself, so it comes after it.

@@ -37,9 +37,9 @@ pub(crate) use accept::cut_off;
 pub(crate) use apply::apply_row;
 pub use expire::expire_messages;
 pub(crate) use gap::apply_gap;
-pub(crate) use records::{GroupEntry, GroupWelcome};
+pub(crate) use records::{GroupEntry, GroupSubmit, GroupWelcome};
 pub(crate) use refuse::{submit_expired, submit_failed};
-pub use submit::{ApplicationSubmit, SubmitAnswer};
+pub use submit::{ApplicationSubmit, SubmitAnswer, Submitted};
 
 /// The use cases of groups. Cheap to clone; all clones share one state.
 #[derive(Clone)]

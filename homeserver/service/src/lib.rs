@@ -39,6 +39,7 @@ mod peer_calls;
 pub mod peering;
 mod planted;
 mod rates;
+mod receipts;
 mod refusal;
 mod registration;
 pub mod relay;
@@ -77,7 +78,7 @@ pub use exchange::{
     ClaimedPackage, ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, UserAnswer, UserKeys,
 };
 pub use ground::Ground;
-pub use groups::{ApplicationSubmit, Groups, SubmitAnswer, expire_messages};
+pub use groups::{ApplicationSubmit, Groups, SubmitAnswer, Submitted, expire_messages};
 pub use jobs::{AtStart, JOBS, Job, JobView, Jobs, Schedule};
 pub use key_packages::{KeyPackageUpload, KeyPackages};
 pub use login::{EnrolmentOffer, EnrolmentUnderWay, LoginUnderWay, Logins};
@@ -85,13 +86,14 @@ pub use mailbox::{Feeder, Mailboxes, Page};
 pub use opaque_server::{OpaqueSetup, OpaqueSetupError};
 pub use peer_calls::{NoPeers, PeerCallError, PeerCalls, PeerHealth, Standing};
 pub use peering::{
-    AcceptedPeer, Blocked, Confirmed, IssuedInvite, Known, LinkCertificate, Moved, PeerStanding, PeerView,
-    Peering, PeeringIdentity, ProbeView, StepView, TheirView, WouldAllow, allowed_peer,
+    AcceptedPeer, Blocked, Confirmed, IssuedInvite, Known, LinkCertificate, Moved, ParkedView, PeerStanding,
+    PeerView, Peering, PeeringIdentity, ProbeView, StepView, TheirView, WouldAllow, allowed_peer,
 };
 #[cfg(feature = "planted")]
 pub use planted::{Bug as PlantedBug, plant};
 pub use qpq_storage::{AdminRole, ContactEvent, ContactRequest, LinkPurpose};
 pub use rates::{DoorRates, SourceNetwork, SubmitRates};
+pub use receipts::{Notary, Proven, Receipt, copy_receipt, read_receipt, write_receipt};
 pub use refusal::{Answered, Refusal};
 pub use registration::{NewAccount, RegistrationOffer, RegistrationUnderWay, Registrations};
 pub use samples::{SAMPLE_INTERVAL, SeriesView};

@@ -57,6 +57,8 @@ pub struct PeerHealth {
     pub trouble: Option<String>,
     /// How far its clock is ahead of ours, as its last `hello` told; negative: behind.
     pub clock_skew_ms: Option<i64>,
+    /// The protocol version that its last `hello` led to.
+    pub version: Option<u16>,
 }
 
 /// How a link to a peer stands.
@@ -235,6 +237,7 @@ impl PeerCalls for NoPeers {
             standing: Standing::Healthy,
             trouble: None,
             clock_skew_ms: None,
+            version: None,
         }
     }
 

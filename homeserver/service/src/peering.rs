@@ -25,9 +25,9 @@ pub use invite::{IssuedInvite, LinkCertificate};
 pub(crate) use known::why_not;
 pub use known::{Known, allowed_peer};
 pub use probe::{ProbeView, StepView, TheirView};
-pub use view::{Blocked, PeerStanding, PeerView, WouldAllow};
+pub use view::{Blocked, ParkedView, PeerStanding, PeerView, WouldAllow};
 
-use crate::{Answered, Caller, Ground, Refusal, WriteJob, audit::Audited, bans};
+use crate::{Answered, Caller, Ground, Notary, Refusal, WriteJob, audit::Audited, bans};
 
 /// What other domains are told about us, and the key that signs it.
 pub struct PeeringIdentity {
@@ -62,8 +62,9 @@ pub struct Peering {
 }
 
 impl Peering {
-    /// On this ground, as this domain presents itself.
+    /// On this ground, as this domain presents itself; from here on its federation key signs delivery proofs, too.
     pub fn new(ground: Arc<Ground>, identity: PeeringIdentity) -> Self {
+        ground.appoint(Notary { key: identity.key.clone(), pin: identity.pin });
         let policy = Arc::new(RwLock::new(identity.policy));
         Self { ground, identity: Arc::new(identity), policy }
     }

@@ -11,6 +11,7 @@ mod give_up;
 mod heads;
 mod inbound;
 mod outbound;
+mod parked;
 pub(crate) mod payload;
 mod queue;
 mod rollback;
@@ -28,6 +29,7 @@ pub use heads::{NamedHead, STREAMS_NAMED, heads_of, named_heads, page_of_heads};
 pub(crate) use inbound::apply_row;
 pub use inbound::{RelayCall, accept};
 pub use outbound::{Resumed, acknowledge, load, remember_incarnation, resume, save_link, waiting};
+pub use parked::take_up;
 pub use queue::{QueueView, queue};
 pub use rollback::{Proven, begin_life, prove, words};
 
@@ -39,6 +41,8 @@ const GAPS: usize = 100;
 pub enum RowOutcome {
     /// It is stored for whom it concerns.
     Stored,
+    /// It was stored before, under another number: nothing has changed.
+    Known,
     /// It is stored for nobody. The answer says so for the log only: what the sender must hear travels as a row of its own.
     Refused(RowAck),
 }

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use ed25519_dalek::SigningKey;
-use qpq_core::{Clock as _, Domain, OsEntropy, SystemClock};
+use qpq_core::{Clock as _, Domain, FederationKey, OsEntropy, SystemClock};
 use qpq_federation::{Discovery, Federation, FederationConfig};
 use qpq_federation_proto::Policy;
 use qpq_hub::Engine;
@@ -115,16 +115,17 @@ pub(super) async fn start(
     let leaf = Leaf::new(&keys.leaf)?;
     let client_endpoint = listen(config, Listener::Client, &leaf)?;
     let peer_endpoint = listen(config, Listener::Federation, &leaf)?;
+    let federation_key = SigningKey::from_bytes(keys.federation.expose());
     let facts = DomainFacts {
         domain: config.domain.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         client_address: told(config.client_address.as_ref(), &client_endpoint),
         federation_address: config.federation_address.shown(peer_endpoint.local_addr()),
         client_pin: keys.authority.pin().to_string(),
+        federation_key: FederationKey::from_bytes(federation_key.verifying_key().to_bytes()).to_string(),
         admin_url: console::url(admin.address),
         since: clock.now(),
     };
-    let federation_key = SigningKey::from_bytes(keys.federation.expose());
     let peering = Peering::new(
         Arc::clone(&ground),
         PeeringIdentity {
@@ -138,6 +139,9 @@ pub(super) async fn start(
             key: federation_key,
         },
     );
+
+    // Before links are up: what was parked for want of a newer version is older than what comes.
+    relay::take_up(&ground).await.context("rows that an older version had parked can't be taken up")?;
 
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let workers = Workers::start(threads).context("could not start the worker threads")?;

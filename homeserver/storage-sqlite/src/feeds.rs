@@ -79,7 +79,7 @@ impl FeedsRead for Transaction {
         limit: usize,
     ) -> Stored<Vec<MailboxRow>> {
         let query = sql("SELECT seq, at, kind, group_id, epoch, start, sender, message_id, code,
-                                retry_after_ms, text, one_time, last_resort_until, welcome
+                                retry_after_ms, text, one_time, last_resort_until, welcome, receipt
                          FROM mailbox WHERE device = ? AND seq > ? ORDER BY seq LIMIT ?")
         .bind(device.as_bytes().to_vec())
         .bind(position(after))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use qpq_core::{DeviceAddress, MessageId, Timestamp};
+use qpq_core::{DeviceAddress, Digest, MessageId, Timestamp};
 use qpq_storage::{IdempotencyRead, IdempotencyWrite, SeenSubmit, StorageError, Stored, SubmitOutcome};
 
 use crate::{
@@ -37,6 +37,20 @@ impl IdempotencyRead for Transaction {
         let found = each("submits", &self.rows("submits_seen", query).await?, submit)?;
         let found: HashMap<MessageId, SeenSubmit> = found.into_iter().collect();
         Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+    }
+
+    async fn submitters(&mut self, ids: &[MessageId]) -> Stored<Vec<(MessageId, DeviceAddress, Digest)>> {
+        let query = sql("SELECT s.id, s.payload, w.address
+                         FROM json_each(?1) AS j
+                         CROSS JOIN submits AS s ON s.id = unhex(j.value)
+                         CROSS JOIN senders AS w ON w.pk = s.sender_pk")
+        .bind(json_list(ids.iter().map(|id| *id.as_bytes())));
+        let rows = self.rows("submitters", query).await?;
+        let mut found = each("submits", &rows, |row| {
+            Ok((MessageId::from_bytes(row.bytes("id")?), row.parsed("address")?, row.digest("payload")?))
+        })?;
+        found.sort();
+        Ok(found)
     }
 }
 

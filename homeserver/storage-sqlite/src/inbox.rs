@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use qpq_core::Domain;
-use qpq_storage::{InboxHead, InboxRead, InboxWrite, ParkedRow, Stored, StreamName};
+use qpq_storage::{InboxHead, InboxRead, InboxWrite, ParkedKind, ParkedRow, Stored, StreamName, Unparked};
 
 use crate::{
     fields::{Fields, each, one},
@@ -68,6 +68,20 @@ impl InboxRead for Transaction {
         let row = self.row("inbox_parked_bytes", query).await?;
         Ok(one("inbox_parked", row.as_ref(), |row| row.number("bytes"))?.unwrap_or(0))
     }
+
+    async fn inbox_parked(&mut self, origin: &Domain) -> Stored<Vec<ParkedKind>> {
+        let query = sql("SELECT kind, COUNT(*) AS parked, SUM(LENGTH(payload)) AS bytes
+                         FROM inbox_parked WHERE origin = ? GROUP BY kind ORDER BY kind")
+        .bind(origin.to_string());
+        let rows = self.rows("inbox_parked", query).await?;
+        each("inbox_parked", &rows, |row| {
+            Ok(ParkedKind {
+                kind: row.number("kind")?,
+                rows: row.number("parked")?,
+                bytes: row.number("bytes")?,
+            })
+        })
+    }
 }
 
 #[async_trait]
@@ -108,5 +122,32 @@ impl InboxWrite for Transaction {
                 .bind(row.payload.clone())
         })
         .await
+    }
+
+    async fn inbox_unpark(&mut self, kinds: &[u16], limit: usize) -> Stored<Vec<Unparked>> {
+        let what = "inbox_unpark";
+        let numbers: Vec<String> = kinds.iter().map(ToString::to_string).collect();
+        let query = sql("SELECT pk, origin, stream, seq, kind, id, payload FROM inbox_parked
+                         WHERE kind IN (SELECT value FROM json_each(?)) ORDER BY pk LIMIT ?")
+        .bind(format!("[{}]", numbers.join(",")))
+        .bind(size(limit));
+        let rows = self.rows(what, query).await?;
+        let taken = each("inbox_parked", &rows, |row| {
+            let unparked = Unparked {
+                origin: row.parsed("origin")?,
+                stream: row.bytes("stream")?,
+                row: ParkedRow {
+                    seq: row.seq("seq")?,
+                    kind: row.number("kind")?,
+                    id: row.bytes("id")?,
+                    payload: row.blob("payload")?,
+                },
+            };
+            Ok((row.int("pk")?, unparked))
+        })?;
+        for (pk, _) in &taken {
+            self.run(what, sql("DELETE FROM inbox_parked WHERE pk = ?").bind(*pk)).await?;
+        }
+        Ok(taken.into_iter().map(|(_, unparked)| unparked).collect())
     }
 }

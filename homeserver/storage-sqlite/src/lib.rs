@@ -29,6 +29,7 @@ mod open;
 mod options;
 mod outbox;
 mod peers;
+mod receipts;
 mod samples;
 mod tokens;
 mod transaction;

@@ -5,7 +5,7 @@ mod audit_chain;
 use sqlx::{Connection as _, SqliteConnection};
 
 /// Each brings the schema from the version before it to its own number, counted from 1. A released one never changes.
-const MIGRATIONS: [Migration; 8] = [
+const MIGRATIONS: [Migration; 9] = [
     Migration {
         sql: include_str!("../migrations/0001_first.sql"),
         then: Step::Nothing,
@@ -45,6 +45,11 @@ const MIGRATIONS: [Migration; 8] = [
         sql: include_str!("../migrations/0008_lives.sql"),
         then: Step::Nothing,
         mark: "PRAGMA user_version = 8",
+    },
+    Migration {
+        sql: include_str!("../migrations/0009_receipts.sql"),
+        then: Step::Nothing,
+        mark: "PRAGMA user_version = 9",
     },
 ];
 

@@ -107,7 +107,7 @@ macro_rules! conformance_suite {
                 writers_take_turns, a_failed_transaction_cannot_commit, a_crash_before_the_commit_leaves_nothing,
                 a_crash_after_the_commit_keeps_all, a_repeat_after_a_lost_answer_finds_the_first;
             small: the_vault_is_written_once, lives_follow_each_other, audit_entries_are_numbered_and_chained, the_inbox_head_never_goes_back,
-                heads_are_listed_per_origin, parking_is_accepted, tokens_are_found_by_their_secret,
+                heads_are_listed_per_origin, parking_is_accepted, parked_rows_are_taken_up_in_order, tokens_are_found_by_their_secret,
                 a_token_is_revoked_once, tokens_are_listed_by_how_they_stand;
             accounts: an_account_reads_back, a_name_is_taken_once, a_token_makes_as_many_accounts_as_it_says,
                 a_token_is_judged_before_the_name, accounts_are_paged_by_name, devices_are_found_again,
@@ -129,7 +129,7 @@ macro_rules! conformance_suite {
                 a_backlog_counts_messages_only, a_backlog_follows_expiry, a_backlog_follows_cut_off_and_removal,
                 a_late_joiner_starts_with_nothing, ids_of_other_domains_read_nothing;
             submits: a_submit_is_remembered, many_submits_keep_their_order, a_repeat_is_a_conflict,
-                submits_are_forgotten, submits_expire;
+                submits_are_forgotten, submits_expire, submitters_are_found_by_their_ids, receipts_are_news_once;
             outbox: rows_are_numbered_per_stream, pages_are_cut, acknowledging_moves_forward_only,
                 kept_rows_are_purged_by_age, kept_rows_are_purged_by_size, expired_rows_become_tombstones,
                 depth_counts_what_waits, backoff_is_stored, removing_a_peer_drops_what_waits, rewound_rows_wait_again,

@@ -62,6 +62,11 @@ pub enum Notice {
         /// What.
         event: ContactEvent,
     },
+    /// A domain has stored messages that it sent.
+    Receipt {
+        /// A `Receipt` of `common.capnp`; the store doesn't look into it.
+        receipt: Vec<u8>,
+    },
 }
 
 impl Notice {

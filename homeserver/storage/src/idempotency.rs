@@ -40,6 +40,8 @@ pub trait IdempotencyRead: Send {
         sender: &DeviceAddress,
         ids: &[MessageId],
     ) -> Stored<Vec<Option<SeenSubmit>>>;
+    /// Who submitted these ids, and with which payload: (id, sender, SHA-256). Several devices may have used one id.
+    async fn submitters(&mut self, ids: &[MessageId]) -> Stored<Vec<(MessageId, DeviceAddress, Digest)>>;
 }
 
 /// Writes submits.

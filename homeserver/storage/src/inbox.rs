@@ -34,6 +34,28 @@ pub struct ParkedRow {
     pub payload: Vec<u8>,
 }
 
+/// What is parked of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParkedKind {
+    /// The kind.
+    pub kind: u16,
+    /// How many rows.
+    pub rows: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+}
+
+/// A parked row that is taken up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unparked {
+    /// Who sent it.
+    pub origin: Domain,
+    /// In which stream.
+    pub stream: StreamName,
+    /// The row.
+    pub row: ParkedRow,
+}
+
 /// Reads the inbox.
 #[async_trait]
 pub trait InboxRead: Send {
@@ -52,6 +74,8 @@ pub trait InboxRead: Send {
     async fn inbox_streams(&mut self, origin: &Domain) -> Stored<u64>;
     /// How many bytes of payload are parked for an origin.
     async fn inbox_parked_bytes(&mut self, origin: &Domain) -> Stored<u64>;
+    /// What is parked for an origin, by kind.
+    async fn inbox_parked(&mut self, origin: &Domain) -> Stored<Vec<ParkedKind>>;
 }
 
 /// Writes the inbox.
@@ -61,4 +85,6 @@ pub trait InboxWrite: Send {
     async fn inbox_advance(&mut self, origin: &Domain, stream: &StreamName, head: &InboxHead) -> Stored<()>;
     /// Parks rows of unknown kinds.
     async fn inbox_park(&mut self, origin: &Domain, stream: &StreamName, rows: &[ParkedRow]) -> Stored<()>;
+    /// Takes parked rows of these kinds out, in the order in which they were parked, at most `limit`.
+    async fn inbox_unpark(&mut self, kinds: &[u16], limit: usize) -> Stored<Vec<Unparked>>;
 }

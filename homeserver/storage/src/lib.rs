@@ -25,6 +25,7 @@ mod losses;
 mod outbox;
 mod page;
 mod peers;
+mod receipts;
 mod samples;
 mod tokens;
 mod vault;
@@ -49,6 +50,7 @@ pub use losses::*;
 pub use outbox::*;
 pub use page::*;
 pub use peers::*;
+pub use receipts::*;
 pub use samples::*;
 pub use tokens::*;
 pub use vault::*;
@@ -128,6 +130,7 @@ pub trait WriteTx:
     + IdempotencyWrite
     + OutboxWrite
     + InboxWrite
+    + ReceiptsWrite
     + LossesWrite
     + PeersWrite
     + AuditWrite

@@ -12,6 +12,7 @@ pub mod home;
 mod member;
 pub mod mls;
 pub mod parts;
+pub mod proof;
 
 use std::{fs, path::PathBuf};
 

@@ -33,6 +33,7 @@ static CONSOLE: LazyLock<Router> = LazyLock::new(|| {
         client_address: "127.0.0.1:7443".to_owned(),
         federation_address: "127.0.0.1:7444".to_owned(),
         client_pin: "pin".to_owned(),
+            federation_key: "key".to_owned(),
         admin_url: ORIGIN.to_owned(),
         since: SystemClock.now(),
     };

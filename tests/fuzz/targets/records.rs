@@ -4,9 +4,13 @@
 use libfuzzer_sys::fuzz_target;
 use qpq_fuzz::{
     mls::{device, group},
-    seeds,
+    proof, seeds,
 };
-use qpq_schemas::records_capnp::{group_entry, group_submit, group_welcome, submit_refused};
+use qpq_proof::SignedStatement;
+use qpq_schemas::{
+    common_capnp::receipt,
+    records_capnp::{group_entry, group_submit, group_welcome, submit_refused},
+};
 
 fuzz_target!(init: seeds(written), |bytes: &[u8]| {
     qpq_service::fuzzing::row_payload(bytes);
@@ -51,7 +55,17 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         failure.set_text("full");
         failure.set_retry_after_ms(5);
     });
-    let seeds = vec![("submit", submit), ("entry", entry), ("welcome", welcome), ("refused", refused)];
+    let (signed, places): (SignedStatement, _) = proof::signed();
+    let receipt = record(|message| {
+        let mut record = message.init_root::<receipt::Builder<'_>>();
+        record.set_group(&group);
+        record.set_statement(&signed.statement().to_bytes());
+        record.set_signature(signed.signature());
+        let mut proven = record.init_messages(1).get(0);
+        proven.set_id(&[1; 16]);
+        proven.set_path(&places[0].path.iter().flat_map(|hash| *hash.as_bytes()).collect::<Vec<_>>());
+    });
+    let seeds = vec![("receipt", receipt), ("submit", submit), ("entry", entry), ("welcome", welcome), ("refused", refused)];
     for (name, bytes) in &seeds {
         assert!(qpq_service::fuzzing::row_payload(bytes) > 0, "`{name}` is a record");
     }

@@ -83,6 +83,7 @@ impl Home {
             client_address: "127.0.0.1:7443".to_owned(),
             federation_address: "127.0.0.1:7444".to_owned(),
             client_pin: "pin".to_owned(),
+            federation_key: "key".to_owned(),
             admin_url: origin.to_owned(),
             since: clock.now(),
         };

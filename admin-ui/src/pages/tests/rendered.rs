@@ -41,7 +41,8 @@ fn answers(rows: usize, text: &str) -> Planted {
         "resumable_until": TIME, "live": true, "name": text });
     let peer = json!({ "domain": text, "state": "awaiting-confirmation", "address": text, "pin": text,
         "key_exchange": text, "queued": 7, "oldest_queued_ms": 90_000, "last_error": text, "retry_at": TIME,
-        "since": TIME, "blocked": banned });
+        "since": TIME, "blocked": banned, "federation_key": text, "version": 1, "clock_skew_ms": -90_000,
+        "parked": many(json!({ "kind": 900, "rows": 3, "bytes": 120 })) });
     let paged = |name: &str, row: Value| {
         let mut page = json!({ "total": rows, "page": 1, "pages": 2, "policy": text });
         page[name] = many(row);
@@ -55,7 +56,7 @@ fn answers(rows: usize, text: &str) -> Planted {
         (
             "info",
             json!({ "domain": text, "version": text, "client_address": text, "federation_address": text,
-            "client_pin": text, "admin_url": text, "since": TIME, "draining": false }),
+            "client_pin": text, "federation_key": text, "admin_url": text, "since": TIME, "draining": false }),
         ),
         (
             "status",

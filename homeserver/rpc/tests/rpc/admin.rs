@@ -47,6 +47,7 @@ async fn the_owner_performs_verbs_on_a_private_socket() {
             client_address: String::new(),
             federation_address: String::new(),
             client_pin: String::new(),
+            federation_key: String::new(),
             admin_url: "http://localhost:7445".to_owned(),
             since: qpq_core::Timestamp::from_millis(0),
         };

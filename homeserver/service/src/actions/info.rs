@@ -19,6 +19,8 @@ pub struct DomainFacts {
     pub federation_address: String,
     /// The pin of the CA of the client listener.
     pub client_pin: String,
+    /// The key that signs what this domain relays and its delivery proofs, in hexadecimal.
+    pub federation_key: String,
     /// Where the admin listener is: health and metrics.
     pub admin_url: String,
     /// When the process started.

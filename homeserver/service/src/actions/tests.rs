@@ -196,8 +196,16 @@ async fn info_says_what_the_binary_said() {
     let info = home.actions.perform(&owner(), "info", "").await.unwrap();
     let info: Value = serde_json::from_str(&info).unwrap();
     let fields: Vec<&String> = info.as_object().unwrap().keys().collect();
-    let expected =
-        ["admin_url", "client_address", "client_pin", "domain", "federation_address", "since", "version"];
+    let expected = [
+        "admin_url",
+        "client_address",
+        "client_pin",
+        "domain",
+        "federation_address",
+        "federation_key",
+        "since",
+        "version",
+    ];
     assert_eq!(fields, expected);
 }
 

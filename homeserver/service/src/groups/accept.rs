@@ -36,6 +36,8 @@ pub(super) struct Incoming {
 pub(super) struct Placed {
     pub(super) seq: Seq,
     pub(super) at: Timestamp,
+    /// It was there before.
+    pub(super) repeated: bool,
 }
 
 /// Devices of ours that read a group's log, and how much waits for each of them.
@@ -107,7 +109,7 @@ fn repeated(seen: Option<SeenSubmit>, message: &Incoming) -> Option<Answered<Pla
     let seen = seen?;
     Some(match seen.outcome {
         SubmitOutcome::AtHub { seq, at } if seen.payload == payload_digest(&message.message) => {
-            Ok(Placed { seq, at })
+            Ok(Placed { seq, at, repeated: true })
         }
         SubmitOutcome::AtHub { .. } | SubmitOutcome::AtHome { .. } => Err(policy::Refusal::IdReused.into()),
     })
@@ -226,7 +228,7 @@ impl<'a> Batch<'a> {
             Taken::Answered(answer) => answer,
             Taken::Entry(index) => positions
                 .get(index)
-                .map(|seq| Placed { seq: *seq, at: now })
+                .map(|seq| Placed { seq: *seq, at: now, repeated: false })
                 .ok_or_else(|| Refusal::new(ErrorCode::Internal, "the store gave a message no position")),
         };
         Ok(taken.into_iter().map(answer).collect())

@@ -31,13 +31,28 @@ pub(crate) async fn apply_row(
 ) -> Stored<RowOutcome> {
     let mut rows = Rows { place: Place::of(ground), origin, now: ground.now(), tx, effects };
     let applied = match row.kind {
-        RowKind::GroupSubmit => rows.submit(row).await?,
-        RowKind::GroupEntry => rows.entry(row).await?,
+        RowKind::GroupSubmit => return rows.submit(row).await.map(outcome),
+        RowKind::GroupEntry => return rows.entry(row).await.map(outcome),
         RowKind::Welcome => rows.welcome(row).await?,
         RowKind::SubmitRefused => rows.refused(row).await?,
-        RowKind::ContactAccepted | RowKind::Tombstone | RowKind::Unknown(_) => Ok(()),
+        RowKind::ContactAccepted | RowKind::Receipt | RowKind::Tombstone | RowKind::Unknown(_) => Ok(()),
     };
     Ok(applied.into())
+}
+
+/// Whether a row brought something new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fresh {
+    New,
+    Known,
+}
+
+fn outcome(applied: Answered<Fresh>) -> RowOutcome {
+    match applied {
+        Ok(Fresh::Known) => RowOutcome::Known,
+        Ok(Fresh::New) => RowOutcome::Stored,
+        Err(refusal) => Err(refusal).into(),
+    }
 }
 
 /// One row's transaction and origin.
@@ -51,7 +66,7 @@ struct Rows<'a> {
 
 impl Rows<'_> {
     /// A message for the log of a group that we order.
-    async fn submit(&mut self, row: &Row) -> Stored<Answered<()>> {
+    async fn submit(&mut self, row: &Row) -> Stored<Answered<Fresh>> {
         let parsed = GroupSubmit::from_bytes(&row.payload).and_then(|submit| {
             check_origin(self.origin, &submit.sender)?;
             Ok(submit)
@@ -72,7 +87,7 @@ impl Rows<'_> {
         Ok(accepted)
     }
 
-    async fn accept(&mut self, row: &Row, submit: &GroupSubmit) -> Stored<Answered<()>> {
+    async fn accept(&mut self, row: &Row, submit: &GroupSubmit) -> Stored<Answered<Fresh>> {
         if *submit.group.hub() != self.place.domain {
             return Ok(Err(no_group(&submit.group)));
         }
@@ -86,11 +101,11 @@ impl Rows<'_> {
         let placed =
             accept(self.tx, place, &submit.sender, &submit.group, &[incoming], now, self.effects).await?;
         let answer = placed.into_iter().next().unwrap_or_else(|| Err(no_group(&submit.group)));
-        Ok(answer.map(drop))
+        Ok(answer.map(|placed| if placed.repeated { Fresh::Known } else { Fresh::New }))
     }
 
     /// An entry of a log that the origin orders.
-    async fn entry(&mut self, row: &Row) -> Stored<Answered<()>> {
+    async fn entry(&mut self, row: &Row) -> Stored<Answered<Fresh>> {
         let entry = match GroupEntry::from_bytes(&row.payload) {
             Ok(entry) => entry,
             Err(refusal) => return Ok(Err(refusal)),
@@ -100,7 +115,7 @@ impl Rows<'_> {
         }
         let known = self.tx.group(&entry.group).await?;
         if known.is_some_and(|known| entry.seq <= known.last_seq) {
-            return Ok(Ok(()));
+            return Ok(Ok(Fresh::Known));
         }
         // A Welcome comes first; without a reader here there is nobody to keep it for.
         let members = self.tx.members(&entry.group).await?;
@@ -117,7 +132,7 @@ impl Rows<'_> {
             return Ok(Err(refusal));
         }
         self.copy(row, &entry, &members).await?;
-        Ok(Ok(()))
+        Ok(Ok(Fresh::New))
     }
 
     /// Our own devices at the limit: refused between two, cut off in a larger group.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use qpq_core::{DeviceAddress, ErrorCode, GroupId, MessageId, Millis, Seq, Timestamp, limits};
+use qpq_core::{DeviceAddress, Digest, ErrorCode, GroupId, MessageId, Millis, Seq, Timestamp, limits};
 use qpq_delivery::policy;
 use qpq_federation_proto::{RowKind, StreamId, StreamName};
 use qpq_hub::{FramingError, application_framing};
@@ -15,7 +15,11 @@ use super::{
     check_member,
     records::{GroupSubmit, expires_at},
 };
-use crate::{Answered, Effects, Refusal, SessionHandle, WriteJob, peering, request};
+use crate::{
+    Answered, Effects, Receipt, Refusal, SessionHandle, WriteJob, peering,
+    receipts::{self, Taken},
+    request,
+};
 
 /// One message for a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,13 +53,39 @@ pub enum SubmitAnswer {
     },
 }
 
+impl ApplicationSubmit {
+    /// What a receipt says of it.
+    fn named(&self) -> (GroupId, MessageId, Digest) {
+        (self.group.clone(), self.id, payload_digest(&self.message))
+    }
+}
+
+impl SubmitAnswer {
+    /// Since when the message is durable here.
+    const fn durable_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Refused(_) => None,
+            Self::AtHub { at, .. } | Self::AtHome { at } => Some(*at),
+        }
+    }
+}
+
+/// What became of the messages of one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// An answer for each message, in the order given.
+    pub answers: Vec<SubmitAnswer>,
+    /// Proves that those were taken which are durable now.
+    pub receipts: Vec<Receipt>,
+}
+
 impl Groups {
-    /// Takes messages of one device; an answer for each, in the order given.
+    /// Takes messages of one device.
     pub async fn submit(
         &self,
         session: &SessionHandle,
         submits: Vec<ApplicationSubmit>,
-    ) -> Answered<Vec<SubmitAnswer>> {
+    ) -> Answered<Submitted> {
         let now = self.ground().now();
         session.check(now)?;
         let most = limits::BATCH_ITEMS;
@@ -65,7 +95,9 @@ impl Groups {
         }
         let mut answers: Vec<Option<SubmitAnswer>> = Vec::with_capacity(submits.len());
         let mut batches: BTreeMap<GroupId, Vec<(usize, Incoming)>> = BTreeMap::new();
+        let mut named = Vec::with_capacity(submits.len());
         for (index, submit) in submits.into_iter().enumerate() {
+            named.push(submit.named());
             let refused = match self.parse(session, submit, now) {
                 Ok((group, incoming)) => {
                     batches.entry(group).or_default().push((index, incoming));
@@ -90,7 +122,14 @@ impl Groups {
             }
         }
         let lost = || SubmitAnswer::Refused(Refusal::new(ErrorCode::Internal, "the message got no answer"));
-        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect())
+        let answers: Vec<SubmitAnswer> =
+            answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect();
+        let taken = named.into_iter().zip(&answers).filter_map(|((group, id, ciphertext), answer)| {
+            let at = answer.durable_at()?;
+            Some(Taken { group, id, ciphertext, at })
+        });
+        let receipts = receipts::accepted(self.ground(), taken.collect());
+        Ok(Submitted { answers, receipts })
     }
 
     fn parse(
@@ -229,7 +268,7 @@ async fn may_forward(
     }))
 }
 
-fn repeated(seen: &SeenSubmit, payload: qpq_core::Digest) -> SubmitAnswer {
+fn repeated(seen: &SeenSubmit, payload: Digest) -> SubmitAnswer {
     match seen.outcome {
         SubmitOutcome::AtHome { at } if seen.payload == payload => SubmitAnswer::AtHome { at },
         SubmitOutcome::AtHome { .. } | SubmitOutcome::AtHub { .. } => {

@@ -31,7 +31,8 @@ fn submit(id: u8, group: &GroupId, message: Vec<u8>) -> ApplicationSubmit {
 
 async fn sends(user: &mut User, group: &GroupId, id: u8, text: &str) -> SubmitAnswer {
     let message = user.mls.says(text);
-    let answers = user.site.groups.submit(&user.session, vec![submit(id, group, message)]).await.unwrap();
+    let answers =
+        user.site.groups.submit(&user.session, vec![submit(id, group, message)]).await.unwrap().answers;
     answers.into_iter().next().unwrap()
 }
 
@@ -137,10 +138,10 @@ async fn a_repeat_gets_the_same_answer_also_after_a_restart() {
     let commit = alice.offers(&group, Change::default());
     let message = bob.mls.says("once");
     let home = &bob.site.groups;
-    let queued = home.submit(&bob.session, vec![submit(9, &group, message.clone())]).await.unwrap();
-    assert_eq!(home.submit(&bob.session, vec![submit(9, &group, message)]).await.unwrap(), queued);
+    let queued = home.submit(&bob.session, vec![submit(9, &group, message.clone())]).await.unwrap().answers;
+    assert_eq!(home.submit(&bob.session, vec![submit(9, &group, message)]).await.unwrap().answers, queued);
     let other = bob.mls.says("twice");
-    let reused = home.submit(&bob.session, vec![submit(9, &group, other)]).await.unwrap();
+    let reused = home.submit(&bob.session, vec![submit(9, &group, other)]).await.unwrap().answers;
     assert_eq!(code(&reused[0]), Some(ErrorCode::IdReused));
     world.relay().await;
     assert_eq!(log(&alice, &group, 1).await.len(), 1);
@@ -226,7 +227,8 @@ async fn a_removed_device_hears_of_it_and_is_done() {
     let entries = log(&second, &group, 2).await;
     assert!(matches!(entries.as_slice(), [DeliveryBody::Commit { .. }]));
     let message = bob.mls.says("hello");
-    let answers = second.site.groups.submit(&second.session, vec![submit(1, &group, message)]).await.unwrap();
+    let answers =
+        second.site.groups.submit(&second.session, vec![submit(1, &group, message)]).await.unwrap().answers;
     assert_eq!(code(&answers[0]), Some(ErrorCode::NotMember));
 }
 
@@ -250,7 +252,7 @@ async fn a_message_that_never_reached_its_hub_comes_back_and_may_be_sent_again()
     let message = bob.mls.says("hello");
     let short = ApplicationSubmit { ttl: Some(qpq_core::Millis(1)), ..submit(1, &group, message) };
     let home = &bob.site.groups;
-    let queued = home.submit(&bob.session, vec![short]).await.unwrap();
+    let queued = home.submit(&bob.session, vec![short]).await.unwrap().answers;
     assert!(matches!(queued.as_slice(), [SubmitAnswer::AtHome { .. }]));
     let deadline = bob.site.ground.now().after(qpq_core::Millis::from_secs(5));
     while refusals(&bob).await.is_empty() && bob.site.ground.now() < deadline {
@@ -258,7 +260,7 @@ async fn a_message_that_never_reached_its_hub_comes_back_and_may_be_sent_again()
     }
     assert_eq!(refusals(&bob).await, [(message_id(1), ErrorCode::PeerUnreachable.number())]);
     let other = bob.mls.says("encrypted again");
-    let again = home.submit(&bob.session, vec![submit(1, &group, other)]).await.unwrap();
+    let again = home.submit(&bob.session, vec![submit(1, &group, other)]).await.unwrap().answers;
     assert!(matches!(again.as_slice(), [SubmitAnswer::AtHome { .. }]));
 }
 
@@ -376,7 +378,8 @@ async fn a_hub_has_no_say_about_what_a_device_sent_elsewhere() {
     bob.joins(&id).await;
     eve.creates(&theirs).await;
     let message = bob.mls.says("hello");
-    let queued = bob.site.groups.submit(&bob.session, vec![submit(1, &id, message.clone())]).await.unwrap();
+    let queued =
+        bob.site.groups.submit(&bob.session, vec![submit(1, &id, message.clone())]).await.unwrap().answers;
     let refused = |group: &GroupId, sender: Option<&User>| SubmitRefused {
         group: group.clone(),
         sender: sender.map(|user| user.mls.device.clone()),
@@ -395,7 +398,7 @@ async fn a_hub_has_no_say_about_what_a_device_sent_elsewhere() {
     let evil = world.site("evil.test").domain.clone();
     assert!(matches!(bob.site.apply(&evil, forged).await, RowOutcome::Refused(_)));
     assert_eq!(refusals(&bob).await, []);
-    let again = bob.site.groups.submit(&bob.session, vec![submit(1, &id, message)]).await.unwrap();
+    let again = bob.site.groups.submit(&bob.session, vec![submit(1, &id, message)]).await.unwrap().answers;
     assert_eq!(again, queued, "the submit is still known");
     assert_eq!(world.relay().await, []);
 

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use qpq_core::{Domain, Pin, Timestamp};
+use qpq_core::{Domain, FederationKey, Pin, Timestamp};
 use qpq_federation_proto::StopReason;
-use qpq_storage::{Ban, OutboxDepth, Page, PeerFilter, PeerLine, PeerState, PeersQuery, Window};
+use qpq_storage::{Ban, OutboxDepth, Page, ParkedKind, PeerFilter, PeerLine, PeerState, PeersQuery, Window};
 use serde::Serialize;
 
 use super::{Known, Peering, unknown};
@@ -85,6 +85,8 @@ pub struct PeerView {
     pub address: Option<String>,
     /// The pin of its federation CA.
     pub pin: Pin,
+    /// The key that signs what it relays and its delivery proofs.
+    pub federation_key: FederationKey,
     /// The link, in words.
     pub link: String,
     /// The key exchange of the link that is up, for example `X25519MLKEM768`.
@@ -101,8 +103,30 @@ pub struct PeerView {
     pub since: Timestamp,
     /// How far its clock is ahead of ours, as its last `hello` told; negative: behind.
     pub clock_skew_ms: Option<i64>,
+    /// The protocol version that its last `hello` led to.
+    pub version: Option<u16>,
+    /// Rows of kinds that this version doesn't know, which wait for one that does; only where one peer is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parked: Option<Vec<ParkedView>>,
     /// Why it is blocked, if it is.
     pub blocked: Option<Blocked>,
+}
+
+/// What is parked of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ParkedView {
+    /// The kind's number.
+    pub kind: u16,
+    /// How many rows.
+    pub rows: u64,
+    /// How large they are together.
+    pub bytes: u64,
+}
+
+impl From<ParkedKind> for ParkedView {
+    fn from(ParkedKind { kind, rows, bytes }: ParkedKind) -> Self {
+        Self { kind, rows, bytes }
+    }
 }
 
 /// Whether a domain would be let in, and why.
@@ -181,9 +205,11 @@ impl Peering {
         let Known { peer, ban, pause } = Known::read(tx.as_mut(), domain, self.ground.now()).await?;
         let peer = peer.ok_or_else(|| unknown(domain))?;
         let depth = tx.outbox_depth(domain).await?;
+        let parked = tx.inbox_parked(domain).await?;
         drop(tx);
         let (waiting, oldest_at) = (depth.rows, depth.oldest_at);
-        Ok(self.view(PeerLine { peer, ban, pause, waiting, oldest_at }).await)
+        let view = self.view(PeerLine { peer, ban, pause, waiting, oldest_at }).await;
+        Ok(PeerView { parked: Some(parked.into_iter().map(ParkedView::from).collect()), ..view })
     }
 
     /// Whether a domain would be let in: what policy, ban, record and its links say.
@@ -233,9 +259,12 @@ impl Peering {
             retry_at: health.retry_at,
             since: peer.since,
             clock_skew_ms: health.clock_skew_ms,
+            version: health.version,
+            parked: None,
             blocked: ban.map(Blocked::from),
             address: peer.address,
             pin: peer.pin,
+            federation_key: FederationKey::from_bytes(peer.federation_key),
             domain: peer.domain,
         }
     }

@@ -79,9 +79,11 @@ pub(super) async fn bury(
             Err(_) => Ok(()),
         },
         // What it says is said again by whoever asks, or keeps a number only.
-        RowKind::SubmitRefused | RowKind::ContactAccepted | RowKind::Tombstone | RowKind::Unknown(_) => {
-            Ok(())
-        }
+        RowKind::SubmitRefused
+        | RowKind::ContactAccepted
+        | RowKind::Receipt
+        | RowKind::Tombstone
+        | RowKind::Unknown(_) => Ok(()),
     }
 }
 

@@ -15,6 +15,7 @@ use super::{GAPS, RowOutcome};
 use crate::{
     Answered, Effects, Ground, Known, Refusal, WriteJob, bans, contacts, groups, peering,
     planted::{Bug, active},
+    receipts::{self, StoredMessage, Storing},
     request,
 };
 
@@ -178,16 +179,27 @@ async fn apply_batch(
                     return Ok(not_now(origin, "more rows of unknown kinds than are parked"));
                 }
             }
-            let mut refusals = Vec::new();
+            let (mut refusals, mut stored) = (Vec::new(), Vec::new());
             for row in application.rows() {
                 // What follows from a row (a hub's fan-out) follows from its request.
                 let applied = request::of(row.request, apply_row(ground, tx, origin, &stream, row, effects));
                 match applied.await? {
-                    RowOutcome::Stored => {}
+                    RowOutcome::Stored => stored.extend(StoredMessage::of(row)),
+                    RowOutcome::Known => {}
                     RowOutcome::Refused(ack) => refusals.push(RowRefusal { seq: row.seq, ack }),
                 }
             }
-            tx.inbox_advance(origin, &stream, &next_head(application.next(), kept_header)).await?;
+            let next = application.next();
+            tx.inbox_advance(origin, &stream, &next_head(next, kept_header)).await?;
+            if !stored.is_empty() {
+                let storing = Storing {
+                    origin,
+                    stream: batch.stream(),
+                    incarnation: next.incarnation,
+                    through: next.applied,
+                };
+                storing.receipt(ground, tx, stored, effects).await?;
+            }
             Ok(application.durable(refusals))
         }
         Judgement::Skip(gap) => {
@@ -254,6 +266,7 @@ pub(crate) async fn apply_row(
             let (us, now) = (ground.domain(), ground.now());
             Ok(contacts::apply_accepted(tx, us, origin, row, now, effects).await?.into())
         }
+        RowKind::Receipt => Ok(receipts::apply(ground, tx, origin, row, effects).await?.into()),
         // It only keeps a position; whom it concerns is told where the row was given up.
         RowKind::Tombstone => Ok(RowOutcome::Stored),
         RowKind::Unknown(kind) => {

@@ -49,6 +49,7 @@ pub(super) const fn kind_name(kind: RowKind) -> &'static str {
         RowKind::Welcome => "welcome",
         RowKind::SubmitRefused => "refusal",
         RowKind::ContactAccepted => "contact",
+        RowKind::Receipt => "receipt",
         RowKind::Tombstone => "tombstone",
         RowKind::Unknown(_) => "unknown",
     }

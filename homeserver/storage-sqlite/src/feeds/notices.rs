@@ -17,6 +17,7 @@ const KEY_PACKAGES_LOW: i64 = 2;
 const NEEDS_RESYNC: i64 = 3;
 const REMOVED: i64 = 4;
 const CONTACT: i64 = 5;
+const RECEIPT: i64 = 6;
 
 /// `mailbox.code` of what is said about a contact.
 const CONTACT_REQUESTED: u16 = 0;
@@ -37,6 +38,7 @@ struct Columns {
     one_time: Option<i64>,
     last_resort_until: Option<i64>,
     welcome: Option<Vec<u8>>,
+    receipt: Option<Vec<u8>>,
 }
 
 impl Columns {
@@ -81,6 +83,9 @@ impl Columns {
                 }),
                 ..Self::default()
             },
+            Notice::Receipt { receipt } => {
+                Self { kind: RECEIPT, receipt: Some(receipt.clone()), ..Self::default() }
+            }
         }
     }
 
@@ -98,6 +103,7 @@ impl Columns {
             .bind(self.one_time)
             .bind(self.last_resort_until)
             .bind(self.welcome)
+            .bind(self.receipt)
     }
 }
 
@@ -115,7 +121,8 @@ fn former(device: &DeviceId, notice: &Notice) -> Option<Statement> {
         Notice::Welcome { .. }
         | Notice::Refused { .. }
         | Notice::NeedsResync { .. }
-        | Notice::Removed { .. } => None,
+        | Notice::Removed { .. }
+        | Notice::Receipt { .. } => None,
     }
 }
 
@@ -150,6 +157,7 @@ pub(super) fn mailbox_row(row: Fields<'_>) -> Stored<MailboxRow> {
                 other => return Err(row.corrupt("code", &other)),
             },
         },
+        RECEIPT => Notice::Receipt { receipt: row.blob("receipt")? },
         other => return Err(row.corrupt("kind", &other)),
     };
     Ok(MailboxRow { seq: row.seq("seq")?, at: row.time("at")?, notice })
@@ -179,8 +187,8 @@ impl Transaction {
         }
         let head =
             "INSERT INTO mailbox (device, seq, at, kind, group_id, epoch, start, sender, message_id, code,
-                                         retry_after_ms, text, one_time, last_resort_until, welcome) VALUES";
-        self.insert_all(what, head, 15, &rows, |statement, (device, seq, notice)| {
+                                         retry_after_ms, text, one_time, last_resort_until, welcome, receipt) VALUES";
+        self.insert_all(what, head, 16, &rows, |statement, (device, seq, notice)| {
             let statement = statement.bind(device.as_bytes().to_vec()).bind(position(*seq)).bind(time(now));
             Columns::of(notice).bind(statement)
         })

@@ -117,6 +117,8 @@ pub async fn all_notices_read_back(subject: &mut dyn Subject) -> Outcome {
         removed(3)?,
         Notice::Contact { address: foreign_device("bob", 2)?.user, event: ContactEvent::Requested },
         Notice::Contact { address: foreign_device("carol", 2)?.user, event: ContactEvent::Accepted },
+        Notice::Receipt { receipt: vec![8; 300] },
+        Notice::Receipt { receipt: vec![9; 300] },
     ];
     let mut tx = write(subject).await?;
     let addressed: Vec<_> = notices.iter().cloned().map(|notice| (alice, notice)).collect();

@@ -1,6 +1,6 @@
 //! The small areas: vault, audit log, inbox, registration tokens.
 
-use qpq_core::{Digest, Incarnation, RequestId, Seq, TokenId};
+use qpq_core::{Digest, Domain, Incarnation, RequestId, Seq, TokenId};
 
 use super::{
     Failure, Outcome, Subject, conflicts,
@@ -8,8 +8,8 @@ use super::{
     read, same, write,
 };
 use crate::{
-    AuditEntry, AuditFilter, AuditRecord, InboxHead, ParkedRow, ReadTx, RegistrationToken, TokenState,
-    TokensQuery, Vault, Window,
+    AuditEntry, AuditFilter, AuditRecord, InboxHead, ParkedKind, ParkedRow, ReadTx, RegistrationToken,
+    TokenState, TokensQuery, Unparked, Vault, Window,
 };
 
 /// An incarnation that began at a second.
@@ -162,6 +162,33 @@ pub async fn parking_is_accepted(subject: &mut dyn Subject) -> Outcome {
     tx.inbox_park(&"gamma.test".parse()?, &[1; 16], &[row(1)]).await?;
     tx.commit().await?;
     same("bytes", read(subject).await?.inbox_parked_bytes(&elsewhere()?).await?, 40)
+}
+
+/// What a later version knows is taken out once, in the order in which it came; the rest stays.
+pub async fn parked_rows_are_taken_up_in_order(subject: &mut dyn Subject) -> Outcome {
+    let row = |seq, kind| ParkedRow { seq: Seq(seq), kind, id: [1; 16], payload: vec![1; 10] };
+    let gamma: Domain = "gamma.test".parse()?;
+    let mut tx = write(subject).await?;
+    tx.inbox_park(&gamma, &[2; 16], &[row(1, 900)]).await?;
+    tx.inbox_park(&elsewhere()?, &[1; 16], &[row(4, 901), row(5, 900)]).await?;
+    tx.inbox_park(&elsewhere()?, &[1; 16], &[row(6, 902), row(7, 900)]).await?;
+    tx.commit().await?;
+    subject.reopen().await?;
+    let of = |kind, rows, bytes| ParkedKind { kind, rows, bytes };
+    let shown = read(subject).await?.inbox_parked(&elsewhere()?).await?;
+    same("shown", shown, vec![of(900, 2, 20), of(901, 1, 10), of(902, 1, 10)])?;
+    let mut tx = write(subject).await?;
+    let taken = |origin: &Domain, stream: u8, row: ParkedRow| Unparked {
+        origin: origin.clone(),
+        stream: [stream; 16],
+        row,
+    };
+    let first = tx.inbox_unpark(&[900, 901], 2).await?;
+    same("first", first, vec![taken(&gamma, 2, row(1, 900)), taken(&elsewhere()?, 1, row(4, 901))])?;
+    let rest = tx.inbox_unpark(&[900, 901], 9).await?;
+    same("rest", rest, vec![taken(&elsewhere()?, 1, row(5, 900)), taken(&elsewhere()?, 1, row(7, 900))])?;
+    same("no more", tx.inbox_unpark(&[900, 901], 9).await?, vec![])?;
+    same("left", tx.inbox_parked(&elsewhere()?).await?, vec![of(902, 1, 10)])
 }
 
 pub(super) fn token(number: u8, uses: Option<u32>) -> RegistrationToken {

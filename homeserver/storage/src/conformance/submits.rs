@@ -1,10 +1,10 @@
-//! Idempotency of submits.
+//! Idempotency of submits, and who has proven to have stored them.
 
 use qpq_core::{MessageId, Seq};
 
 use super::{
     Outcome, Subject, conflicts,
-    fixtures::{at, device_address, digest, message_id},
+    fixtures::{at, device_address, digest, elsewhere, message_id},
     read, same, write,
 };
 use crate::{SeenSubmit, SubmitOutcome};
@@ -90,4 +90,48 @@ pub async fn submits_expire(subject: &mut dyn Subject) -> Outcome {
     same("late", tx.submits_expire(at(100)).await?, 1)?;
     let found = tx.submits_seen(&alice, &[message_id(1), message_id(2)]).await?;
     same("left", found, vec![None, Some(seen(2))])
+}
+
+/// Senders are found by the ids that they used, whoever they are.
+pub async fn submitters_are_found_by_their_ids(subject: &mut dyn Subject) -> Outcome {
+    let (alice, bob) = (device_address("alice", 1)?, device_address("bob", 2)?);
+    let mut tx = write(subject).await?;
+    tx.submits_remember(&alice, &[(message_id(1), seen(1)), (message_id(2), seen(2))], at(100)).await?;
+    tx.submits_remember(&bob, &[(message_id(2), seen(4)), (message_id(3), seen(3))], at(100)).await?;
+    tx.commit().await?;
+    let mut tx = read(subject).await?;
+    let of = |number: u8, sender: &qpq_core::DeviceAddress, payload: u8| {
+        (message_id(number), sender.clone(), digest(payload))
+    };
+    let found = tx.submitters(&[message_id(3), message_id(2), message_id(9)]).await?;
+    same("some", found, vec![of(2, &alice, 2), of(2, &bob, 4), of(3, &bob, 3)])?;
+    same("none asked", tx.submitters(&[]).await?, vec![])?;
+    drop(tx);
+    let mut tx = write(subject).await?;
+    tx.submit_forget(&bob, &message_id(2)).await?;
+    same("forgotten", tx.submitters(&[message_id(2)]).await?, vec![of(2, &alice, 2)])
+}
+
+/// A domain's word about a submit is news once, and is forgotten with the submit.
+pub async fn receipts_are_news_once(subject: &mut dyn Subject) -> Outcome {
+    let (alice, bob) = (device_address("alice", 1)?, device_address("bob", 2)?);
+    let (beta, gamma) = (elsewhere()?, "gamma.test".parse()?);
+    let mut tx = write(subject).await?;
+    tx.submits_remember(&alice, &[(message_id(1), seen(1)), (message_id(2), seen(2))], at(100)).await?;
+    tx.submits_remember(&bob, &[(message_id(1), seen(1))], at(200)).await?;
+    let of = |sender: &qpq_core::DeviceAddress, number: u8| (sender.clone(), message_id(number));
+    let both = [of(&alice, 1), of(&alice, 2)];
+    same("first", tx.receipts_note(&beta, &both).await?, vec![true, true])?;
+    tx.commit().await?;
+    subject.reopen().await?;
+    let mut tx = write(subject).await?;
+    let more = [of(&alice, 1), of(&bob, 1), of(&alice, 1), of(&bob, 1)];
+    same("again", tx.receipts_note(&beta, &more).await?, vec![false, true, false, false])?;
+    same("another domain", tx.receipts_note(&gamma, &both).await?, vec![true, true])?;
+    tx.submit_forget(&alice, &message_id(1)).await?;
+    same("expired", tx.submits_expire(at(150)).await?, 1)?;
+    tx.submits_remember(&alice, &[(message_id(1), seen(3)), (message_id(2), seen(2))], at(300)).await?;
+    same("anew", tx.receipts_note(&beta, &both).await?, vec![true, true])?;
+    same("bob's stays", tx.receipts_note(&beta, &[of(&bob, 1)]).await?, vec![false])?;
+    conflicts("nobody's", tx.receipts_note(&beta, &[of(&bob, 9)]).await)
 }

@@ -6,22 +6,24 @@ use async_trait::async_trait;
 use qpq_core::{Domain, Seq};
 
 use super::{MemoryTx, ParkedSeen};
-use crate::{InboxHead, InboxRead, InboxWrite, ParkedRow, Stored, StreamName};
+use crate::{InboxHead, InboxRead, InboxWrite, ParkedKind, ParkedRow, Stored, StreamName, Unparked};
 
 /// Heads and parked rows by origin and stream.
 #[derive(Clone, Default)]
 pub(super) struct Inbox {
     heads: BTreeMap<(Domain, StreamName), InboxHead>,
-    parked: BTreeMap<(Domain, StreamName), Vec<ParkedRow>>,
+    /// With the number in the order of parking.
+    parked: BTreeMap<(Domain, StreamName), Vec<(u64, ParkedRow)>>,
+    last_parked: u64,
 }
 
 impl Inbox {
     /// Every stream with its parked rows, for an observer.
     pub(super) fn seen(&self) -> Vec<ParkedSeen> {
-        let seen = |((origin, stream), rows): (&(Domain, StreamName), &Vec<ParkedRow>)| ParkedSeen {
+        let seen = |((origin, stream), rows): (&(Domain, StreamName), &Vec<(u64, ParkedRow)>)| ParkedSeen {
             origin: origin.clone(),
             stream: *stream,
-            rows: rows.clone(),
+            rows: rows.iter().map(|(_, row)| row.clone()).collect(),
         };
         self.parked.iter().map(seen).collect()
     }
@@ -56,8 +58,19 @@ impl InboxRead for MemoryTx {
 
     async fn inbox_parked_bytes(&mut self, origin: &Domain) -> Stored<u64> {
         let parked = self.state.inbox.parked.range((origin.clone(), [0; 16])..=(origin.clone(), [0xff; 16]));
-        let bytes = parked.flat_map(|(_, rows)| rows).map(|row| row.payload.len()).sum::<usize>();
+        let bytes = parked.flat_map(|(_, rows)| rows).map(|(_, row)| row.payload.len()).sum::<usize>();
         Ok(u64::try_from(bytes).unwrap_or(u64::MAX))
+    }
+
+    async fn inbox_parked(&mut self, origin: &Domain) -> Stored<Vec<ParkedKind>> {
+        let parked = self.state.inbox.parked.range((origin.clone(), [0; 16])..=(origin.clone(), [0xff; 16]));
+        let mut kinds: BTreeMap<u16, ParkedKind> = BTreeMap::new();
+        for (_, row) in parked.flat_map(|(_, rows)| rows) {
+            let of = kinds.entry(row.kind).or_insert(ParkedKind { kind: row.kind, rows: 0, bytes: 0 });
+            of.rows += 1;
+            of.bytes += u64::try_from(row.payload.len()).unwrap_or(u64::MAX);
+        }
+        Ok(kinds.into_values().collect())
     }
 }
 
@@ -78,7 +91,28 @@ impl InboxWrite for MemoryTx {
 
     async fn inbox_park(&mut self, origin: &Domain, stream: &StreamName, rows: &[ParkedRow]) -> Stored<()> {
         let inbox = Arc::make_mut(&mut self.state.inbox);
-        inbox.parked.entry((origin.clone(), *stream)).or_default().extend_from_slice(rows);
+        for row in rows {
+            inbox.last_parked += 1;
+            let numbered = (inbox.last_parked, row.clone());
+            inbox.parked.entry((origin.clone(), *stream)).or_default().push(numbered);
+        }
         Ok(())
+    }
+
+    async fn inbox_unpark(&mut self, kinds: &[u16], limit: usize) -> Stored<Vec<Unparked>> {
+        let inbox = Arc::make_mut(&mut self.state.inbox);
+        let mut known: Vec<(u64, Unparked)> = Vec::new();
+        for ((origin, stream), rows) in &inbox.parked {
+            let theirs = rows.iter().filter(|(_, row)| kinds.contains(&row.kind));
+            known.extend(theirs.map(|(number, row)| {
+                (*number, Unparked { origin: origin.clone(), stream: *stream, row: row.clone() })
+            }));
+        }
+        known.sort_by_key(|(number, _)| *number);
+        known.truncate(limit);
+        for rows in inbox.parked.values_mut() {
+            rows.retain(|(number, _)| !known.iter().any(|(taken, _)| taken == number));
+        }
+        Ok(known.into_iter().map(|(_, unparked)| unparked).collect())
     }
 }

@@ -107,7 +107,7 @@ impl World {
                     for row in from.take_outbox(&to.domain).await {
                         moved = true;
                         let outcome = to.apply(&from.domain, row).await;
-                        if outcome != RowOutcome::Stored {
+                        if matches!(outcome, RowOutcome::Refused(_)) {
                             refused.push(outcome);
                         }
                     }
@@ -415,6 +415,7 @@ impl PeerCalls for Mesh {
             standing: Standing::Healthy,
             trouble: None,
             clock_skew_ms: None,
+            version: None,
         }
     }
 
