@@ -115,13 +115,10 @@ impl Allowance {
         self.state().hellos.take(&(), 1, now)
     }
 
-    /// One more link.
-    pub(crate) fn link(&self, now: Timestamp) -> Result<(), TooMany> {
-        self.state().links.take(&(), 1, now)
-    }
-
-    /// A place for a link that it has dialled, as long as that lasts; `None`: it has as many as it may.
-    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
+    /// One more link that it has dialled: its place, to be kept as long as it lasts. `None`: it comes too often, or has as
+    /// many as it may.
+    pub(crate) fn link(&self, now: Timestamp) -> Option<OwnedSemaphorePermit> {
+        self.state().links.take(&(), 1, now).ok()?;
         Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
@@ -190,13 +187,22 @@ mod tests {
     }
 
     #[test]
+    fn a_place_is_free_again_when_its_link_ends() {
+        let allowance = Allowance::default();
+        let mut held: Vec<_> = (0..LINKS_AT_ONCE).map(|_| allowance.link(NOW).unwrap()).collect();
+        assert!(allowance.link(NOW).is_none());
+        held.pop();
+        assert!(allowance.link(NOW).is_some());
+    }
+
+    #[test]
     fn calls_introductions_and_links_are_counted_apart() {
         let allowance = Allowance::default();
         for _ in 0..HELLOS.burst {
             assert!(allowance.hello(NOW).is_ok());
         }
         assert!(allowance.hello(NOW).is_err());
-        assert!(allowance.call(NOW).is_ok() && allowance.link(NOW).is_ok());
+        assert!(allowance.call(NOW).is_ok() && allowance.link(NOW).is_some());
         for _ in 1..CALLS.burst {
             assert!(allowance.call(NOW).is_ok());
         }

@@ -50,14 +50,10 @@ async fn answer(core: Arc<Core>, connection: Connection, context: WorkerContext)
     let domain = certificate.domain().clone();
     let known = core.judge(&certificate, &domain).await.is_ok();
     let slot = core.slot(&domain).filter(|_| known);
-    let admitted = slot.as_ref().map(|slot| (slot.allowance.link(core.ground.now()), slot.allowance.place()));
     // Kept until the link ends.
-    let (rate, _place) = admitted.map_or((Ok(()), None), |(rate, place)| match place {
-        Some(place) => (rate.map_err(drop), Some(place)),
-        None => (Err(()), None),
-    });
+    let place = slot.as_ref().and_then(|slot| slot.allowance.link(core.ground.now()));
     if let Some(slot) = &slot
-        && rate.is_err()
+        && place.is_none()
     {
         core.ground.metrics().limit_hit(Limit::PeerCalls);
         slot.allowance.blame(&domain, Complaint::Links, &CancellationToken::new(), core.ground.now());
