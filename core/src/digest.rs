@@ -32,6 +32,12 @@ impl Digest {
         bytes.try_into().ok().map(Self)
     }
 
+    /// Its first 16 bytes, where a name of that length is enough.
+    pub fn first_half(&self) -> [u8; 16] {
+        let (halves, _) = self.0.as_chunks::<16>();
+        halves.first().copied().unwrap_or_default()
+    }
+
     /// The 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -53,12 +53,7 @@ impl StreamId {
         bytes.push(kind);
         put_text(&mut bytes, origin.as_str());
         put_text(&mut bytes, destination.as_str());
-        let digest = Digest::of(&[&bytes, &group]);
-        let mut id = [0; 16];
-        for (byte, hashed) in id.iter_mut().zip(digest.as_bytes()) {
-            *byte = *hashed;
-        }
-        Self(id)
+        Self(Digest::of(&[&bytes, &group]).first_half())
     }
 
     /// Wraps 16 bytes that came from the wire or from storage.
@@ -121,9 +116,6 @@ pub enum RowKind {
 }
 
 impl RowKind {
-    /// The numbers of the kinds that this version knows.
-    pub const KNOWN: [u16; 7] = [1, 2, 3, 4, 5, 6, 7];
-
     /// The number on the wire and in storage.
     pub const fn number(self) -> u16 {
         match self {

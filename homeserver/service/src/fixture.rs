@@ -15,7 +15,7 @@ use qpq_core::{
 };
 use qpq_federation_proto::Policy;
 use qpq_hub::Engine;
-use qpq_storage::{Storage, Stored, Vault, WriteTx, memory::MemoryStorage};
+use qpq_storage::{Peer, PeerState, Storage, Stored, Vault, WriteTx, memory::MemoryStorage};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -150,6 +150,22 @@ where
 
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<()> {
         (self.0)(tx).await
+    }
+}
+
+/// The record of a peer that signs with this key.
+pub(crate) fn peer(domain: &Domain, key: &SigningKey) -> Peer {
+    Peer {
+        domain: domain.clone(),
+        state: PeerState::Allowed,
+        address: Some("127.0.0.1:1".to_owned()),
+        pin: Pin::of_spki(domain.as_str().as_bytes()),
+        ca_certificate: vec![],
+        federation_key: key.verifying_key().to_bytes(),
+        incarnation: None,
+        refused: None,
+        since: Timestamp::from_millis(1),
+        note: String::new(),
     }
 }
 

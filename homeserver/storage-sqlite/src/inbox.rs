@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use qpq_core::Domain;
-use qpq_storage::{InboxHead, InboxRead, InboxWrite, ParkedKind, ParkedRow, Stored, StreamName, Unparked};
+use qpq_storage::{InboxHead, InboxRead, InboxWrite, ParkedKind, ParkedRow, Stored, StreamName};
 
 use crate::{
     fields::{Fields, each, one},
@@ -124,30 +124,33 @@ impl InboxWrite for Transaction {
         .await
     }
 
-    async fn inbox_unpark(&mut self, kinds: &[u16], limit: usize) -> Stored<Vec<Unparked>> {
+    async fn inbox_unpark(
+        &mut self,
+        origin: &Domain,
+        kinds: &[u16],
+        limit: usize,
+    ) -> Stored<Vec<(StreamName, ParkedRow)>> {
         let what = "inbox_unpark";
         let numbers: Vec<String> = kinds.iter().map(ToString::to_string).collect();
-        let query = sql("SELECT pk, origin, stream, seq, kind, id, payload FROM inbox_parked
-                         WHERE kind IN (SELECT value FROM json_each(?)) ORDER BY pk LIMIT ?")
+        let query = sql("SELECT pk, stream, seq, kind, id, payload FROM inbox_parked
+                         WHERE origin = ? AND kind IN (SELECT value FROM json_each(?)) ORDER BY pk LIMIT ?")
+        .bind(origin.to_string())
         .bind(format!("[{}]", numbers.join(",")))
         .bind(size(limit));
         let rows = self.rows(what, query).await?;
-        let taken = each("inbox_parked", &rows, |row| {
-            let unparked = Unparked {
-                origin: row.parsed("origin")?,
-                stream: row.bytes("stream")?,
-                row: ParkedRow {
-                    seq: row.seq("seq")?,
-                    kind: row.number("kind")?,
-                    id: row.bytes("id")?,
-                    payload: row.blob("payload")?,
-                },
-            };
-            Ok((row.int("pk")?, unparked))
-        })?;
-        for (pk, _) in &taken {
+        let parked = |row: Fields<'_>| {
+            Ok(ParkedRow {
+                seq: row.seq("seq")?,
+                kind: row.number("kind")?,
+                id: row.bytes("id")?,
+                payload: row.blob("payload")?,
+            })
+        };
+        let taken =
+            each("inbox_parked", &rows, |row| Ok((row.int("pk")?, row.bytes("stream")?, parked(row)?)))?;
+        for (pk, ..) in &taken {
             self.run(what, sql("DELETE FROM inbox_parked WHERE pk = ?").bind(*pk)).await?;
         }
-        Ok(taken.into_iter().map(|(_, unparked)| unparked).collect())
+        Ok(taken.into_iter().map(|(_, stream, row)| (stream, row)).collect())
     }
 }

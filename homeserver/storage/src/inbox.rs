@@ -45,17 +45,6 @@ pub struct ParkedKind {
     pub bytes: u64,
 }
 
-/// A parked row that is taken up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unparked {
-    /// Who sent it.
-    pub origin: Domain,
-    /// In which stream.
-    pub stream: StreamName,
-    /// The row.
-    pub row: ParkedRow,
-}
-
 /// Reads the inbox.
 #[async_trait]
 pub trait InboxRead: Send {
@@ -85,6 +74,12 @@ pub trait InboxWrite: Send {
     async fn inbox_advance(&mut self, origin: &Domain, stream: &StreamName, head: &InboxHead) -> Stored<()>;
     /// Parks rows of unknown kinds.
     async fn inbox_park(&mut self, origin: &Domain, stream: &StreamName, rows: &[ParkedRow]) -> Stored<()>;
-    /// Takes parked rows of these kinds out, in the order in which they were parked, at most `limit`.
-    async fn inbox_unpark(&mut self, kinds: &[u16], limit: usize) -> Stored<Vec<Unparked>>;
+    /// Takes parked rows of an origin that are of these kinds out, with their streams and in the order in which they were
+    /// parked, at most `limit`.
+    async fn inbox_unpark(
+        &mut self,
+        origin: &Domain,
+        kinds: &[u16],
+        limit: usize,
+    ) -> Stored<Vec<(StreamName, ParkedRow)>>;
 }

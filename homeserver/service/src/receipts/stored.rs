@@ -71,9 +71,9 @@ impl Storing<'_> {
         let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
         let submitters = tx.submitters(&ids).await?;
         let is_ours = |message: &StoredMessage| {
-            let sent =
-                submitters.iter().filter(|(id, sender, _)| *id == message.id && sender.user.domain() == us);
-            sent.into_iter().any(|(_, _, ciphertext)| *ciphertext == message.ciphertext)
+            submitters.iter().any(|(id, sender, ciphertext)| {
+                sender.user.domain() == us && (*id, *ciphertext) == (message.id, message.ciphertext)
+            })
         };
         messages.retain(|message| !is_ours(message));
         let leaves: Vec<Message> = messages
@@ -119,12 +119,10 @@ pub(super) async fn send(
 ) -> Stored<()> {
     let payload = receipt.to_bytes();
     let now = ground.now();
-    let digest = Digest::of(&[&payload]).as_bytes().to_vec();
-    let id: [u8; 16] = std::array::from_fn(|at| digest.get(at).copied().unwrap_or(0));
     let row = NewOutboxRow {
         destination: destination.clone(),
         stream: *StreamId::of(ground.domain(), destination, &StreamName::Receipts).as_bytes(),
-        id: MessageId::from_bytes(id),
+        id: MessageId::from_bytes(Digest::of(&[&payload]).first_half()),
         kind: RowKind::Receipt.number(),
         expires_at: Some(now.after(ground.settings().message_ttl)),
         payload,

@@ -2,20 +2,20 @@
 
 use ed25519_dalek::SigningKey;
 use qpq_core::{
-    DeviceAddress, DeviceId, Digest, Domain, GroupId, Incarnation, MessageId, OsEntropy, Pin, Seq, Timestamp,
+    Digest, Domain, GroupId, Incarnation, MessageId, OsEntropy, Seq, Timestamp,
 };
 use qpq_federation_proto::{
     Batch, BatchDigest, Row, RowAck, RowKind, SignedHeader, StreamAnswer, StreamId, StreamName,
 };
 use qpq_proof::{Message, Role, SignedStatement, Terms};
 use qpq_storage::{
-    Notice, ParkedKind, ParkedRow, Peer, PeerState, SeenSubmit, SubmitOutcome, payload_digest,
+    Notice, OutboxLane, ParkedKind, ParkedRow, SeenSubmit, SubmitOutcome, payload_digest,
 };
 
-use super::{Proven, Receipt, StoredMessage};
+use super::{Proven, Receipt};
 use crate::{
-    fixture::{Home, Person},
-    groups::GroupSubmit,
+    fixture::{Home, Person, peer},
+    groups::GroupEntry,
     relay::{self, RelayCall},
 };
 
@@ -60,7 +60,7 @@ impl Scene {
         let (anna, _) = home.joins("anna").await;
         let beta = SigningKey::from_bytes(&[7; 32]);
         let group = GroupId::random(hub(), &mut OsEntropy::new().unwrap());
-        let (peer, device, now) = (peer(&beta), anna.device_address(), home.now());
+        let (peer, device, now) = (peer(&hub(), &beta), anna.device_address(), home.now());
         home.writes(move |tx| {
             let (peer, device) = (peer.clone(), device.clone());
             Box::pin(async move {
@@ -107,24 +107,19 @@ impl Scene {
 
     /// Beta hands a receipt over; what it is told, and how many receipts wait for anna then.
     async fn brings(&mut self, payload: Vec<u8>) -> (Vec<RowAck>, usize) {
-        let row = Row {
-            seq: Seq(self.next),
-            id: id(99),
-            kind: RowKind::Receipt,
-            ttl: None,
-            payload,
-            request: None,
-        };
-        let answered = self.brings_row(StreamName::Receipts, row).await;
-        self.next += 1;
-        answered
+        let seq = Seq(self.next);
+        let row = Row { seq, id: id(99), kind: RowKind::Receipt, ttl: None, payload, request: None };
+        let mut chain = self.chain;
+        let acks = self.hands_over(StreamName::Receipts, row, &mut chain).await;
+        (self.next, self.chain) = (self.next + 1, chain);
+        (acks, self.waiting().await.len())
     }
 
-    /// Beta hands a row over.
-    async fn brings_row(&mut self, stream: StreamName, row: Row) -> (Vec<RowAck>, usize) {
+    /// Beta hands the next row of a stream over.
+    async fn hands_over(&self, stream: StreamName, row: Row, chain: &mut Digest) -> Vec<RowAck> {
         let through = row.seq;
         let stream = StreamId::of(&hub(), &us(), &stream);
-        let batch = Batch::new(stream, Some(self.chain), vec![row]).unwrap();
+        let batch = Batch::new(stream, Some(*chain), vec![row]).unwrap();
         let incarnation = Incarnation::from_slice(&[1; 16]).unwrap();
         let digests = vec![BatchDigest::of(&batch)];
         let header = SignedHeader::sign(&self.beta, hub(), us(), incarnation, digests).unwrap();
@@ -140,8 +135,8 @@ impl Scene {
             panic!("the row keeps its place: {answers:?}")
         };
         assert_eq!(*applied, through);
-        self.chain = batch.chain_after().unwrap();
-        (refusals.iter().map(|refusal| refusal.ack).collect(), self.waiting().await.len())
+        *chain = batch.chain_after().unwrap();
+        refusals.iter().map(|refusal| refusal.ack).collect()
     }
 
     /// The receipts in anna's mailbox.
@@ -157,21 +152,6 @@ impl Scene {
     }
 }
 
-fn peer(key: &SigningKey) -> Peer {
-    Peer {
-        domain: hub(),
-        state: PeerState::Allowed,
-        address: Some("127.0.0.1:1".to_owned()),
-        pin: Pin::of_spki(b"beta"),
-        ca_certificate: vec![],
-        federation_key: key.verifying_key().to_bytes(),
-        incarnation: None,
-        refused: None,
-        since: Timestamp::from_millis(1),
-        note: String::new(),
-    }
-}
-
 #[tokio::test]
 async fn a_true_receipt_reaches_the_senders_device_once() {
     let mut scene = Scene::open().await;
@@ -179,7 +159,7 @@ async fn a_true_receipt_reaches_the_senders_device_once() {
     assert_eq!(scene.brings(receipt.to_bytes()).await, (vec![], 1));
     let waiting = scene.waiting().await;
     assert_eq!(waiting[0].messages, receipt.messages[..1], "of what others sent it hears nothing");
-    assert_eq!(waiting[0].pin, Some(Pin::of_spki(b"beta")), "as the home knows it");
+    assert_eq!(waiting[0].pin, Some(peer(&hub(), &scene.beta).pin), "as the home knows it");
     // A second time, and as if about other rows: no mailbox fills.
     assert_eq!(scene.brings(receipt.to_bytes()).await, (vec![], 1));
     for through in [4, 6, 7] {
@@ -250,36 +230,66 @@ async fn what_an_older_version_had_parked_is_taken_up_by_the_next() {
         .home
         .writes(move |tx| {
             let rows = rows.clone();
-            Box::pin(async move { tx.inbox_park(&hub(), stream.as_bytes(), &rows).await })
+            Box::pin(async move {
+                let gone = "gone.test".parse().unwrap();
+                tx.inbox_park(&gone, stream.as_bytes(), &rows[..1]).await?;
+                tx.inbox_park(&hub(), stream.as_bytes(), &rows).await
+            })
         })
         .await;
     assert_eq!(relay::take_up(&scene.home.ground).await, Ok(1));
     assert_eq!(scene.waiting().await.len(), 1);
     let left = scene.home.ground.read().await.unwrap().inbox_parked(&hub()).await.unwrap();
     assert_eq!(left, [ParkedKind { kind: 999, rows: 1, bytes: 10 }], "what nobody knows waits on");
+    let gone: Domain = "gone.test".parse().unwrap();
+    let theirs = scene.home.ground.read().await.unwrap().inbox_parked(&gone).await.unwrap();
+    assert_eq!(theirs[0].rows, 1, "nobody speaks who is no peer any more");
     assert_eq!(relay::take_up(&scene.home.ground).await, Ok(0));
 }
 
 #[tokio::test]
-async fn a_receipt_is_made_for_what_is_new_only() {
-    let mut scene = Scene::open().await;
-    // Beta's user submits to a group that alpha orders; alpha isn't her group's hub, so nothing is stored and nothing signed.
-    let group = GroupId::random(us(), &mut OsEntropy::new().unwrap());
-    let sender = DeviceAddress { user: "bob@beta.test".parse().unwrap(), device: DeviceId::from_bytes([4; 16]) };
-    let submit = GroupSubmit { group: group.clone(), sender, message: vec![1, 2, 3] };
-    let row = Row {
-        seq: Seq(scene.next),
-        id: id(5),
-        kind: RowKind::GroupSubmit,
-        ttl: None,
-        payload: submit.to_bytes(),
-        request: None,
-    };
-    assert!(StoredMessage::of(&row).is_some(), "its message could be proven");
-    let (acks, _) = scene.brings_row(StreamName::Submissions(group), row).await;
-    assert_eq!(acks.len(), 1);
+async fn only_what_is_new_and_kept_is_signed() {
+    let scene = Scene::open().await;
+    let (group, device) = (scene.group.clone(), scene.anna.device_address());
+    let now = scene.home.now();
+    scene
+        .home
+        .writes(move |tx| {
+            let (group, device) = (group.clone(), device.clone());
+            Box::pin(async move { tx.members_join(&group, &[device], 1, Seq::ZERO, 2, now).await })
+        })
+        .await;
+    let mut chain = Digest::ZERO;
+    // A message; other bytes under its place in the log, which nobody will read; anna's own, which comes back to her home.
+    let entries = [(1, 7, b"new".as_slice()), (1, 8, b"instead"), (2, 1, b"one")];
+    for ((place, n, text), seq) in entries.into_iter().zip(1..) {
+        let entry = GroupEntry {
+            group: scene.group.clone(),
+            seq: Seq(place),
+            epoch: 1,
+            at: now,
+            message: text.to_vec(),
+            committer: None,
+            removed: vec![],
+            accounts: 2,
+        };
+        let (row, name) = (entry_row(seq, n, &entry), StreamName::FanOut(scene.group.clone()));
+        assert_eq!(scene.hands_over(name, row, &mut chain).await, []);
+    }
     let mut tx = scene.home.ground.read().await.unwrap();
-    let receipts = StreamId::of(&us(), &hub(), &StreamName::Receipts);
-    let lanes = tx.outbox_lanes(&hub()).await.unwrap();
-    assert!(lanes.iter().all(|head| head.lane.stream != *receipts.as_bytes()), "{lanes:?}");
+    let stream = *StreamId::of(&us(), &hub(), &StreamName::Receipts).as_bytes();
+    let lane = OutboxLane { incarnation: scene.home.ground.incarnation(), stream };
+    let rows = tx.outbox_rows(&hub(), &lane, Seq(1), 10, usize::MAX).await.unwrap();
+    let receipts: Vec<Receipt> =
+        rows.iter().map(|row| Receipt::from_bytes(&row.row.payload).unwrap()).collect();
+    let signed: Vec<MessageId> =
+        receipts.iter().flat_map(|receipt| &receipt.messages).map(|proven| proven.id).collect();
+    assert_eq!(signed, [id(7)]);
+    let message = Message { id: id(7), ciphertext: payload_digest(b"new"), recipient: us() };
+    assert_eq!(receipts[0].signed.covers(&message, &receipts[0].messages[0].place), Ok(()));
+}
+
+fn entry_row(seq: u64, n: u8, entry: &GroupEntry) -> Row {
+    let payload = entry.to_bytes();
+    Row { seq: Seq(seq), id: id(n), kind: RowKind::GroupEntry, ttl: None, payload, request: None }
 }

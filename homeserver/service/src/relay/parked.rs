@@ -3,28 +3,40 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use qpq_core::MessageId;
+use qpq_core::{Domain, MessageId};
 use qpq_federation_proto::{Row, RowKind};
-use qpq_storage::{Stored, Unparked, WriteTx};
+use qpq_storage::{ReadTx, Stored, WriteTx};
 use tracing::{info, warn};
 
 use super::{RowOutcome, inbound::apply_row};
-use crate::{Answered, Effects, Ground, WriteJob};
+use crate::{Answered, Effects, Ground, WriteJob, peering};
 
 /// Rows that are taken up in one transaction.
 const BATCH: usize = 256;
 
-/// Applies all parked rows whose kinds are known now, in the order in which they came; returns how many. Called at the start,
-/// before links are up, so that nothing newer overtakes them.
+/// Applies what is parked of peers and known now, each peer's in the order in which it came; returns how many rows. Called at
+/// the start, before links are up, so that nothing newer overtakes them. Rows of a domain that is blocked, or no peer any more,
+/// wait on.
 pub async fn take_up(ground: &Arc<Ground>) -> Answered<u64> {
-    let mut all: u64 = 0;
-    loop {
-        let job = TakeUp { ground: Arc::clone(ground), effects: Effects::default() };
-        let taken = ground.write(job).await?;
-        if taken == 0 {
-            break;
+    let mut view = ground.read().await?;
+    let mut waiting = Vec::new();
+    for peer in view.peers().await? {
+        if !known_kinds(view.as_mut(), &peer.domain).await?.is_empty() {
+            waiting.push(peer.domain);
         }
-        all = all.saturating_add(taken);
+    }
+    drop(view);
+    let mut all: u64 = 0;
+    for origin in waiting {
+        loop {
+            let job =
+                TakeUp { ground: Arc::clone(ground), origin: origin.clone(), effects: Effects::default() };
+            let taken = ground.write(job).await?;
+            if taken == 0 {
+                break;
+            }
+            all = all.saturating_add(taken);
+        }
     }
     if all > 0 {
         info!(rows = all, "rows that were parked until this version are taken up");
@@ -32,8 +44,15 @@ pub async fn take_up(ground: &Arc<Ground>) -> Answered<u64> {
     Ok(all)
 }
 
+/// The kinds that are parked for an origin and that this version knows.
+async fn known_kinds(tx: &mut dyn ReadTx, origin: &Domain) -> Stored<Vec<u16>> {
+    let parked = tx.inbox_parked(origin).await?.into_iter().map(|parked| parked.kind);
+    Ok(parked.filter(|kind| !matches!(RowKind::from_number(*kind), RowKind::Unknown(_))).collect())
+}
+
 struct TakeUp {
     ground: Arc<Ground>,
+    origin: Domain,
     effects: Effects,
 }
 
@@ -43,8 +62,13 @@ impl WriteJob for TakeUp {
 
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<u64> {
         self.effects = Effects::default();
+        let (us, now) = (self.ground.domain(), self.ground.now());
+        if peering::why_not(tx, us, &self.origin, now).await?.is_some() {
+            return Ok(0);
+        }
+        let kinds = known_kinds(tx, &self.origin).await?;
         let mut taken = 0;
-        for Unparked { origin, stream, row: parked } in tx.inbox_unpark(&RowKind::KNOWN, BATCH).await? {
+        for (stream, parked) in tx.inbox_unpark(&self.origin, &kinds, BATCH).await? {
             let row = Row {
                 seq: parked.seq,
                 id: MessageId::from_bytes(parked.id),
@@ -53,9 +77,9 @@ impl WriteJob for TakeUp {
                 payload: parked.payload,
                 request: None,
             };
-            let outcome = apply_row(&self.ground, tx, &origin, &stream, &row, &mut self.effects).await?;
+            let outcome = apply_row(&self.ground, tx, &self.origin, &stream, &row, &mut self.effects).await?;
             if let RowOutcome::Refused(ack) = outcome {
-                warn!(peer.domain = %origin, kind = parked.kind, ?ack, "a row that was parked goes nowhere");
+                warn!(peer.domain = %self.origin, kind = parked.kind, ?ack, "a row that was parked goes nowhere");
             }
             taken += 1;
         }

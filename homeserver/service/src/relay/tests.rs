@@ -2,18 +2,17 @@
 
 use ed25519_dalek::SigningKey;
 use qpq_core::{
-    Digest, Domain, FederationKey, GroupId, Incarnation, MessageId, Millis, OsEntropy, Pin, Seq, Timestamp,
-    limits,
+    Digest, Domain, FederationKey, GroupId, Incarnation, MessageId, Millis, OsEntropy, Seq, Timestamp, limits,
 };
 use qpq_federation_proto::{
     Batch, BatchDigest, Cut, Kept, Lane, PeerHead, Position, Row, RowKind, SignedHeader, StreamAnswer,
     StreamId, StreamName,
 };
-use qpq_storage::{InboxHead, NewOutboxRow, Notice, ParkedRow, Peer, PeerState};
+use qpq_storage::{InboxHead, NewOutboxRow, Notice, ParkedRow};
 
 use super::{Compared, Proven, RelayCall, accept, acknowledge, compare, expire, load, prove};
 use crate::{
-    fixture::{Home, Person},
+    fixture::{Home, Person, peer},
     groups::records::GroupSubmit,
 };
 
@@ -32,18 +31,7 @@ fn lane(home: &Home, group: &GroupId) -> Lane {
 
 /// Makes the hub a peer that signs with this key.
 async fn knows_hub(home: &Home, key: &SigningKey) {
-    let peer = Peer {
-        domain: hub(),
-        state: PeerState::Allowed,
-        address: Some("127.0.0.1:1".to_owned()),
-        pin: Pin::of_spki(b"beta"),
-        ca_certificate: vec![],
-        federation_key: key.verifying_key().to_bytes(),
-        incarnation: None,
-        refused: None,
-        since: Timestamp::from_millis(1),
-        note: String::new(),
-    };
+    let peer = peer(&hub(), key);
     home.writes(move |tx| {
         let peer = peer.clone();
         Box::pin(async move { tx.peer_store(&peer).await })

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     AuditEntry, AuditFilter, AuditRecord, InboxHead, ParkedKind, ParkedRow, ReadTx, RegistrationToken,
-    TokenState, TokensQuery, Unparked, Vault, Window,
+    TokenState, TokensQuery, Vault, Window,
 };
 
 /// An incarnation that began at a second.
@@ -172,22 +172,19 @@ pub async fn parked_rows_are_taken_up_in_order(subject: &mut dyn Subject) -> Out
     tx.inbox_park(&gamma, &[2; 16], &[row(1, 900)]).await?;
     tx.inbox_park(&elsewhere()?, &[1; 16], &[row(4, 901), row(5, 900)]).await?;
     tx.inbox_park(&elsewhere()?, &[1; 16], &[row(6, 902), row(7, 900)]).await?;
+    tx.inbox_park(&elsewhere()?, &[3; 16], &[row(1, 901)]).await?;
     tx.commit().await?;
     subject.reopen().await?;
     let of = |kind, rows, bytes| ParkedKind { kind, rows, bytes };
     let shown = read(subject).await?.inbox_parked(&elsewhere()?).await?;
-    same("shown", shown, vec![of(900, 2, 20), of(901, 1, 10), of(902, 1, 10)])?;
+    same("shown", shown, vec![of(900, 2, 20), of(901, 2, 20), of(902, 1, 10)])?;
     let mut tx = write(subject).await?;
-    let taken = |origin: &Domain, stream: u8, row: ParkedRow| Unparked {
-        origin: origin.clone(),
-        stream: [stream; 16],
-        row,
-    };
-    let first = tx.inbox_unpark(&[900, 901], 2).await?;
-    same("first", first, vec![taken(&gamma, 2, row(1, 900)), taken(&elsewhere()?, 1, row(4, 901))])?;
-    let rest = tx.inbox_unpark(&[900, 901], 9).await?;
-    same("rest", rest, vec![taken(&elsewhere()?, 1, row(5, 900)), taken(&elsewhere()?, 1, row(7, 900))])?;
-    same("no more", tx.inbox_unpark(&[900, 901], 9).await?, vec![])?;
+    let first = tx.inbox_unpark(&elsewhere()?, &[900, 901], 2).await?;
+    same("first", first, vec![([1; 16], row(4, 901)), ([1; 16], row(5, 900))])?;
+    let rest = tx.inbox_unpark(&elsewhere()?, &[900, 901], 9).await?;
+    same("rest", rest, vec![([1; 16], row(7, 900)), ([3; 16], row(1, 901))])?;
+    same("another's", tx.inbox_unpark(&gamma, &[900], 9).await?, vec![([2; 16], row(1, 900))])?;
+    same("no more", tx.inbox_unpark(&elsewhere()?, &[900, 901], 9).await?, vec![])?;
     same("left", tx.inbox_parked(&elsewhere()?).await?, vec![of(902, 1, 10)])
 }
 

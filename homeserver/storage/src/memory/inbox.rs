@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use qpq_core::{Domain, Seq};
 
 use super::{MemoryTx, ParkedSeen};
-use crate::{InboxHead, InboxRead, InboxWrite, ParkedKind, ParkedRow, Stored, StreamName, Unparked};
+use crate::{InboxHead, InboxRead, InboxWrite, ParkedKind, ParkedRow, Stored, StreamName};
 
 /// Heads and parked rows by origin and stream.
 #[derive(Clone, Default)]
@@ -99,20 +99,23 @@ impl InboxWrite for MemoryTx {
         Ok(())
     }
 
-    async fn inbox_unpark(&mut self, kinds: &[u16], limit: usize) -> Stored<Vec<Unparked>> {
+    async fn inbox_unpark(
+        &mut self,
+        origin: &Domain,
+        kinds: &[u16],
+        limit: usize,
+    ) -> Stored<Vec<(StreamName, ParkedRow)>> {
         let inbox = Arc::make_mut(&mut self.state.inbox);
-        let mut known: Vec<(u64, Unparked)> = Vec::new();
-        for ((origin, stream), rows) in &inbox.parked {
-            let theirs = rows.iter().filter(|(_, row)| kinds.contains(&row.kind));
-            known.extend(theirs.map(|(number, row)| {
-                (*number, Unparked { origin: origin.clone(), stream: *stream, row: row.clone() })
-            }));
+        let theirs = (origin.clone(), [0; 16])..=(origin.clone(), [0xff; 16]);
+        let mut taken: BTreeMap<u64, (StreamName, ParkedRow)> = BTreeMap::new();
+        for ((_, stream), rows) in inbox.parked.range(theirs.clone()) {
+            let known = rows.iter().filter(|(_, row)| kinds.contains(&row.kind));
+            taken.extend(known.map(|(number, row)| (*number, (*stream, row.clone()))));
         }
-        known.sort_by_key(|(number, _)| *number);
-        known.truncate(limit);
-        for rows in inbox.parked.values_mut() {
-            rows.retain(|(number, _)| !known.iter().any(|(taken, _)| taken == number));
+        let taken: BTreeMap<_, _> = taken.into_iter().take(limit).collect();
+        for (_, rows) in inbox.parked.range_mut(theirs) {
+            rows.retain(|(number, _)| !taken.contains_key(number));
         }
-        Ok(known.into_iter().map(|(_, unparked)| unparked).collect())
+        Ok(taken.into_values().collect())
     }
 }
