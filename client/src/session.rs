@@ -301,14 +301,7 @@ impl Session {
         refused!(results);
         let answers = results.get_answers()?.iter().map(read_submitted).collect::<Result<Vec<_>, _>>()?;
         same_length(answers.len(), messages.len(), "groups.submit")?;
-        let readable = |receipt| match wire::read_receipt(receipt) {
-            Ok(receipt) => Some(receipt),
-            Err(error) => {
-                tracing::warn!(%error, "a receipt is skipped");
-                None
-            }
-        };
-        let receipts = results.get_receipts()?.iter().filter_map(readable).collect();
+        let receipts = results.get_receipts()?.iter().filter_map(wire::readable_receipt).collect();
         Ok(HandedOver { answers, receipts })
     }
 

@@ -18,7 +18,7 @@ pub use sessions::{DeviceRow, DomainInfo, Grant, Limits, Stock};
 
 pub(crate) use deliveries::{read_delivery, read_position, write_position};
 pub(crate) use directory::{read_certificate, read_claimed, read_user, write_certificate};
-pub(crate) use receipts::read_receipt;
+pub(crate) use receipts::readable_receipt;
 pub(crate) use sessions::{read_device, read_grant, read_info, read_stock};
 
 use crate::{ClientError, error::Refusal};

@@ -26,6 +26,23 @@ pub struct Place {
     pub path: Vec<Digest>,
 }
 
+/// The longest path: that of a tree of [`MOST_LEAVES`].
+const LONGEST_PATH: usize = 16;
+
+impl Place {
+    /// The path as bytes, the lowest hash first.
+    pub fn path_bytes(&self) -> Vec<u8> {
+        self.path.iter().flat_map(|hash| *hash.as_bytes()).collect()
+    }
+
+    /// Reads it again; `None`: it is no list of hashes, or too long for any tree.
+    pub fn from_bytes(index: u32, path: &[u8]) -> Option<Self> {
+        let (hashes, rest) = path.as_chunks::<32>();
+        let path = hashes.iter().map(|hash| Digest::from_bytes(*hash)).collect();
+        (rest.is_empty() && hashes.len() <= LONGEST_PATH).then_some(Self { index, path })
+    }
+}
+
 impl Message {
     /// The hash of its leaf, whose data is id\[16\] ‖ SHA-256 of the ciphertext\[32\] ‖ length u8 ‖ recipient.
     pub(crate) fn leaf(&self) -> Digest {

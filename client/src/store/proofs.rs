@@ -47,7 +47,6 @@ impl Tx<'_> {
         proof: &StoredProof,
     ) -> Result<(), StoreError> {
         let statement = proof.signed.statement();
-        let path: Vec<u8> = proof.place.path.iter().flat_map(|hash| *hash.as_bytes()).collect();
         sqlx::query(
             "INSERT INTO proofs (message, ciphertext, role, domain, recipient, statement, signature, leaf, path, pin)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -61,7 +60,7 @@ impl Tx<'_> {
         .bind(statement.to_bytes())
         .bind(proof.signed.signature().as_slice())
         .bind(proof.place.index)
-        .bind(path)
+        .bind(proof.place.path_bytes())
         .bind(proof.pin.map(|pin| pin.digest().as_bytes().to_vec()))
         .execute(self.sql())
         .await
@@ -90,10 +89,7 @@ fn read_proof(row: &SqliteRow) -> Result<StoredProof, StoreError> {
     let columns = Columns { table: "proofs", row };
     let signed = SignedStatement::from_parts(columns.take("statement")?, columns.bytes("signature")?)
         .map_err(|_| columns.damaged("statement"))?;
-    let (hashes, rest) = columns.take::<&[u8]>("path")?.as_chunks::<32>();
-    if !rest.is_empty() {
-        return Err(columns.damaged("path"));
-    }
+    let place = Place::from_bytes(columns.small("leaf")?, columns.take("path")?);
     let pin = match columns.take::<Option<&[u8]>>("pin")? {
         Some(_) => Some(Pin::from_digest(Digest::from_bytes(columns.bytes("pin")?))),
         None => None,
@@ -101,10 +97,7 @@ fn read_proof(row: &SqliteRow) -> Result<StoredProof, StoreError> {
     Ok(StoredProof {
         recipient: columns.text("recipient")?,
         signed,
-        place: Place {
-            index: columns.small("leaf")?,
-            path: hashes.iter().map(|hash| Digest::from_bytes(*hash)).collect(),
-        },
+        place: place.ok_or_else(|| columns.damaged("path"))?,
         pin,
     })
 }

@@ -3,7 +3,7 @@
 use qpq_core::{Address, Cursor, DeviceAddress, GroupId, Incarnation, MessageId, Seq, Timestamp};
 use qpq_schemas::client_capnp::{ContactEvent as Event, delivery, feed_position};
 
-use super::{Receipt, Stock, bytes, group, message_id, parsed, read_receipt, read_stock, refusal, text};
+use super::{Receipt, Stock, bytes, group, message_id, parsed, read_stock, readable_receipt, refusal, text};
 use crate::{ClientError, error::Refusal, store::Feed};
 
 /// A place in a feed.
@@ -163,14 +163,9 @@ pub(crate) fn read_delivery(reader: delivery::Reader<'_>) -> Result<Delivery, Cl
             let address = parsed(row.get_address()?, "an address")?;
             event.map_or(DeliveryBody::Unknown, |event| DeliveryBody::Contact { address, event })
         }
-        // What a later version signs must not keep the rest of the feed away.
-        Ok(delivery::Receipt(receipt)) => match read_receipt(receipt?) {
-            Ok(receipt) => DeliveryBody::Receipt(receipt),
-            Err(error) => {
-                tracing::warn!(%error, "a receipt is skipped");
-                DeliveryBody::Unknown
-            }
-        },
+        Ok(delivery::Receipt(receipt)) => {
+            readable_receipt(receipt?).map_or(DeliveryBody::Unknown, DeliveryBody::Receipt)
+        }
         Err(capnp::NotInSchema(_)) => DeliveryBody::Unknown,
     };
     Ok(Delivery {

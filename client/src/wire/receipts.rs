@@ -21,7 +21,18 @@ pub struct Receipt {
     pub pin: Option<Pin>,
 }
 
-pub(crate) fn read_receipt(reader: receipt::Reader<'_>) -> Result<Receipt, ClientError> {
+/// Reads a receipt; one that can't be read is skipped: what a later version signs must not keep the rest away.
+pub(crate) fn readable_receipt(reader: receipt::Reader<'_>) -> Option<Receipt> {
+    match read_receipt(reader) {
+        Ok(receipt) => Some(receipt),
+        Err(error) => {
+            tracing::warn!(%error, "a receipt is skipped");
+            None
+        }
+    }
+}
+
+fn read_receipt(reader: receipt::Reader<'_>) -> Result<Receipt, ClientError> {
     let signature = bytes(reader.get_signature()?, "a signature")?;
     let signed = SignedStatement::from_parts(reader.get_statement()?, signature)
         .map_err(|error| ClientError::protocol(format_args!("a receipt proves nothing: {error}")))?;
@@ -30,12 +41,9 @@ pub(crate) fn read_receipt(reader: receipt::Reader<'_>) -> Result<Receipt, Clien
         if pin.is_empty() { None } else { Some(Pin::from_digest(Digest::from_bytes(bytes(pin, "a pin")?))) };
     let mut messages = Vec::new();
     for message in reader.get_messages()? {
-        let (hashes, rest) = message.get_path()?.as_chunks::<32>();
-        if !rest.is_empty() {
-            return Err(ClientError::protocol("a path is no list of hashes"));
-        }
-        let path = hashes.iter().map(|hash| Digest::from_bytes(*hash)).collect();
-        messages.push((message_id(message.get_id()?)?, Place { index: message.get_index(), path }));
+        let place = Place::from_bytes(message.get_index(), message.get_path()?)
+            .ok_or_else(|| ClientError::protocol("a path is no path of a tree"))?;
+        messages.push((message_id(message.get_id()?)?, place));
     }
     Ok(Receipt { group: group(reader.get_group()?)?, signed, messages, pin })
 }

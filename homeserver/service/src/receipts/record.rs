@@ -16,8 +16,6 @@ use crate::{
 
 /// A statement has a few hundred bytes.
 const STATEMENT_BYTES: usize = 1024;
-/// The longest path that is read, in bytes: of a tree of 65,536 messages.
-const PATH_BYTES: usize = 16 * 32;
 
 /// One domain's signed word about messages of one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +69,7 @@ pub fn write_receipt(receipt: &Receipt, mut builder: receipt::Builder<'_>) {
         let mut message = list.reborrow().get(index);
         message.set_id(proven.id.as_bytes());
         message.set_index(proven.place.index);
-        let path: Vec<u8> = proven.place.path.iter().flat_map(|hash| *hash.as_bytes()).collect();
-        message.set_path(&path);
+        message.set_path(&proven.place.path_bytes());
     }
 }
 
@@ -105,18 +102,9 @@ pub fn read_receipt(reader: receipt::Reader<'_>) -> Answered<Receipt> {
     let messages = reader.get_messages().map_err(unreadable)?;
     bounded("messages", messages.len())?;
     let proven = |message: qpq_schemas::common_capnp::proven_message::Reader<'_>| {
-        let path = bytes("path", message.get_path(), PATH_BYTES)?;
-        let (hashes, rest) = path.as_chunks::<32>();
-        if !rest.is_empty() {
-            return Err(Refusal::malformed("`path` is no list of hashes"));
-        }
-        Ok(Proven {
-            id: MessageId::from_bytes(array("id", message.get_id())?),
-            place: Place {
-                index: message.get_index(),
-                path: hashes.iter().map(|hash| Digest::from_bytes(*hash)).collect(),
-            },
-        })
+        let place = Place::from_bytes(message.get_index(), message.get_path().map_err(unreadable)?);
+        let place = place.ok_or_else(|| Refusal::malformed("`path` is no path of a tree"))?;
+        Ok(Proven { id: MessageId::from_bytes(array("id", message.get_id())?), place })
     };
     let messages = messages.iter().map(proven).collect::<Answered<Vec<_>>>()?;
     let distinct: BTreeSet<MessageId> = messages.iter().map(|proven| proven.id).collect();
