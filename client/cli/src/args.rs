@@ -27,7 +27,7 @@ impl Arguments {
     /// The command line; what clap can't check itself (it can't require a global argument) is checked here.
     pub(crate) fn read() -> Self {
         let arguments = Self::parse();
-        if arguments.home.is_none() && !matches!(arguments.verb, Verb::VerifyProof { .. }) {
+        if arguments.home.is_none() && matches!(arguments.verb, Verb::Home(_)) {
             let text = "which account? Give its directory with --home DIR";
             Self::command().error(clap::error::ErrorKind::MissingRequiredArgument, text).exit();
         }
@@ -49,6 +49,18 @@ impl Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    #[command(flatten)]
+    Home(HomeVerb),
+    /// Check a file that `proof` wrote; needs no account and no network.
+    VerifyProof {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// What is done with one account's home.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HomeVerb {
     /// Make an account and log this device in.
     Register {
         #[command(flatten)]
@@ -100,11 +112,6 @@ pub(crate) enum Verb {
         /// The message's id (msg_…), as `send` prints it.
         message: MessageId,
         /// The file to write.
-        file: PathBuf,
-    },
-    /// Check a file that `proof` wrote; needs no account and no network.
-    VerifyProof {
-        /// The file.
         file: PathBuf,
     },
     /// Make groups and add members.

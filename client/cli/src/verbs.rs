@@ -7,10 +7,12 @@ mod messages;
 mod proofs;
 mod requests;
 
+use std::path::Path;
+
 use qpq_client::{Client, Options, store::Unlock};
 
 use crate::{
-    args::{Arguments, Verb},
+    args::{Arguments, HomeVerb, Verb},
     output::Format,
     secrets,
 };
@@ -18,12 +20,14 @@ use crate::{
 /// Runs one command.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let format = if arguments.json { Format::Json } else { Format::Text };
-    if let Verb::VerifyProof { file } = &arguments.verb {
-        return proofs::verify(format, file);
-    }
-    let client = open(&arguments).await?;
-    let flushes = matches!(&arguments.verb, Verb::Send { .. } | Verb::Recv { .. } | Verb::Group { .. });
-    let outcome = act(&client, format, arguments.verb).await;
+    let (home, passphrase) = (arguments.home(), arguments.passphrase_file());
+    let verb = match arguments.verb {
+        Verb::VerifyProof { file } => return proofs::verify(format, &file),
+        Verb::Home(verb) => verb,
+    };
+    let client = open(&home, passphrase.as_deref(), &verb).await?;
+    let flushes = matches!(&verb, HomeVerb::Send { .. } | HomeVerb::Recv { .. } | HomeVerb::Group { .. });
+    let outcome = act(&client, format, verb).await;
     // What is queued goes out with whichever command reaches the homeserver.
     if !flushes
         && client.session().is_ok()
@@ -35,34 +39,31 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     outcome
 }
 
-async fn open(arguments: &Arguments) -> anyhow::Result<Client> {
-    let home = arguments.home();
-    let passphrase = secrets::passphrase(arguments.passphrase_file().as_deref())?;
+async fn open(home: &Path, passphrase: Option<&Path>, verb: &HomeVerb) -> anyhow::Result<Client> {
+    let passphrase = secrets::passphrase(passphrase)?;
     let unlock = Unlock::Passphrase(&passphrase);
-    Ok(match &arguments.verb {
-        Verb::Register { account, .. } | Verb::Login { account } => {
+    Ok(match verb {
+        HomeVerb::Register { account, .. } | HomeVerb::Login { account } => {
             let options = Options { suite: account.suite.into(), ..Options::default() };
-            Client::create(&home, unlock, options).await?
+            Client::create(home, unlock, options).await?
         }
-        _ => Client::open(&home, unlock, Options::default()).await?,
+        _ => Client::open(home, unlock, Options::default()).await?,
     })
 }
 
-async fn act(client: &Client, format: Format, verb: Verb) -> anyhow::Result<()> {
+async fn act(client: &Client, format: Format, verb: HomeVerb) -> anyhow::Result<()> {
     match verb {
-        Verb::Register { account, registration_token } => {
+        HomeVerb::Register { account, registration_token } => {
             account::register(client, format, &account, registration_token.as_deref()).await
         }
-        Verb::Login { account } => account::login(client, format, &account).await,
-        Verb::Whoami => account::whoami(client, format).await,
-        Verb::Devices { verb } => account::devices(client, format, verb).await,
-        Verb::Keys { verb } => keys::run(client, format, verb).await,
-        Verb::Requests { verb } => requests::run(client, format, verb).await,
-        Verb::Send { target, text } => messages::send(client, format, &target, &text).await,
-        Verb::Recv { wait, max } => messages::recv(client, format, wait, max).await,
-        Verb::Proof { message, file } => proofs::write(client, format, &message, &file).await,
-        // It needs no client: see `run`.
-        Verb::VerifyProof { file } => proofs::verify(format, &file),
-        Verb::Group { verb } => group::run(client, format, verb).await,
+        HomeVerb::Login { account } => account::login(client, format, &account).await,
+        HomeVerb::Whoami => account::whoami(client, format).await,
+        HomeVerb::Devices { verb } => account::devices(client, format, verb).await,
+        HomeVerb::Keys { verb } => keys::run(client, format, verb).await,
+        HomeVerb::Requests { verb } => requests::run(client, format, verb).await,
+        HomeVerb::Send { target, text } => messages::send(client, format, &target, &text).await,
+        HomeVerb::Recv { wait, max } => messages::recv(client, format, wait, max).await,
+        HomeVerb::Proof { message, file } => proofs::write(client, format, &message, &file).await,
+        HomeVerb::Group { verb } => group::run(client, format, verb).await,
     }
 }
