@@ -17,3 +17,6 @@ pub(crate) use arrived::apply;
 pub use notary::Notary;
 pub use record::{Proven, Receipt, copy_receipt, read_receipt, write_receipt};
 pub(crate) use stored::{StoredMessage, Storing};
+
+#[cfg(test)]
+mod tests;

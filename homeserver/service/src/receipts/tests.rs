@@ -1,16 +1,12 @@
 //! Which receipts of a peer count at a home, and what they can't do.
 
 use ed25519_dalek::SigningKey;
-use qpq_core::{
-    Digest, Domain, GroupId, Incarnation, MessageId, OsEntropy, Seq, Timestamp,
-};
+use qpq_core::{Digest, Domain, GroupId, Incarnation, MessageId, OsEntropy, Seq, Timestamp};
 use qpq_federation_proto::{
     Batch, BatchDigest, Row, RowAck, RowKind, SignedHeader, StreamAnswer, StreamId, StreamName,
 };
 use qpq_proof::{Message, Role, SignedStatement, Terms};
-use qpq_storage::{
-    Notice, OutboxLane, ParkedKind, ParkedRow, SeenSubmit, SubmitOutcome, payload_digest,
-};
+use qpq_storage::{Notice, OutboxLane, ParkedKind, ParkedRow, SeenSubmit, SubmitOutcome, payload_digest};
 
 use super::{Proven, Receipt};
 use crate::{
@@ -222,7 +218,8 @@ async fn what_its_bringer_can_not_say_is_refused() {
 #[tokio::test]
 async fn what_an_older_version_had_parked_is_taken_up_by_the_next() {
     let scene = Scene::open().await;
-    let parked = |seq: u64, kind: u16, payload: Vec<u8>| ParkedRow { seq: Seq(seq), kind, id: [7; 16], payload };
+    let parked =
+        |seq: u64, kind: u16, payload: Vec<u8>| ParkedRow { seq: Seq(seq), kind, id: [7; 16], payload };
     let receipt = scene.receipt(&scene.word()).to_bytes();
     let rows = [parked(1, RowKind::Receipt.number(), receipt), parked(2, 999, vec![1; 10])];
     let stream = StreamId::of(&hub(), &us(), &StreamName::Receipts);
