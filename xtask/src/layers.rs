@@ -1,5 +1,6 @@
-//! `cargo xtask layers`: dependencies only point downward. ARCHITECTURE.md explains the layers, `table` lists them.
+//! `cargo xtask layers`: dependencies only point downward, and every source file is in a module. ARCHITECTURE.md explains the layers, `table` lists them.
 
+mod orphans;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,11 +18,15 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 fn check(root: &Path) -> anyhow::Result<()> {
     let metadata = MetadataCommand::new().current_dir(root).exec().context("could not read the workspace")?;
-    let broken = violations(&metadata)?;
+    let mut broken = violations(&metadata)?;
+    broken.extend(orphans::orphans(root)?);
     if !broken.is_empty() {
         bail!("{} broken layer rule(s):\n  {}", broken.len(), broken.join("\n  "));
     }
-    say(&format!("layers: {} crates, every dependency points downward", metadata.workspace_members.len()));
+    say(&format!(
+        "layers: {} crates, every dependency points downward, every file has its module",
+        metadata.workspace_members.len()
+    ));
     Ok(())
 }
 

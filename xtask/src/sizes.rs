@@ -9,8 +9,6 @@ use crate::{say, tree};
 
 const WARN_FROM_LINES: usize = 500;
 const FAIL_ABOVE_LINES: usize = 1000;
-/// Written by the schema compiler, read by nobody.
-const GENERATED: &str = "schemas/src/gen";
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let sizes = measure(tree::root())?;
@@ -43,7 +41,7 @@ struct Size {
 fn measure(root: &Path) -> anyhow::Result<Vec<Size>> {
     let mut sizes = Vec::new();
     for path in tree::files_ending(root, "rs")? {
-        if path.starts_with(GENERATED) {
+        if path.starts_with(tree::GENERATED) {
             continue;
         }
         let text = fs::read_to_string(root.join(&path))

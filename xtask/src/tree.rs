@@ -8,6 +8,9 @@ use anyhow::Context as _;
 /// Folders that hold what was built or downloaded, never what somebody wrote.
 const NOT_OURS: [&str; 6] = ["target", ".git", ".venv", "node_modules", "__pycache__", "corpus"];
 
+/// Written by the schema compiler, named by nobody and read by nobody.
+pub(crate) const GENERATED: &str = "schemas/src/gen";
+
 /// The repository's root.
 pub(crate) fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
