@@ -60,3 +60,6 @@ pub(crate) async fn keep(tx: &mut Tx<'_>, home: &Domain, receipt: &Receipt) -> R
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
