@@ -56,10 +56,12 @@ struct SubmitRefused {
 }
 
 struct Tombstone {
-  # Kind 5: takes the place of a row that expired, so that a position is never skipped.
+  # Kind 5: takes the place of a row that expired or was given up, so that a position is never skipped.
   reason @0 :Text;
   kind @1 :UInt16;
   # What the row was.
+  group @2 :Data;
+  # Set by the group's hub: without what the row was, the destination's devices can't follow this group from here on.
 }
 
 struct ContactAccepted {

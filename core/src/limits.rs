@@ -52,6 +52,10 @@ pub const INTERACTIVE: Millis = Millis::from_secs(8);
 pub const RETAIN: Millis = Millis::from_days(8);
 /// How many bytes of acknowledged outbox rows are kept per peer.
 pub const RETAIN_BYTES: u64 = 1024 * 1024 * 1024;
+/// How many bytes may wait for one peer (default).
+pub const PEER_QUEUE_BYTES: u64 = 1024 * 1024 * 1024;
+/// How long a handshake may wait for a peer before its devices are left behind (default).
+pub const PEER_QUEUE_AGE: Millis = Millis::from_days(30);
 /// Stream batches under one signed header, in one relay call.
 pub const RELAY_STREAMS: usize = 256;
 /// Streams of one peer that are followed; rows of further ones wait at the peer.

@@ -27,6 +27,7 @@ peer-explained-awaiting-confirmation = Sie hat ein Token für beliebige Domains 
 peer-title = Partner
 peer-domain = Domainname
 peer-queued = Wartend
+peer-filled = Anteil an ihrer Warteschlange
 peer-oldest = Ältestes
 peer-error = Letzter Fehler
 peer-retry = Nächster Versuch
@@ -95,8 +96,8 @@ unblock-do = Aufheben
 remove-title = Partnerschaft beenden
 remove-hint = { $n ->
      [0] Nichts wartet darauf.
-     [one] 1 wartende Nachricht wird verworfen.
-    *[other] { $shown } wartende Nachrichten werden verworfen.
+     [one] 1 wartende Nachricht wird aufgegeben; ihr Absender erfährt es, wenn niemand sie gelesen hat.
+    *[other] { $shown } wartende Nachrichten werden aufgegeben; die Absender erfahren von denen, die niemand gelesen hat.
 }
 remove-do = Beenden
 queue-title = Was wartet

@@ -27,6 +27,7 @@ peer-explained-awaiting-confirmation = It used a token made for any domain. Comp
 peer-title = Peer
 peer-domain = Domain
 peer-queued = Waiting
+peer-filled = Share of its queue
 peer-oldest = Oldest
 peer-error = Last error
 peer-retry = Next try
@@ -95,8 +96,8 @@ unblock-do = Lift it
 remove-title = End the peering
 remove-hint = { $n ->
      [0] Nothing waits for it.
-     [one] 1 waiting message is dropped.
-    *[other] { $shown } waiting messages are dropped.
+     [one] 1 waiting message is given up; its sender hears of it if nobody has read it.
+    *[other] { $shown } waiting messages are given up; their senders hear of those that nobody has read.
 }
 remove-do = End it
 queue-title = What waits

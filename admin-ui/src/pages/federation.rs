@@ -23,6 +23,7 @@ struct Peer {
     pin: String,
     key_exchange: Option<String>,
     queued: u64,
+    queue_percent: u64,
     oldest_queued_ms: Option<u64>,
     last_error: Option<String>,
     retry_at: Option<String>,

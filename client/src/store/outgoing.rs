@@ -130,7 +130,7 @@ impl Tx<'_> {
 
     /// What was given up, the oldest first, until [`Tx::forget_failed`].
     pub async fn failed_outgoing(&mut self, limit: u32) -> Result<Vec<Outgoing>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM outgoing WHERE state = 3 ORDER BY place LIMIT ?")
+        let rows = sqlx::query("SELECT * FROM outgoing WHERE state IN (3, 4) ORDER BY place LIMIT ?")
             .bind(limit)
             .fetch_all(self.sql())
             .await
@@ -140,7 +140,7 @@ impl Tx<'_> {
 
     /// The user knows that it was given up.
     pub async fn forget_failed(&mut self, id: &MessageId) -> Result<(), StoreError> {
-        let query = sqlx::query("DELETE FROM outgoing WHERE state = 3 AND id = ?");
+        let query = sqlx::query("DELETE FROM outgoing WHERE state IN (3, 4) AND id = ?");
         self.change(query, id, "forget what was given up").await
     }
 
@@ -177,7 +177,7 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         let query = sqlx::query(
             "UPDATE outgoing SET state = 1, state_at = ?
-             WHERE state <> 2 AND (state <> 0 OR ciphertext IS ?) AND id = ?",
+             WHERE state NOT IN (2, 4) AND (state <> 0 OR ciphertext IS ?) AND id = ?",
         )
         .bind(sql_time(at))
         .bind(ciphertext.to_vec());
@@ -194,7 +194,7 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         let query = sqlx::query(
             "UPDATE outgoing SET state = 2, state_at = ?, ciphertext = NULL, epoch = NULL, reason = ''
-             WHERE state <> 2 AND (state <> 0 OR ciphertext IS ?) AND id = ?",
+             WHERE state NOT IN (2, 4) AND (state <> 0 OR ciphertext IS ?) AND id = ?",
         )
         .bind(sql_time(at))
         .bind(ciphertext.to_vec());
@@ -212,7 +212,7 @@ impl Tx<'_> {
             "UPDATE outgoing SET state = 0, not_before = ?1, reason = '',
                  ciphertext = CASE WHEN ?2 THEN NULL ELSE ciphertext END,
                  epoch = CASE WHEN ?2 THEN NULL ELSE epoch END
-             WHERE state <> 2 AND id = ?3",
+             WHERE state NOT IN (2, 4) AND id = ?3",
         )
         .bind(sql_time(not_before))
         .bind(reencrypt);
@@ -229,10 +229,17 @@ impl Tx<'_> {
         self.change(query, id, "queue a returned message again").await
     }
 
+    /// Gives it up although the hub has it: nobody will read it there. An echo that is late doesn't change that.
+    pub async fn fail_from_hub(&mut self, id: &MessageId, reason: &str) -> Result<(), StoreError> {
+        let query = sqlx::query("UPDATE outgoing SET state = 4, reason = ? WHERE state = 2 AND id = ?")
+            .bind(reason.to_owned());
+        self.change(query, id, "give up a message that the hub has").await
+    }
+
     /// Gives it up.
     pub async fn mark_failed(&mut self, id: &MessageId, reason: &str) -> Result<(), StoreError> {
         let query = sqlx::query(
-            "UPDATE outgoing SET state = 3, reason = ?, ciphertext = NULL, epoch = NULL WHERE state <> 2 AND id = ?",
+            "UPDATE outgoing SET state = 3, reason = ?, ciphertext = NULL, epoch = NULL WHERE state NOT IN (2, 4) AND id = ?",
         )
         .bind(reason.to_owned());
         self.change(query, id, "give a message up").await
@@ -261,7 +268,7 @@ fn read_outgoing(row: &SqliteRow) -> Result<Outgoing, StoreError> {
         0 => OutgoingState::Queued,
         1 => OutgoingState::AtHome { at: columns.time("state_at")? },
         2 => OutgoingState::AtHub { at: columns.time("state_at")? },
-        3 => OutgoingState::Failed { reason: columns.take("reason")? },
+        3 | 4 => OutgoingState::Failed { reason: columns.take("reason")? },
         _ => return Err(columns.damaged("state")),
     };
     let encrypted = match columns.take::<Option<Vec<u8>>>("ciphertext")? {

@@ -319,6 +319,13 @@ impl Batch<'_> {
             (OutgoingState::AtHub { .. }, Some(wait)) if refusal.is(ErrorCode::MailboxFull) => {
                 tx.return_from_hub(id, self.now.after(wait)).await?;
             }
+            // Its only reader's domain was away for too long. Of a hub elsewhere this may be our home's word, which lost an
+            // answer: what is in the log there was taken.
+            (OutgoingState::AtHub { .. }, None)
+                if refusal.is(ErrorCode::PeerUnreachable) && group.hub() == self.me.address().domain() =>
+            {
+                tx.fail_from_hub(id, &refusal.to_string()).await?;
+            }
             (OutgoingState::AtHub { .. }, _) => return Ok(Step::Next),
             // In another encryption: the hub may have taken later ones meanwhile, and readers keep the keys of a few that
             // are late only; nor must the echo of this one, which may still come, be taken for the other's.

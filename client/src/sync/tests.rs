@@ -100,7 +100,7 @@ async fn a_refused_message_is_encrypted_again_tried_later_or_given_up() {
     })
     .await
     .unwrap();
-    for n in 1..=3 {
+    for n in 1..=5 {
         tx.enqueue(&NewOutgoing {
             id: id(n),
             target: Target::Group(group.clone()),
@@ -111,6 +111,9 @@ async fn a_refused_message_is_encrypted_again_tried_later_or_given_up() {
         tx.set_encrypted(&id(n), b"ciphertext", 1).await.unwrap();
         tx.mark_at_home(&id(n), b"ciphertext", alice.client.now()).await.unwrap();
     }
+    for n in 4..=5 {
+        tx.mark_at_hub(&id(n), b"ciphertext", alice.client.now()).await.unwrap();
+    }
     tx.commit().await.unwrap();
     let refused = |n: u8, number: u16, wait: Option<u64>| {
         let code = qpq_core::ErrorCode::from_number(number);
@@ -119,7 +122,16 @@ async fn a_refused_message_is_encrypted_again_tried_later_or_given_up() {
         at(Feed::Mailbox, u64::from(n), DeliveryBody::Refused { group: group.clone(), id: id(n), refusal })
     };
     alice
-        .takes(&[refused(1, 402, None), refused(2, 301, Some(60_000)), refused(3, 401, None)], Trees::new())
+        .takes(
+            &[
+                refused(1, 402, None),
+                refused(2, 301, Some(60_000)),
+                refused(3, 401, None),
+                refused(4, 303, None),
+                refused(5, 401, None),
+            ],
+            Trees::new(),
+        )
         .await;
     let mut tx = alice.client.inner.store.begin().await.unwrap();
     let again = tx.outgoing(&id(1)).await.unwrap().unwrap();
@@ -127,8 +139,15 @@ async fn a_refused_message_is_encrypted_again_tried_later_or_given_up() {
     let later = tx.outgoing(&id(2)).await.unwrap().unwrap();
     assert!(later.state == OutgoingState::Queued && later.encrypted.is_none());
     assert!(later.not_before > alice.client.now());
-    let gone = tx.outgoing(&id(3)).await.unwrap().unwrap();
-    assert!(matches!(gone.state, OutgoingState::Failed { .. }));
+    for n in 3..=4 {
+        let gone = tx.outgoing(&id(n)).await.unwrap().unwrap();
+        assert!(matches!(gone.state, OutgoingState::Failed { .. }), "{n}: {:?}", gone.state);
+    }
+    tx.mark_at_hub(&id(4), b"ciphertext", alice.client.now()).await.unwrap();
+    let gone = tx.outgoing(&id(4)).await.unwrap().unwrap();
+    assert!(matches!(gone.state, OutgoingState::Failed { .. }), "its echo is no news");
+    let in_the_log = tx.outgoing(&id(5)).await.unwrap().unwrap();
+    assert!(matches!(in_the_log.state, OutgoingState::AtHub { .. }), "others have read it");
 }
 
 #[tokio::test]

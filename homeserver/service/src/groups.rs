@@ -8,6 +8,7 @@
 
 mod accept;
 mod apply;
+mod behind;
 mod cache;
 mod certificates;
 mod commit;
@@ -33,12 +34,12 @@ use crate::{Answered, Ground, Refusal, SessionHandle, SubmitRates, UserKeys};
 use cache::HubCache;
 use certificates::Certificates;
 
-pub(crate) use accept::cut_off;
 pub(crate) use apply::apply_row;
+pub(crate) use behind::Missed;
 pub use expire::expire_messages;
 pub(crate) use gap::apply_gap;
 pub(crate) use records::{GroupEntry, GroupSubmit, GroupWelcome};
-pub(crate) use refuse::{submit_expired, submit_failed};
+pub(crate) use refuse::give_back;
 pub use submit::{ApplicationSubmit, SubmitAnswer, Submitted};
 
 /// The use cases of groups. Cheap to clone; all clones share one state.
@@ -59,6 +60,8 @@ struct Place {
     domain: Domain,
     limit: MailboxLimit,
     ttl: Millis,
+    /// What may wait for one peer, in bytes.
+    peer_queue: u64,
     directory: DirectoryPolicy,
 }
 
@@ -103,6 +106,7 @@ impl Place {
             domain: ground.domain().clone(),
             limit: MailboxLimit { messages: settings.mailbox_messages },
             ttl: settings.message_ttl,
+            peer_queue: settings.peer_queue_bytes,
             directory: ground.directory(),
         }
     }

@@ -79,7 +79,7 @@ pub const JOBS: [Job; 7] = [
     job(
         "expire-relay",
         "10,40 * * * * *",
-        "Expires messages for other domains that could not be sent in their time.",
+        "Expires what could not be sent to other domains in its time, or to those that are no peers any more.",
     ),
     job("check", "30 * * * * *", "Looks whether anything is wrong."),
     job("sample", "0 */5 * * * *", "Takes the figures that the overview draws."),

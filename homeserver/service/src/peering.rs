@@ -89,7 +89,7 @@ impl Peering {
         &self.identity.key
     }
 
-    /// Ends a peering: rows that wait for the domain are dropped, and its links end at once.
+    /// Ends a peering: its links end at once, and what waits for the domain is given back soon.
     pub async fn remove(&self, domain: &Domain, caller: &Caller) -> Answered<()> {
         let entry = caller.entry(&self.ground, "peer.remove", domain.to_string(), String::new());
         let job = Remove { domain: domain.clone() };

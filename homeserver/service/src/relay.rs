@@ -14,7 +14,10 @@ mod outbound;
 mod parked;
 pub(crate) mod payload;
 mod queue;
+pub(crate) mod quota;
 mod rollback;
+mod tombstone;
+mod unpeered;
 
 use qpq_federation_proto::RowAck;
 
@@ -32,6 +35,8 @@ pub use outbound::{Resumed, acknowledge, load, remember_incarnation, resume, sav
 pub use parked::take_up;
 pub use queue::{QueueView, queue};
 pub use rollback::{Proven, begin_life, prove, words};
+pub(crate) use tombstone::Tombstone;
+pub use unpeered::give_back_unpeered;
 
 /// Gaps that are remembered of one peer.
 const GAPS: usize = 100;

@@ -46,6 +46,10 @@ pub struct Settings {
     pub retain: Millis,
     /// How many bytes of them are kept for each peer.
     pub retain_bytes: u64,
+    /// How many bytes may wait for each peer; each row counts 256 bytes more than its payload.
+    pub peer_queue_bytes: u64,
+    /// How long a handshake may wait for a peer before its devices are left behind.
+    pub peer_queue_age: Millis,
 }
 
 impl Default for Settings {
@@ -66,6 +70,8 @@ impl Default for Settings {
             lookups: Rate { burst: 1_000, refill: Millis(60) },
             retain: limits::RETAIN,
             retain_bytes: limits::RETAIN_BYTES,
+            peer_queue_bytes: limits::PEER_QUEUE_BYTES,
+            peer_queue_age: limits::PEER_QUEUE_AGE,
         }
     }
 }

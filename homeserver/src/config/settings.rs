@@ -4,7 +4,7 @@ mod peers;
 
 use std::net::{IpAddr, SocketAddr};
 
-use qpq_core::{Domain, Millis};
+use qpq_core::{Domain, Millis, limits};
 use qpq_delivery::rates::Rate;
 use qpq_federation::DiscoverySettings;
 use qpq_federation_proto::DirectoryPolicy;
@@ -118,6 +118,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
         key: "limits.message-ttl",
         default: Some("30d"),
         about: "how long an undelivered message lives",
+    },
+    Setting {
+        key: "limits.peer-queue-bytes",
+        default: Some("1073741824"),
+        about: "bytes that wait for one peer at most; beyond it senders are refused, or the peer's devices left behind",
+    },
+    Setting {
+        key: "limits.peer-queue-age",
+        default: Some("30d"),
+        about: "how long a commit or Welcome waits for a peer before its devices are left behind in the group",
     },
     Setting {
         key: "limits.resumption-lifetime",
@@ -242,6 +252,8 @@ impl Config {
                 mailbox_messages: read(layers, "limits.mailbox-messages", number)?,
                 submits_per_minute: read(layers, "limits.submits-per-minute", number)?,
                 message_ttl: read(layers, "limits.message-ttl", span)?,
+                peer_queue_bytes: read(layers, "limits.peer-queue-bytes", queue)?,
+                peer_queue_age: read(layers, "limits.peer-queue-age", span)?,
                 resumption_lifetime: read(layers, "limits.resumption-lifetime", span)?,
                 session_lifetime: read(layers, "limits.session-lifetime", span)?,
                 claim_burst: read(layers, "limits.claim-burst", number)?,
@@ -319,6 +331,13 @@ fn optional<T>(
     parse: impl FnOnce(&str) -> Result<T, String>,
 ) -> impl FnOnce(&str) -> Result<Option<T>, String> {
     |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
+}
+
+/// A commit and its Welcome must fit into an empty queue.
+fn queue(text: &str) -> Result<u64, String> {
+    let least = 2 * u64::try_from(limits::HANDSHAKE_BYTES).unwrap_or(u64::MAX);
+    let bytes = text.parse().ok().filter(|bytes| *bytes >= least);
+    bytes.ok_or_else(|| format!("give a number of bytes, {least} or more: a commit and its Welcome must fit"))
 }
 
 fn flag(text: &str) -> Result<bool, String> {

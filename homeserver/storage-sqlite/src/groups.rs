@@ -231,6 +231,10 @@ impl GroupsWrite for Transaction {
         self.cut_off(group, devices).await
     }
 
+    async fn members_left_behind(&mut self, group: &GroupId, devices: &[DeviceAddress]) -> Stored<()> {
+        self.leave_behind(group, devices).await
+    }
+
     async fn logs_leap(&mut self, places: u64) -> Stored<()> {
         let update = sql("UPDATE mls_groups SET last_seq = last_seq + ? WHERE hubbed = 1")
             .bind(crate::transaction::int(places));

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use qpq_core::{Digest, Domain, MessageId, Millis, RequestId, Seq, Timestamp};
 use qpq_storage::{
-    Backoff, NewOutboxRow, OutboxDepth, OutboxHead, OutboxLane, OutboxRead, OutboxRow, OutboxWrite, Page,
-    QueueLine, Stored, StreamName, Window,
+    Backoff, NewOutboxRow, OutboxDepth, OutboxHead, OutboxLane, OutboxRead, OutboxRow, OutboxWeight,
+    OutboxWrite, Page, QueueLine, Stored, StreamName, WaitingRow, Window,
 };
 
 use sqlx::sqlite::SqliteRow;
@@ -112,13 +112,34 @@ impl OutboxRead for Transaction {
         self.checked(what, failed.map_or(Ok(found), Err))
     }
 
+    async fn outbox_weight(&mut self, destination: &Domain) -> Stored<OutboxWeight> {
+        let query = sql("SELECT destination, rows, bytes FROM outbox_queues WHERE destination = ?")
+            .bind(destination.to_string());
+        let row = self.row("outbox_weight", query).await?;
+        let weight = one("outbox_queues", row.as_ref(), |row| {
+            Ok(OutboxWeight { rows: row.number("rows")?, bytes: row.number("bytes")? })
+        })?;
+        Ok(weight.unwrap_or_default())
+    }
+
+    async fn outbox_overdue(
+        &mut self,
+        accepted_before: Timestamp,
+        tombstone: u16,
+        limit: usize,
+    ) -> Stored<Vec<WaitingRow>> {
+        self.overdue(accepted_before, tombstone, limit).await
+    }
+
     async fn outbox_depth(&mut self, destination: &Domain) -> Stored<OutboxDepth> {
         let query =
-            sql("SELECT COUNT(*) AS waiting, COALESCE(SUM(o.bytes), 0) AS bytes, MIN(o.at) AS oldest_at,
+            sql("SELECT COALESCE((SELECT rows FROM outbox_queues WHERE destination = ?1), 0) AS waiting,
+                                COALESCE((SELECT bytes FROM outbox_queues WHERE destination = ?1), 0) AS bytes,
+                                MIN((SELECT o.at FROM outbox o WHERE o.stream_pk = s.pk AND o.seq > s.acknowledged_seq
+                                     ORDER BY o.seq LIMIT 1)) AS oldest_at,
                                 (SELECT COALESCE(SUM(a.rows), 0) FROM outbox_acknowledgements a
                                  WHERE a.destination = ?1) AS kept
                          FROM outbox_streams s
-                         JOIN outbox o ON o.stream_pk = s.pk AND o.seq > s.acknowledged_seq
                          WHERE s.destination = ?1 AND s.acknowledged_seq < s.last_seq")
             .bind(destination.to_string());
         depth(self.row("outbox_depth", query).await?.as_ref())
@@ -162,10 +183,12 @@ impl OutboxRead for Transaction {
 
     async fn outbox_depth_of_all(&mut self) -> Stored<OutboxDepth> {
         let query =
-            sql("SELECT COUNT(*) AS waiting, COALESCE(SUM(o.bytes), 0) AS bytes, MIN(o.at) AS oldest_at,
+            sql("SELECT COALESCE((SELECT SUM(rows) FROM outbox_queues), 0) AS waiting,
+                                COALESCE((SELECT SUM(bytes) FROM outbox_queues), 0) AS bytes,
+                                MIN((SELECT o.at FROM outbox o WHERE o.stream_pk = s.pk AND o.seq > s.acknowledged_seq
+                                     ORDER BY o.seq LIMIT 1)) AS oldest_at,
                                 (SELECT COALESCE(SUM(a.rows), 0) FROM outbox_acknowledgements a) AS kept
                          FROM outbox_streams s
-                         JOIN outbox o ON o.stream_pk = s.pk AND o.seq > s.acknowledged_seq
                          WHERE s.acknowledged_seq < s.last_seq");
         depth(self.row("outbox_depth_of_all", query).await?.as_ref())
     }
@@ -198,8 +221,15 @@ impl OutboxWrite for Transaction {
     async fn outbox_append(&mut self, rows: &[NewOutboxRow]) -> Stored<Vec<Seq>> {
         let what = "outbox_append";
         let mut counts: BTreeMap<(&Domain, &StreamName), u64> = BTreeMap::new();
+        let mut more: BTreeMap<&Domain, (i64, i64)> = BTreeMap::new();
         for row in rows {
             *counts.entry((&row.destination, &row.stream)).or_default() += 1;
+            let (count, bytes) = more.entry(&row.destination).or_default();
+            *count += 1;
+            *bytes += size(row.payload.len());
+        }
+        for (destination, (count, bytes)) in more {
+            self.queue_changed(what, destination, count, bytes).await?;
         }
         let mut next: BTreeMap<(&Domain, &StreamName), (i64, Seq)> = BTreeMap::new();
         for ((destination, stream), count) in counts {
@@ -291,7 +321,7 @@ impl OutboxWrite for Transaction {
         let row = self.row(what, query).await?;
         let found = one("outbox", row.as_ref(), |row| Ok((row.int("pk")?, outbox_row(row)?)))?;
         let Some((pk, row)) = found else { return Ok(None) };
-        self.bury(what, pk, tombstone, payload).await?;
+        self.bury(what, pk, &row, tombstone, payload).await?;
         Ok(Some(row))
     }
 
@@ -316,10 +346,14 @@ impl OutboxWrite for Transaction {
             .bind(size(limit));
         let rows = self.rows_job(what, query).await?;
         let expired = each("outbox", &rows, |row| Ok((row.int("pk")?, outbox_row(row)?)))?;
-        for (pk, _) in &expired {
-            self.bury(what, *pk, tombstone, payload).await?;
+        for (pk, row) in &expired {
+            self.bury(what, *pk, row, tombstone, payload).await?;
         }
         Ok(expired.into_iter().map(|(_, row)| row).collect())
+    }
+
+    async fn outbox_take(&mut self, destination: &Domain, limit: usize) -> Stored<Vec<OutboxRow>> {
+        self.take_waiting(destination, limit).await
     }
 
     async fn outbox_purge(&mut self, now: Timestamp, retain: Millis, most_bytes: u64) -> Stored<u64> {

@@ -105,7 +105,7 @@ impl PeersWrite for Transaction {
 
     async fn peer_remove(&mut self, domain: &Domain) -> Stored<bool> {
         let what = "peer_remove";
-        self.outbox_drop_waiting(what, domain).await?;
+        self.forget_backoff(what, domain).await?;
         self.pause_end(domain).await?;
         let delete = sql("DELETE FROM peers WHERE domain = ?").bind(domain.to_string());
         Ok(self.run(what, delete).await? > 0)

@@ -126,13 +126,15 @@ macro_rules! conformance_suite {
             feeds: notices_are_numbered_and_forgotten, unknown_devices_get_no_notices,
                 a_low_stock_is_told_once, a_contact_is_told_once, all_notices_read_back, positions_never_go_back,
                 positions_stop_at_the_end, members_read_up_to_their_removal, cut_off_feeds_stop,
+                members_elsewhere_are_left_behind,
                 a_backlog_counts_messages_only, a_backlog_follows_expiry, a_backlog_follows_cut_off_and_removal,
                 a_late_joiner_starts_with_nothing, ids_of_other_domains_read_nothing;
             submits: a_submit_is_remembered, many_submits_keep_their_order, a_repeat_is_a_conflict,
                 submits_are_forgotten, submits_expire, submitters_are_found_by_their_ids, receipts_are_news_once;
             outbox: rows_are_numbered_per_stream, pages_are_cut, acknowledging_moves_forward_only,
                 kept_rows_are_purged_by_age, kept_rows_are_purged_by_size, expired_rows_become_tombstones,
-                depth_counts_what_waits, backoff_is_stored, removing_a_peer_drops_what_waits, rewound_rows_wait_again,
+                depth_counts_what_waits, backoff_is_stored, what_waits_is_taken_away,
+                the_weight_follows_the_queue, handshakes_that_wait_too_long_are_found, rewound_rows_wait_again,
                 what_is_safe_elsewhere_is_forgotten, a_row_is_buried_once, lives_number_for_themselves,
                 the_queue_is_shown_by_lane;
             losses: a_dead_letter_is_taken_once, gaps_are_noted, a_pause_ends_once, the_first_proof_stays;

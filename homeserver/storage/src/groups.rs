@@ -189,6 +189,8 @@ pub trait GroupsWrite: Send {
     ) -> Stored<()>;
     /// Cuts devices off at the group's last position: they read up to there, and nothing that comes later.
     async fn members_cut_off(&mut self, group: &GroupId, devices: &[DeviceId]) -> Stored<()>;
+    /// Notes that other domains' members, by address, can't follow a group that is ordered here from its last position on.
+    async fn members_left_behind(&mut self, group: &GroupId, devices: &[DeviceAddress]) -> Stored<()>;
     /// Lets the positions of every log that is ordered here go on so many places further: members elsewhere may hold entries that
     /// this store has lost, and a position is never used twice.
     async fn logs_leap(&mut self, places: u64) -> Stored<()>;

@@ -61,6 +61,24 @@ pub struct OutboxHead {
     pub last: Seq,
 }
 
+/// A row that waits, and in which lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingRow {
+    /// The lane.
+    pub lane: OutboxLane,
+    /// The row.
+    pub row: OutboxRow,
+}
+
+/// How much waits for a destination; cheap to ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutboxWeight {
+    /// Rows not acknowledged yet.
+    pub rows: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+}
+
 /// What waits for a destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutboxDepth {
@@ -68,7 +86,7 @@ pub struct OutboxDepth {
     pub rows: u64,
     /// Their payload bytes.
     pub bytes: u64,
-    /// When the oldest of them was accepted.
+    /// When the oldest of those was accepted that are the next of their lanes.
     pub oldest_at: Option<Timestamp>,
     /// Acknowledged rows that are still kept.
     pub kept: u64,
@@ -117,6 +135,16 @@ pub trait OutboxRead: Send {
         limit: usize,
         bytes: usize,
     ) -> Stored<Vec<OutboxRow>>;
+    /// How much waits for a destination, without looking at the rows.
+    async fn outbox_weight(&mut self, destination: &Domain) -> Stored<OutboxWeight>;
+    /// Rows without an end that wait since before this time and are no tombstones of kind `tombstone`, the oldest first,
+    /// at most `limit`.
+    async fn outbox_overdue(
+        &mut self,
+        accepted_before: Timestamp,
+        tombstone: u16,
+        limit: usize,
+    ) -> Stored<Vec<WaitingRow>>;
     /// What waits for a destination.
     async fn outbox_depth(&mut self, destination: &Domain) -> Stored<OutboxDepth>;
     /// A page of what waits for a destination, lane by lane, those of older lives first.
@@ -176,6 +204,9 @@ pub trait OutboxWrite: Send {
         payload: &[u8],
         limit: usize,
     ) -> Stored<Vec<OutboxRow>>;
+    /// Takes waiting rows of a destination away, lane by lane, at most `limit`, and returns them. Their numbers stay taken:
+    /// whoever comes back hears by a gap that they will never come.
+    async fn outbox_take(&mut self, destination: &Domain, limit: usize) -> Stored<Vec<OutboxRow>>;
     /// Forgets kept rows that were acknowledged before now minus `retain`, and the oldest beyond `most_bytes` a
     /// destination; returns how many went.
     async fn outbox_purge(&mut self, now: Timestamp, retain: Millis, most_bytes: u64) -> Stored<u64>;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use qpq_core::{Digest, Domain, Incarnation, InviteId, Pin, Timestamp};
 
-use crate::{Ban, Page, Pause, Stored, Window};
+use crate::{Ban, OutboxWeight, Page, Pause, Stored, Window};
 
 /// What the admin decided about a peer. Whether it is blocked is not here: its ban says so ([`crate::BanSubject`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,9 +108,9 @@ pub struct PeerLine {
     pub ban: Option<Ban>,
     /// That an admin told its queue to wait.
     pub pause: Option<Pause>,
-    /// How many rows wait for it.
-    pub waiting: u64,
-    /// When the oldest of them was accepted.
+    /// How much waits for it.
+    pub waiting: OutboxWeight,
+    /// When the oldest row of that was accepted.
     pub oldest_at: Option<Timestamp>,
 }
 

@@ -40,7 +40,7 @@ fn answers(rows: usize, text: &str) -> Planted {
     let session = json!({ "id": text, "address": text, "device": text, "opened": TIME, "resumed": TIME,
         "resumable_until": TIME, "live": true, "name": text });
     let peer = json!({ "domain": text, "state": "awaiting-confirmation", "address": text, "pin": text,
-        "key_exchange": text, "queued": 7, "oldest_queued_ms": 90_000, "last_error": text, "retry_at": TIME,
+        "key_exchange": text, "queued": 7, "queue_percent": 3, "oldest_queued_ms": 90_000, "last_error": text, "retry_at": TIME,
         "since": TIME, "blocked": banned, "federation_key": text, "version": 1, "clock_skew_ms": -90_000,
         "parked": many(json!({ "kind": 900, "rows": 3, "bytes": 120 })) });
     let paged = |name: &str, row: Value| {

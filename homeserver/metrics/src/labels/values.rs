@@ -165,6 +165,8 @@ named! {
         Devices = "devices",
         /// Undelivered messages: a sender was refused.
         Mailbox = "mailbox",
+        /// What waits for one peer: a sender was refused, or a domain was left behind in a group.
+        PeerQueue = "peer-queue",
         /// Calls in flight of one client or admin connection.
         Calls = "calls",
         /// Calls in flight of one peer.

@@ -92,7 +92,7 @@ pub(super) const ACTIONS: &[Action] = &[
     .at("/federation/address"),
     Action::new(
         "peer.remove",
-        "Ends a peering: its links end at once, and what waits for it is dropped.",
+        "Ends a peering: its links end at once, and what waits for it is given up.",
         &[DOMAIN],
         |actions, call| Box::pin(remove(actions, call)),
     )

@@ -192,6 +192,8 @@ pub struct PeerFact {
     pub trouble: Option<String>,
     /// Rows that wait for it.
     pub queued: u64,
+    /// How full its queue is, in percent.
+    pub queue_percent: u64,
     /// How long the oldest of them has waited.
     pub oldest_ms: Option<u64>,
     /// How far its clock is ahead of ours; negative: behind.

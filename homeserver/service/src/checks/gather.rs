@@ -176,6 +176,7 @@ impl From<PeerView> for PeerFact {
             standing: peer.state,
             trouble: peer.last_error,
             queued: peer.queued,
+            queue_percent: peer.queue_percent,
             oldest_ms: peer.oldest_queued_ms,
             skew_ms: peer.clock_skew_ms,
         }

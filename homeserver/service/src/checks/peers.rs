@@ -12,12 +12,16 @@ const DAY_MS: u64 = 86_400_000;
 /// Rows older than this deserve a look, and than that: they are near their end.
 const OLD_MS: u64 = DAY_MS;
 const ANCIENT_MS: u64 = 7 * DAY_MS;
+/// A queue is worth a look when so many percent of it are full, and full to those who write at so many.
+const FILLED: u64 = 80;
+const FULL: u64 = 98;
 /// Peers that are named; of more it is said how many.
 const NAMED: usize = 20;
 
 fn judge(facts: &Facts, findings: &mut Vec<Finding>) {
     let mut found: Vec<Finding> = facts.peers.iter().filter_map(standing).collect();
     found.extend(facts.peers.iter().filter_map(waiting));
+    found.extend(facts.peers.iter().filter_map(filled));
     let more = found.len().saturating_sub(NAMED);
     found.truncate(NAMED);
     if more > 0 {
@@ -88,4 +92,27 @@ fn waiting(peer: &PeerFact) -> Option<Finding> {
         .remedy("messages end after `limits.message-ttl`: reach the peer before, or remove it")
         .runbook(QUEUE);
     Some(finding)
+}
+
+fn filled(peer: &PeerFact) -> Option<Finding> {
+    let (domain, percent) = (&peer.domain, peer.queue_percent);
+    let new = |severity| Finding::new("peers.queue-full", severity, domain.as_str()).runbook(QUEUE);
+    let remedy = "reach the peer, or raise `limits.peer-queue-bytes` if the disk has room";
+    match percent {
+        ..FILLED => None,
+        FILLED..FULL => Some(
+            new(Severity::Warning)
+                .because(format!("what waits for `{domain}` takes {percent} % of what may wait for one peer"))
+                .remedy(remedy),
+        ),
+        FULL.. => Some(
+            new(Severity::Critical)
+                .because(format!(
+                    "hardly anything more is taken for `{domain}`, for which {} messages wait: senders are refused, and its \
+                     devices are left behind in larger groups",
+                    peer.queued
+                ))
+                .remedy(remedy),
+        ),
+    }
 }

@@ -28,6 +28,7 @@ fn peer(name: &str) -> PeerFact {
         standing: PeerStanding::Healthy,
         trouble: None,
         queued: 0,
+        queue_percent: 0,
         oldest_ms: None,
         skew_ms: Some(120),
     }
@@ -203,6 +204,18 @@ const FAULTS: &[(&str, Plant, &str, Severity)] = &[
             }
         },
         "peers.unreachable",
+        Severity::Warning,
+    ),
+    (
+        "so much waits for a peer that nothing more is taken",
+        |facts| facts.peers[2] = PeerFact { queued: 9, queue_percent: 99, ..peer("gamma") },
+        "peers.queue-full",
+        Severity::Critical,
+    ),
+    (
+        "much waits for a peer",
+        |facts| facts.peers[2] = PeerFact { queued: 9, queue_percent: 80, ..peer("gamma") },
+        "peers.queue-full",
         Severity::Warning,
     ),
     (

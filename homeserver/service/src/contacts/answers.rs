@@ -9,7 +9,11 @@ use qpq_federation_proto::{RowKind, StreamId, StreamName};
 use qpq_storage::{Contact, NewOutboxRow, Stored, WriteTx};
 
 use super::accepted::ContactAccepted;
-use crate::{Effects, Ground, WriteJob, peering, request};
+use crate::{
+    Effects, Ground, WriteJob, peering,
+    relay::quota::{Urgency, queue_answer},
+    request,
+};
 
 /// Accepts users of other domains.
 pub(super) struct Accept {
@@ -51,9 +55,8 @@ impl Accept {
             at: self.now,
             request: request::current(),
         };
-        tx.outbox_append(&[row]).await?;
-        self.effects.send(destination.clone());
-        Ok(())
+        let quota = self.ground.settings().peer_queue_bytes;
+        queue_answer(tx, quota, Urgency::High, row, &mut self.effects).await
     }
 }
 

@@ -3,7 +3,7 @@
 //! One function for both ways in: a session of ours and a peer's row. A batch is judged against one look at the
 //! group; a refused message is a value and leaves its neighbours alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use qpq_core::{DeviceAddress, DeviceId, Domain, ErrorCode, GroupId, MessageId, Seq, Timestamp, limits};
 use qpq_delivery::{
@@ -19,8 +19,17 @@ use qpq_storage::{
     WriteTx, payload_digest,
 };
 
-use super::{Place, check_member, no_group, records::GroupEntry};
-use crate::{Answered, Effects, Refusal, peering, request};
+use super::{
+    Place,
+    behind::{Missed, audience, domains_behind},
+    check_member, no_group,
+    records::GroupEntry,
+};
+use crate::{
+    Answered, Effects, Refusal, peering,
+    relay::quota::{self, QueueRoom},
+    request,
+};
 
 /// A message for a group's log, its framing already read.
 #[derive(Clone, Debug)]
@@ -96,11 +105,7 @@ pub(super) async fn accept(
             None => batch.take(message, now),
         });
     }
-    for taken in &answers {
-        if matches!(taken, Taken::Answered(Err(refusal)) if refusal.code == ErrorCode::MailboxFull) {
-            effects.hit(Limit::Mailbox);
-        }
-    }
+    batch.limits.iter().for_each(|limit| effects.hit(*limit));
     batch.store(tx, sender, answers, now, effects).await
 }
 
@@ -130,6 +135,11 @@ struct Batch<'a> {
     members: Vec<Member>,
     sender: Answered<()>,
     readers: Readers,
+    /// What the queues of the members' other domains take, as far as those follow the group.
+    queues: BTreeMap<Domain, QueueRoom>,
+    /// The domains of those who read what is sent.
+    audience: BTreeSet<Domain>,
+    limits: Vec<Limit>,
     entries: Vec<LogEntry>,
     places: BTreeMap<MessageId, usize>,
     cut_off: Vec<DeviceId>,
@@ -147,18 +157,34 @@ impl<'a> Batch<'a> {
         let members = tx.members(group).await?;
         let own = members.iter().find(|member| member.device == *sender);
         let mut sender_may = check_member(own, sender);
-        if let Some(why) = unreachable_reader(tx, &place.domain, record.as_ref(), &members, now).await? {
+        let behind = domains_behind(&members);
+        let audience = audience(&members, &sender.user);
+        let whom = Audience { members: &members, follow: &audience, behind: &behind };
+        let why = unreachable_reader(tx, &place.domain, record.as_ref(), &whom, now).await?;
+        if let Some(why) = why {
             let text = format!("nobody would read this: {why}");
             sender_may = sender_may.and_then(|()| Err(Refusal::new(ErrorCode::PolicyRefused, text)));
         }
         let except = (sender.user.domain() == &place.domain).then_some(&sender.device);
         let readers = Readers::of(tx, &place.domain, &members, except).await?;
+        let present = members.iter().filter(|member| member.left_seq.is_none());
+        let present: Vec<DeviceAddress> = present.map(|member| member.device.clone()).collect();
+        let mut queues = BTreeMap::new();
+        for domain in fanout::of_message(&present) {
+            if domain != place.domain && !behind.contains(&domain) {
+                let room = QueueRoom::of(tx, &domain, place.peer_queue).await?;
+                queues.insert(domain, room);
+            }
+        }
         Ok(Self {
             place,
             group,
             record,
             sender: sender_may,
             readers,
+            queues,
+            audience,
+            limits: Vec::new(),
             members,
             entries: Vec::new(),
             places: BTreeMap::new(),
@@ -190,8 +216,16 @@ impl<'a> Batch<'a> {
                 self.cut_off.extend(cut_off);
             }
             Room::Full { retry_after } => {
+                self.limits.push(Limit::Mailbox);
                 let text = "a member's device has too many undelivered messages";
                 return Err(Refusal::retry(ErrorCode::MailboxFull, text, retry_after));
+            }
+        }
+        // What nobody else reads is refused if nothing more is kept for its readers; else their domain is left behind.
+        for (domain, room) in &mut self.queues {
+            if sole(record.accounts, &self.audience, domain) && !room.take(message.message.len()) {
+                self.limits.push(Limit::PeerQueue);
+                return Err(quota::full(domain));
             }
         }
         let index = self.entries.len();
@@ -208,7 +242,7 @@ impl<'a> Batch<'a> {
     }
 
     async fn store(
-        self,
+        mut self,
         tx: &mut dyn WriteTx,
         sender: &DeviceAddress,
         taken: Vec<Taken>,
@@ -252,9 +286,9 @@ impl<'a> Batch<'a> {
             .await
     }
 
-    /// Our devices are woken, every other member domain gets its rows.
+    /// Our devices are woken, every other member domain gets its rows or is left behind.
     async fn spread(
-        &self,
+        &mut self,
         tx: &mut dyn WriteTx,
         positions: &[Seq],
         now: Timestamp,
@@ -266,11 +300,15 @@ impl<'a> Batch<'a> {
             effects.wake(device.device, Feed::Group(self.group.clone()));
         }
         let accounts = self.record.as_ref().map_or(0, |record| record.accounts);
-        let mut rows = Vec::new();
-        for domain in fanout::of_message(&present).into_iter().filter(|domain| *domain != self.place.domain) {
-            let stream = StreamId::of(&self.place.domain, &domain, &StreamName::FanOut(self.group.clone()));
+        let (mut rows, mut missed) = (Vec::new(), Vec::new());
+        for (domain, room) in &mut self.queues {
+            let stream = StreamId::of(&self.place.domain, domain, &StreamName::FanOut(self.group.clone()));
             for (entry, seq) in self.entries.iter().zip(positions) {
                 let EntryBody::Application { message } = &entry.body else { continue };
+                if !sole(accounts, &self.audience, domain) && !room.take(message.len()) {
+                    missed.push((domain.clone(), entry.id));
+                    break;
+                }
                 let record = GroupEntry {
                     group: self.group.clone(),
                     seq: *seq,
@@ -292,28 +330,52 @@ impl<'a> Batch<'a> {
                     request: request::current(),
                 });
             }
-            effects.send(domain);
+            effects.send(domain.clone());
         }
         if !rows.is_empty() {
             tx.outbox_append(&rows).await?;
+        }
+        for (domain, id) in missed {
+            effects.hit(Limit::PeerQueue);
+            let missed = Missed { us: &self.place.domain, group: self.group, domain: &domain, id, now };
+            missed.leave_behind(tx, effects).await?;
         }
         Ok(())
     }
 }
 
-/// Why nobody reads in a two-member group: the admin ended the peering with the other account's domain, or blocked it.
-/// Better refused than queued for somebody who may never come back. In a larger group the others read on.
+/// Whether nobody else reads what a domain has no room for: between two accounts, or if all other readers are there.
+fn sole(accounts: u32, audience: &BTreeSet<Domain>, domain: &Domain) -> bool {
+    accounts <= 2 || (audience.len() == 1 && audience.contains(domain))
+}
+
+/// Whom a message is for.
+struct Audience<'a> {
+    members: &'a [Member],
+    /// The domains of those who follow the group.
+    follow: &'a BTreeSet<Domain>,
+    behind: &'a BTreeSet<Domain>,
+}
+
+/// Why nobody reads: between two, the admin ended the peering with the other account's domain, or blocked it; or every other
+/// domain was left behind. Better refused than queued for somebody who may never come back. Else the others read on.
 async fn unreachable_reader(
     tx: &mut dyn WriteTx,
     us: &Domain,
     record: Option<&Group>,
-    members: &[Member],
+    whom: &Audience<'_>,
     now: Timestamp,
 ) -> Stored<Option<String>> {
+    if let Some(domain) = whom.behind.iter().find(|domain| *domain != us)
+        && whom.follow.is_empty()
+    {
+        let why = format!("`{domain}` can't follow the group any more: its users must be added again");
+        return Ok(Some(why));
+    }
     if record.is_none_or(|record| record.accounts > 2) {
         return Ok(None);
     }
-    let present = members.iter().filter(|member| member.left_seq.is_none());
+    let present = whom.members.iter().filter(|member| member.left_seq.is_none());
     for domain in present.map(|member| member.device.user.domain()).filter(|domain| *domain != us) {
         if let Some(why) = peering::why_not(tx, us, domain, now).await? {
             return Ok(Some(why));
@@ -323,7 +385,7 @@ async fn unreachable_reader(
 }
 
 /// Cuts devices off from a group and tells them.
-pub(crate) async fn cut_off(
+pub(super) async fn cut_off(
     tx: &mut dyn WriteTx,
     group: &GroupId,
     devices: &[DeviceId],

@@ -14,6 +14,7 @@ use qpq_storage::{EntryBody, Feed, LogEntry, Member, Notice, Stored, WriteTx};
 use super::{
     Place,
     accept::{Incoming, Readers, accept, cut_off},
+    behind::apply_left_behind,
     check_origin, no_group,
     records::{GroupEntry, GroupSubmit, GroupWelcome, SubmitRefused, expires_at},
     refuse::{refuse_entry, refuse_submit, refused},
@@ -35,7 +36,12 @@ pub(crate) async fn apply_row(
         RowKind::GroupEntry => return rows.entry(row).await.map(outcome),
         RowKind::Welcome => rows.welcome(row).await?,
         RowKind::SubmitRefused => rows.refused(row).await?,
-        RowKind::ContactAccepted | RowKind::Receipt | RowKind::Tombstone | RowKind::Unknown(_) => Ok(()),
+        RowKind::Tombstone => {
+            let Rows { place, origin, now, tx, effects } = &mut rows;
+            apply_left_behind(*tx, &place.domain, origin, &row.payload, *now, effects).await?;
+            Ok(())
+        }
+        RowKind::ContactAccepted | RowKind::Receipt | RowKind::Unknown(_) => Ok(()),
     };
     Ok(applied.into())
 }

@@ -1,10 +1,10 @@
 //! Rows of a hub that will never come: who missed them can't follow the group any more.
 
-use qpq_core::{DeviceId, Domain, Timestamp};
+use qpq_core::{Domain, Timestamp};
 use qpq_federation_proto::{StreamId, StreamName};
 use qpq_storage::{Stored, WriteTx};
 
-use super::accept::cut_off;
+use super::behind::cut_off_ours;
 use crate::Effects;
 
 /// Cuts our devices off that read the group of a stream with a gap: a commit may have been in it. Gaps of other streams
@@ -22,11 +22,5 @@ pub(crate) async fn apply_gap(
     let Some(group) = theirs.into_iter().find(|group| of_stream(&StreamName::FanOut(group.clone()))) else {
         return Ok(0);
     };
-    let members = tx.members(&group).await?;
-    let follows = |member: &&qpq_storage::Member| {
-        member.left_seq.is_none() && member.needs_resync.is_none() && member.device.user.domain() == us
-    };
-    let devices: Vec<DeviceId> = members.iter().filter(follows).map(|member| member.device.device).collect();
-    cut_off(tx, &group, &devices, now, effects).await?;
-    Ok(devices.len())
+    cut_off_ours(tx, us, &group, now, effects).await
 }

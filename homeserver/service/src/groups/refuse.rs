@@ -7,47 +7,69 @@
 use qpq_core::{DeviceAddress, Domain, ErrorCode, GroupId, MessageId, Millis, Seq, Timestamp};
 use qpq_federation_proto::{RowKind, StreamId, StreamName};
 use qpq_storage::{
-    EntryBody, Feed, LogEntry, NewOutboxRow, Notice, OutboxRow, SeenSubmit, Stored, SubmitOutcome, WriteTx,
+    EntryBody, Feed, LogEntry, NewOutboxRow, Notice, SeenSubmit, Stored, SubmitOutcome, WriteTx,
+    payload_digest,
 };
 
 use super::{
     Place,
-    records::{GroupSubmit, SubmitRefused},
+    behind::audience,
+    records::{GroupEntry, GroupSubmit, SubmitRefused},
 };
-use crate::{Answered, Effects, Refusal, request};
+use crate::{
+    Answered, Effects, Ground, Refusal,
+    relay::quota::{Urgency, queue_answer},
+    request,
+};
 
 /// How soon a message that found a full queue may be tried again, whatever the full domain says.
 const SOONEST: Millis = Millis::from_secs(1);
 /// How late at most.
 const LATEST: Millis = Millis::from_secs(3_600);
 
-/// A submit of our user outlived its time on its way to the hub. Other rows have nobody here who must hear: an entry of
-/// a log has reached its hub's members, and what its recipients miss there is theirs to see.
-pub(crate) async fn submit_expired(
-    tx: &mut dyn WriteTx,
-    row: &OutboxRow,
-    now: Timestamp,
-    effects: &mut Effects,
-) -> Stored<()> {
-    let text = format!("`{}` could not be reached before the message expired", row.row.destination);
-    submit_failed(tx, &row.row, &text, now, effects).await
-}
-
-/// A submit of our user will not reach the hub: its device hears why. Of other rows nobody here must hear.
-pub(crate) async fn submit_failed(
+/// Something that waited for a peer goes nowhere: its sender hears why. A submit of our user is in no log; of an entry of a log
+/// that is ordered here the sender hears if nobody follows the group elsewhere. Of all other rows nobody here must hear.
+pub(crate) async fn give_back(
+    ground: &Ground,
     tx: &mut dyn WriteTx,
     row: &NewOutboxRow,
     text: &str,
-    now: Timestamp,
     effects: &mut Effects,
 ) -> Stored<()> {
-    if RowKind::from_number(row.kind) != RowKind::GroupSubmit {
-        return Ok(());
-    }
-    // What can't be read was never written by this domain.
-    let Ok(submit) = GroupSubmit::from_bytes(&row.payload) else { return Ok(()) };
+    let now = ground.now();
     let refusal = Refusal::new(ErrorCode::PeerUnreachable, text.to_owned());
-    tell(tx, &submit.sender, &submit.group, row.id, &refusal, now, effects).await
+    // What can't be read was never written by this domain.
+    match RowKind::from_number(row.kind) {
+        RowKind::GroupSubmit => {
+            let Ok(submit) = GroupSubmit::from_bytes(&row.payload) else { return Ok(()) };
+            tell(tx, &submit.sender, &submit.group, row.id, &refusal, now, effects).await
+        }
+        RowKind::GroupEntry => {
+            let Ok(entry) = GroupEntry::from_bytes(&row.payload) else { return Ok(()) };
+            if entry.committer.is_some() {
+                return Ok(());
+            }
+            // What is remembered of submits outlives the entry in the log, which is let go when everybody here has read it.
+            let (submitters, payload) = (tx.submitters(&[row.id]).await?, payload_digest(&entry.message));
+            let Some((_, sender, _)) = submitters.into_iter().find(|(_, _, digest)| *digest == payload)
+            else {
+                return Ok(());
+            };
+            let mut readers = audience(&tx.members(&entry.group).await?, &sender.user);
+            readers.remove(&row.destination);
+            if !readers.is_empty() {
+                return Ok(());
+            }
+            let (place, of) = (Place::of(ground), (&entry.group, row.id));
+            hand_back(tx, &place, &sender, of, &refusal, now, effects).await
+        }
+        RowKind::Welcome
+        | RowKind::SubmitRefused
+        | RowKind::Tombstone
+        | RowKind::ContactAccepted
+        | RowKind::Receipt
+        | RowKind::Unknown(_) => Ok(()),
+    }
 }
 
 /// The hub refused a submit of another domain's user.
@@ -122,27 +144,36 @@ pub(super) async fn refused(
         )));
     }
     let refusal = no_room(origin, &record.refusal);
-    for member in &members {
+    for member in members {
         let Some(seen) = tx.submits_seen(&member.device, &[id]).await?.into_iter().flatten().next() else {
             continue;
         };
-        if !is_entry(tx, &record.group, id, &seen).await? {
-            continue;
+        if is_entry(tx, &record.group, id, &seen).await? {
+            hand_back(tx, place, &member.device, (&record.group, id), &refusal, now, effects).await?;
+            break;
         }
-        if *member.device.user.domain() == place.domain {
-            tell(tx, &member.device, &record.group, id, &refusal, now, effects).await?;
-        } else {
-            tx.submit_forget(&member.device, &id).await?;
-            let record = SubmitRefused {
-                group: record.group.clone(),
-                sender: Some(member.device.clone()),
-                refusal: refusal.clone(),
-            };
-            send(tx, place, member.device.user.domain(), id, &record, now, effects).await?;
-        }
-        break;
     }
     Ok(Ok(()))
+}
+
+/// An entry of a log that is ordered here was not taken: who had submitted it hears of it, here or by their home.
+async fn hand_back(
+    tx: &mut dyn WriteTx,
+    place: &Place,
+    sender: &DeviceAddress,
+    (group, id): (&GroupId, MessageId),
+    refusal: &Refusal,
+    now: Timestamp,
+    effects: &mut Effects,
+) -> Stored<()> {
+    let home = sender.user.domain();
+    if *home == place.domain {
+        return tell(tx, sender, group, id, refusal, now, effects).await;
+    }
+    tx.submit_forget(sender, &id).await?;
+    let record =
+        SubmitRefused { group: group.clone(), sender: Some(sender.clone()), refusal: refusal.clone() };
+    send(tx, place, home, id, &record, now, effects).await
 }
 
 /// A full queue is the only reason for which a member's domain may hand an entry back, and the only one that its
@@ -208,7 +239,5 @@ async fn send(
         at: now,
         request: request::current(),
     };
-    tx.outbox_append(&[row]).await?;
-    effects.send(destination.clone());
-    Ok(())
+    queue_answer(tx, place.peer_queue, Urgency::High, row, effects).await
 }

@@ -1,13 +1,14 @@
 //! The transaction that grants a commit: log, membership, public state, Welcomes and every domain's rows, or nothing.
 
 use async_trait::async_trait;
-use qpq_core::{DeviceAddress, GroupId, Seq, Timestamp, limits};
+use qpq_core::{DeviceAddress, Domain, GroupId, Seq, Timestamp, limits};
 use qpq_delivery::{
     fanout::{CommitFanout, DomainShare},
     view::{CommitFacts, CommitOffer},
 };
 use qpq_federation_proto::{RowKind, StreamId, StreamName};
 use qpq_hub::Chunk;
+use qpq_metrics::Limit;
 use qpq_storage::{
     Committed, EntryBody, Feed, GrantedCommit, LogEntry, NewOutboxRow, Notice, SeenSubmit, StateChunk,
     Stored, SubmitOutcome, WriteTx,
@@ -15,10 +16,11 @@ use qpq_storage::{
 
 use super::{
     Place,
+    behind::{Missed, domains_behind},
     create::stored_chunks,
     records::{Committer, GroupEntry, GroupWelcome},
 };
-use crate::{Effects, WriteJob, request};
+use crate::{Effects, WriteJob, relay::quota::QueueRoom, request};
 
 /// A commit that was judged and merged in memory.
 pub(super) struct StoredCommit {
@@ -89,8 +91,33 @@ impl StoreCommit {
         Ok(())
     }
 
+    /// Makes it known to another domain; if there is no room for that, its devices are left behind.
+    async fn tell_theirs(
+        &mut self,
+        tx: &mut dyn WriteTx,
+        domain: &Domain,
+        share: &DomainShare,
+        seq: Seq,
+    ) -> Stored<()> {
+        let (rows, commit) = (self.rows(domain, share, seq), &self.commit);
+        let quota = commit.place.peer_queue;
+        let mut room = if removes(share) {
+            QueueRoom::with_reserve(tx, domain, quota).await?
+        } else {
+            QueueRoom::of(tx, domain, quota).await?
+        };
+        if rows.iter().all(|row| room.take(row.payload.len())) {
+            self.effects.send(domain.clone());
+            return tx.outbox_append(&rows).await.map(drop);
+        }
+        self.effects.hit(Limit::PeerQueue);
+        let (us, group) = (&commit.place.domain, &commit.group);
+        let missed = Missed { us, group, domain, id: commit.offer.id, now: commit.now };
+        missed.leave_behind(tx, &mut self.effects).await
+    }
+
     /// The rows for another domain: the commit if it had members before, the Welcome if it has new ones.
-    fn rows(&self, destination: &qpq_core::Domain, share: &DomainShare, seq: Seq) -> Vec<NewOutboxRow> {
+    fn rows(&self, destination: &Domain, share: &DomainShare, seq: Seq) -> Vec<NewOutboxRow> {
         let commit = &self.commit;
         let stream =
             StreamId::of(&commit.place.domain, destination, &StreamName::FanOut(commit.group.clone()));
@@ -135,6 +162,11 @@ impl StoreCommit {
         }
         rows
     }
+}
+
+/// Whoever is removed must learn of it, also where others can't follow.
+fn removes(share: &DomainShare) -> bool {
+    share.entry.as_ref().is_some_and(|entry| !entry.removed.is_empty())
 }
 
 /// What came of storing a commit.
@@ -190,12 +222,13 @@ impl WriteJob for StoreCommit {
         };
         let until = commit.now.after(commit.place.ttl).after(limits::IDEMPOTENCY_EXTRA);
         tx.submits_remember(&commit.offer.sender, &[(commit.offer.id, seen)], until).await?;
-        for (domain, share) in commit.fanout.shares.clone() {
+        let shares = commit.fanout.shares.clone();
+        let behind = domains_behind(&tx.members(&self.commit.group).await?);
+        for (domain, share) in shares {
             if domain == self.commit.place.domain {
                 self.tell_ours(tx, &share, seq).await?;
-            } else {
-                tx.outbox_append(&self.rows(&domain, &share, seq)).await?;
-                self.effects.send(domain);
+            } else if !behind.contains(&domain) || removes(&share) {
+                self.tell_theirs(tx, &domain, &share, seq).await?;
             }
         }
         Ok(StoreOutcome::Decided(committed))

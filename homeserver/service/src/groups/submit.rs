@@ -7,6 +7,7 @@ use qpq_core::{DeviceAddress, Digest, ErrorCode, GroupId, MessageId, Millis, Seq
 use qpq_delivery::policy;
 use qpq_federation_proto::{RowKind, StreamId, StreamName};
 use qpq_hub::{FramingError, application_framing};
+use qpq_metrics::Limit;
 use qpq_storage::{NewOutboxRow, SeenSubmit, Stored, SubmitOutcome, WriteTx, payload_digest};
 
 use super::{
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     Answered, Effects, Receipt, Refusal, SessionHandle, WriteJob, peering,
     receipts::{self, Taken},
+    relay::quota::{self, QueueRoom},
     request,
 };
 
@@ -211,6 +213,7 @@ async fn forward(
     let may = may_forward(tx, place, sender, group, now).await?;
     let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
     let seen = tx.submits_seen(sender, &ids).await?;
+    let mut room = QueueRoom::of(tx, group.hub(), place.peer_queue).await?;
     let stream = StreamId::of(&place.domain, group.hub(), &StreamName::Submissions(group.clone()));
     let (mut answers, mut rows, mut remembered) = (Vec::new(), Vec::new(), Vec::new());
     let mut fresh: BTreeMap<MessageId, SeenSubmit> = BTreeMap::new();
@@ -222,6 +225,11 @@ async fn forward(
         }
         if let Err(refusal) = &may {
             answers.push(SubmitAnswer::Refused(refusal.clone()));
+            continue;
+        }
+        if !room.take(message.message.len()) {
+            effects.hit(Limit::PeerQueue);
+            answers.push(SubmitAnswer::Refused(quota::full(group.hub())));
             continue;
         }
         let record =

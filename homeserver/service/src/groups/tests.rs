@@ -5,6 +5,7 @@
 mod member;
 
 mod consent;
+mod quotas;
 mod world;
 
 use futures::future::join_all;

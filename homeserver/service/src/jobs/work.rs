@@ -32,9 +32,13 @@ impl Jobs {
                     warn!(rows, "messages for peers expired before they could be sent");
                 }
                 let letters = relay::expire_letters(ground).await;
+                let unpeered = relay::give_back_unpeered(ground).await;
+                if let Ok(rows @ 1..) = unpeered {
+                    warn!(rows, "messages for domains that are no peers any more were given back");
+                }
                 expired
-                    .and_then(|rows| letters.map(|letters| rows + letters))
-                    .map(|rows| count(long(rows), "message", "expired unsent"))
+                    .and_then(|rows| Ok(rows + letters? + unpeered?))
+                    .map(|rows| count(long(rows), "row", "given up unsent"))
             }
             "check" => return Ok(self.check().await),
             "sample" => samples::take(ground, &self.0.sessions, &self.0.peering, &self.0.checks)

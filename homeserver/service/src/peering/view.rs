@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 
 use qpq_core::{Domain, FederationKey, Pin, Timestamp};
 use qpq_federation_proto::StopReason;
-use qpq_storage::{Ban, OutboxDepth, Page, ParkedKind, PeerFilter, PeerLine, PeerState, PeersQuery, Window};
+use qpq_storage::{
+    Ban, OutboxDepth, OutboxWeight, Page, ParkedKind, PeerFilter, PeerLine, PeerState, PeersQuery, Window,
+};
 use serde::Serialize;
 
 use super::{Known, Peering, unknown};
-use crate::{Answered, PeerHealth, Standing};
+use crate::{Answered, PeerHealth, Standing, relay::quota};
 
 /// Where a peer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -93,6 +95,8 @@ pub struct PeerView {
     pub key_exchange: Option<String>,
     /// Messages that wait for it.
     pub queued: u64,
+    /// How full its queue is: of what may wait for one peer, in percent.
+    pub queue_percent: u64,
     /// How long the oldest of them has waited.
     pub oldest_queued_ms: Option<u64>,
     /// What is wrong, in words.
@@ -207,7 +211,8 @@ impl Peering {
         let depth = tx.outbox_depth(domain).await?;
         let parked = tx.inbox_parked(domain).await?;
         drop(tx);
-        let (waiting, oldest_at) = (depth.rows, depth.oldest_at);
+        let waiting = OutboxWeight { rows: depth.rows, bytes: depth.bytes };
+        let oldest_at = depth.oldest_at;
         let view = self.view(PeerLine { peer, ban, pause, waiting, oldest_at }).await;
         Ok(PeerView { parked: Some(parked.into_iter().map(ParkedView::from).collect()), ..view })
     }
@@ -253,7 +258,8 @@ impl Peering {
             state,
             link: health.state,
             key_exchange: health.key_exchange,
-            queued: waiting,
+            queued: waiting.rows,
+            queue_percent: quota::percent(waiting, self.ground.settings().peer_queue_bytes),
             oldest_queued_ms: oldest_at.map(|oldest| now.since(oldest).0),
             last_error,
             retry_at: health.retry_at,

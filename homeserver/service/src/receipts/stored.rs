@@ -9,6 +9,7 @@ use super::{Proven, Receipt};
 use crate::{
     Effects, Ground,
     groups::{GroupEntry, GroupSubmit},
+    relay::quota::{Urgency, queue_answer},
     request,
 };
 
@@ -129,7 +130,5 @@ pub(super) async fn send(
         at: now,
         request: request::current(),
     };
-    tx.outbox_append(&[row]).await?;
-    effects.send(destination.clone());
-    Ok(())
+    queue_answer(tx, ground.settings().peer_queue_bytes, Urgency::Low, row, effects).await
 }

@@ -8,6 +8,10 @@ use qpq_federation_proto::{RowKind, StreamId};
 use qpq_storage::{AuditEntry, DeadLetter, NewOutboxRow, Page, Stored, Window, WriteTx};
 use serde::Serialize;
 
+use super::{
+    give_up::not_taken,
+    quota::{self, QueueRoom},
+};
 use crate::{Answered, Caller, Effects, Ground, Refusal, WriteJob, audit::Audited, groups};
 
 /// A replayed message has at least this time to arrive.
@@ -88,8 +92,9 @@ pub async fn expire_letters(ground: &Arc<Ground>) -> Answered<usize> {
     const AT_ONCE: usize = 256;
     let mut all = 0;
     loop {
-        let expired =
-            ground.write(Expire { now: ground.now(), at_once: AT_ONCE, effects: Effects::default() }).await?;
+        let expired = ground
+            .write(Expire { ground: Arc::clone(ground), at_once: AT_ONCE, effects: Effects::default() })
+            .await?;
         all += expired;
         if expired < AT_ONCE {
             return Ok(all);
@@ -116,14 +121,14 @@ async fn settle(
         Settled::Dropped(_) => "peer.dead-letters.drop",
     };
     let entry: AuditEntry = caller.entry(ground, action, id.to_string(), reason);
-    let job = Settle { id, how, now: ground.now(), effects: Effects::default() };
+    let job = Settle { ground: Arc::clone(ground), id, how, effects: Effects::default() };
     ground.write(Audited { job, entry, changed: Result::is_ok }).await?
 }
 
 struct Settle {
+    ground: Arc<Ground>,
     id: u64,
     how: Settled,
-    now: Timestamp,
     effects: Effects,
 }
 
@@ -138,7 +143,7 @@ impl WriteJob for Settle {
             let text = format!("there is no dead letter {id}: `peer dead-letters list` shows what there is");
             return Ok(Err(Refusal::new(ErrorCode::NotFound, text)));
         };
-        let destination = &letter.row.destination;
+        let (destination, now) = (&letter.row.destination, self.ground.now());
         match &self.how {
             Settled::Replayed if !replayable(RowKind::from_number(letter.row.kind)) => {
                 let text = "an entry of a group's log can't be replayed, because its place is taken: drop it";
@@ -150,16 +155,20 @@ impl WriteJob for Settle {
             }
             Settled::Replayed => {
                 // A receiver drops an id that it has seen, so an answer that was lost makes no second message.
-                let at_least = self.now.after(SHORTEST);
+                let at_least = now.after(SHORTEST);
                 let expires_at = letter.row.expires_at.map(|end| end.max(at_least));
-                let row = NewOutboxRow { at: self.now, expires_at, ..letter.row.clone() };
+                let row = NewOutboxRow { at: now, expires_at, ..letter.row.clone() };
+                let quota = self.ground.settings().peer_queue_bytes;
+                if !QueueRoom::of(tx, destination, quota).await?.take(row.payload.len()) {
+                    return Ok(Err(quota::full(destination)));
+                }
                 self.effects.send(row.destination.clone());
                 tx.outbox_append(&[row]).await?;
             }
             Settled::Dropped(reason) => {
                 let text =
                     format!("an admin of this domain dropped the message for `{destination}`: {reason}");
-                groups::submit_failed(tx, &letter.row, &text, self.now, &mut self.effects).await?;
+                groups::give_back(&self.ground, tx, &letter.row, &text, &mut self.effects).await?;
             }
         }
         tx.dead_letter_take(self.id).await?;
@@ -172,7 +181,7 @@ impl WriteJob for Settle {
 }
 
 struct Expire {
-    now: Timestamp,
+    ground: Arc<Ground>,
     at_once: usize,
     effects: Effects,
 }
@@ -183,10 +192,10 @@ impl WriteJob for Expire {
 
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<usize> {
         self.effects = Effects::default();
-        let letters = tx.dead_letters_expire(self.now, self.at_once).await?;
+        let letters = tx.dead_letters_expire(self.ground.now(), self.at_once).await?;
         for letter in &letters {
-            let text = format!("`{}` could not take the message: {}", letter.row.destination, letter.reason);
-            groups::submit_failed(tx, &letter.row, &text, self.now, &mut self.effects).await?;
+            let text = not_taken(&letter.row.destination, &letter.reason);
+            groups::give_back(&self.ground, tx, &letter.row, &text, &mut self.effects).await?;
         }
         Ok(letters.len())
     }

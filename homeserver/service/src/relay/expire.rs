@@ -1,56 +1,66 @@
-//! Rows whose time is over: they become tombstones, and their senders hear of it.
+//! Rows that waited for too long: they become tombstones, and whom they concern hears of it.
+//!
+//! A message has an end of its own. A handshake has none, since nobody can follow without it; when the peer was away for as long
+//! as a queue is kept, its devices are left behind instead.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use qpq_core::Timestamp;
 use qpq_federation_proto::RowKind;
-use qpq_schemas::records_capnp::tombstone;
-use qpq_storage::{Stored, WriteTx};
+use qpq_storage::{Stored, WaitingRow, WriteTx};
 
-use super::payload::write;
+use super::{give_up::bury, tombstone::Tombstone};
 use crate::{Answered, Effects, Ground, WriteJob, groups};
 
-/// Rows that expire in one transaction.
+/// Messages that expire in one transaction, and handshakes, which may be larger.
 const AT_ONCE: usize = 256;
+const HANDSHAKES_AT_ONCE: usize = 16;
 
 /// Turns waiting rows whose time is over into tombstones and tells their senders; returns how many.
 pub async fn expire(ground: &Arc<Ground>) -> Answered<usize> {
     let mut all = 0;
     loop {
-        let expired = ground.write(Expire { now: ground.now(), effects: Effects::default() }).await?;
-        all += expired;
-        if expired < AT_ONCE {
+        let job = Expire { ground: Arc::clone(ground), effects: Effects::default() };
+        let (messages, handshakes) = ground.write(job).await?;
+        all += messages + handshakes;
+        if messages < AT_ONCE && handshakes < HANDSHAKES_AT_ONCE {
             return Ok(all);
         }
     }
 }
 
 struct Expire {
-    now: Timestamp,
+    ground: Arc<Ground>,
     effects: Effects,
 }
 
 #[async_trait]
 impl WriteJob for Expire {
-    type Output = usize;
+    /// How many messages and handshakes ended.
+    type Output = (usize, usize);
 
-    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<usize> {
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<Self::Output> {
         self.effects = Effects::default();
-        let kind = RowKind::Tombstone.number();
-        let rows = tx.outbox_expire(self.now, kind, &tombstone("expired"), AT_ONCE).await?;
-        for row in &rows {
-            groups::submit_expired(tx, row, self.now, &mut self.effects).await?;
+        let (ground, now) = (&self.ground, self.ground.now());
+        let tombstone = RowKind::Tombstone.number();
+        let payload = Tombstone::plain("expired", 0).to_bytes();
+        let messages = tx.outbox_expire(now, tombstone, &payload, AT_ONCE).await?;
+        for row in &messages {
+            let text = format!("`{}` could not be reached before the message expired", row.row.destination);
+            groups::give_back(ground, tx, &row.row, &text, &mut self.effects).await?;
         }
-        Ok(rows.len())
+        let since = now.before(ground.settings().peer_queue_age);
+        let handshakes = tx.outbox_overdue(since, tombstone, HANDSHAKES_AT_ONCE).await?;
+        let ended = (messages.len(), handshakes.len());
+        for WaitingRow { lane, row } in handshakes {
+            let payload = Tombstone::plain("overdue", row.row.kind).to_bytes();
+            tx.outbox_bury(&row.row.destination, &lane, row.seq, tombstone, &payload).await?;
+            bury(ground, tx, row.row, "the peer was away for too long", &mut self.effects).await?;
+        }
+        Ok(ended)
     }
 
     fn effects(&mut self) -> Effects {
         std::mem::take(&mut self.effects)
     }
-}
-
-/// The payload of a tombstone: why the row will not come.
-pub(super) fn tombstone(reason: &str) -> Vec<u8> {
-    write::<tombstone::Owned>(|mut record| record.set_reason(reason))
 }

@@ -6,15 +6,18 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use qpq_core::{DeviceId, Domain, GroupId, Seq, Timestamp};
+use qpq_core::{Domain, Seq};
 use qpq_federation_proto::{Lane, RowKind};
 use qpq_storage::{NewOutboxRow, Stored, Window, WriteTx};
 use tracing::warn;
 
-use super::{expire::tombstone, outbound::stored_lane};
+use super::{
+    outbound::stored_lane,
+    tombstone::{Tombstone, group_of},
+};
 use crate::{
     Answered, Effects, Ground, WriteJob,
-    groups::{self, GroupEntry, GroupWelcome},
+    groups::{self, Missed},
 };
 
 /// Dead letters that are kept for one domain; what comes beyond goes back to its sender at once.
@@ -23,14 +26,14 @@ const LETTERS: u64 = 10_000;
 /// Gives one waiting row up.
 pub async fn give_up(ground: &Arc<Ground>, peer: &Domain, lane: Lane, seq: Seq) -> Answered<()> {
     let effects = Effects::default();
-    ground.write(GiveUp { peer: peer.clone(), lane, seq, now: ground.now(), effects }).await
+    ground.write(GiveUp { ground: Arc::clone(ground), peer: peer.clone(), lane, seq, effects }).await
 }
 
 struct GiveUp {
+    ground: Arc<Ground>,
     peer: Domain,
     lane: Lane,
     seq: Seq,
-    now: Timestamp,
     effects: Effects,
 }
 
@@ -40,13 +43,13 @@ impl WriteJob for GiveUp {
 
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<()> {
         self.effects = Effects::default();
-        let (of, kind, payload) =
-            (stored_lane(self.lane), RowKind::Tombstone.number(), tombstone("malformed"));
+        let of = stored_lane(self.lane);
+        let (kind, payload) = (RowKind::Tombstone.number(), Tombstone::plain("malformed", 0).to_bytes());
         let buried = tx.outbox_bury(&self.peer, &of, self.seq, kind, &payload).await?;
         match buried {
             Some(row) => {
                 let reason = "the peer could not read the call that carried it";
-                bury(tx, row.row, reason, self.now, &mut self.effects).await
+                bury(&self.ground, tx, row.row, reason, &mut self.effects).await
             }
             None => Ok(()),
         }
@@ -57,29 +60,25 @@ impl WriteJob for GiveUp {
     }
 }
 
-/// Does with a row that goes nowhere what its kind asks for.
+/// Does with a row that the peer can't take what its kind asks for. Other rows than these are said again by whoever asks, or
+/// keep a number only.
 pub(super) async fn bury(
+    ground: &Ground,
     tx: &mut dyn WriteTx,
     row: NewOutboxRow,
     reason: &str,
-    now: Timestamp,
     effects: &mut Effects,
 ) -> Stored<()> {
     warn!(peer.domain = %row.destination, kind = row.kind, reason, "a row for a peer is given up");
+    if let Some((group, true)) = group_of(&row) {
+        let (us, domain) = (ground.domain(), &row.destination);
+        let missed = Missed { us, group: &group, domain, id: row.id, now: ground.now() };
+        return missed.leave_behind(tx, effects).await;
+    }
     match RowKind::from_number(row.kind) {
-        RowKind::GroupSubmit => dead_letter(tx, row, reason, now, effects).await,
-        RowKind::GroupEntry => match GroupEntry::from_bytes(&row.payload) {
-            Ok(entry) if entry.committer.is_some() => {
-                cut_off(tx, &entry.group, &row.destination, now, effects).await
-            }
-            _ => dead_letter(tx, row, reason, now, effects).await,
-        },
-        RowKind::Welcome => match GroupWelcome::from_bytes(&row.payload) {
-            Ok(welcome) => cut_off(tx, &welcome.group, &row.destination, now, effects).await,
-            Err(_) => Ok(()),
-        },
-        // What it says is said again by whoever asks, or keeps a number only.
-        RowKind::SubmitRefused
+        RowKind::GroupSubmit | RowKind::GroupEntry => dead_letter(ground, tx, row, reason, effects).await,
+        RowKind::Welcome
+        | RowKind::SubmitRefused
         | RowKind::ContactAccepted
         | RowKind::Receipt
         | RowKind::Tombstone
@@ -88,31 +87,20 @@ pub(super) async fn bury(
 }
 
 async fn dead_letter(
+    ground: &Ground,
     tx: &mut dyn WriteTx,
     row: NewOutboxRow,
     reason: &str,
-    now: Timestamp,
     effects: &mut Effects,
 ) -> Stored<()> {
     let kept = tx.dead_letters(Some(&row.destination), Window { offset: 0, limit: 0 }).await?.total;
     if kept >= LETTERS {
-        let text = format!("`{}` could not take the message: {reason}", row.destination);
-        return groups::submit_failed(tx, &row, &text, now, effects).await;
+        return groups::give_back(ground, tx, &row, &not_taken(&row.destination, reason), effects).await;
     }
-    tx.dead_letter_add(&row, reason, now).await.map(drop)
+    tx.dead_letter_add(&row, reason, ground.now()).await.map(drop)
 }
 
-/// The devices of a domain can't follow the group any more.
-async fn cut_off(
-    tx: &mut dyn WriteTx,
-    group: &GroupId,
-    domain: &Domain,
-    now: Timestamp,
-    effects: &mut Effects,
-) -> Stored<()> {
-    let members = tx.members(group).await?;
-    let theirs =
-        members.iter().filter(|member| member.left_seq.is_none() && member.device.user.domain() == domain);
-    let devices: Vec<DeviceId> = theirs.map(|member| member.device.device).collect();
-    groups::cut_off(tx, group, &devices, now, effects).await
+/// What the sender of a message hears that a peer could not take.
+pub(super) fn not_taken(peer: &Domain, reason: &str) -> String {
+    format!("`{peer}` could not take the message: {reason}")
 }

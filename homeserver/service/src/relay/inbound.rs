@@ -259,16 +259,16 @@ pub(crate) async fn apply_row(
     effects: &mut Effects,
 ) -> Stored<RowOutcome> {
     match row.kind {
-        RowKind::GroupSubmit | RowKind::GroupEntry | RowKind::Welcome | RowKind::SubmitRefused => {
-            groups::apply_row(ground, tx, origin, row, effects).await
-        }
+        RowKind::GroupSubmit
+        | RowKind::GroupEntry
+        | RowKind::Welcome
+        | RowKind::SubmitRefused
+        | RowKind::Tombstone => groups::apply_row(ground, tx, origin, row, effects).await,
         RowKind::ContactAccepted => {
             let (us, now) = (ground.domain(), ground.now());
             Ok(contacts::apply_accepted(tx, us, origin, row, now, effects).await?.into())
         }
         RowKind::Receipt => Ok(receipts::apply(ground, tx, origin, row, effects).await?.into()),
-        // It only keeps a position; whom it concerns is told where the row was given up.
-        RowKind::Tombstone => Ok(RowOutcome::Stored),
         RowKind::Unknown(kind) => {
             let parked =
                 ParkedRow { seq: row.seq, kind, id: *row.id.as_bytes(), payload: row.payload.clone() };

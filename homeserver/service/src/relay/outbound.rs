@@ -147,16 +147,17 @@ pub async fn acknowledge(
 ) -> Answered<()> {
     let unreadable = bounces.into_iter().filter(|bounce| bounce.ack == RowAck::Malformed).collect();
     let effects = Effects::default();
-    ground.write(Acknowledge { peer: peer.clone(), kept, unreadable, now: ground.now(), effects }).await
+    let job = Acknowledge { ground: Arc::clone(ground), peer: peer.clone(), kept, unreadable, effects };
+    ground.write(job).await
 }
 
 struct Acknowledge {
+    ground: Arc<Ground>,
     peer: Domain,
     kept: Vec<Kept>,
     /// Its hub or home hears of every other refusal by a row of its own (docs/decisions/0005-refusals-travel-as-rows.md);
     /// of what nobody could read nobody knows whom to tell.
     unreadable: Vec<Bounce>,
-    now: Timestamp,
     effects: Effects,
 }
 
@@ -166,16 +167,17 @@ impl WriteJob for Acknowledge {
 
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<()> {
         self.effects = Effects::default();
+        let now = self.ground.now();
         for bounce in &self.unreadable {
             let of = stored_lane(bounce.lane);
             let rows = tx.outbox_rows(&self.peer, &of, bounce.seq, 1, usize::MAX).await?;
             if let Some(row) = rows.into_iter().find(|row| row.seq == bounce.seq) {
-                bury(tx, row.row, "the peer could not read it", self.now, &mut self.effects).await?;
+                bury(&self.ground, tx, row.row, "the peer could not read it", &mut self.effects).await?;
             }
         }
         for kept in &self.kept {
             let of = stored_lane(kept.lane);
-            tx.outbox_acknowledge(&self.peer, &of, kept.through, kept.chain.as_ref(), self.now).await?;
+            tx.outbox_acknowledge(&self.peer, &of, kept.through, kept.chain.as_ref(), now).await?;
         }
         Ok(())
     }

@@ -10,7 +10,9 @@ use qpq_federation_proto::{
 };
 use qpq_storage::{InboxHead, NewOutboxRow, Notice, ParkedRow};
 
-use super::{Compared, Proven, RelayCall, accept, acknowledge, compare, expire, load, prove};
+use super::{
+    Compared, Proven, RelayCall, accept, acknowledge, compare, expire, give_back_unpeered, load, prove,
+};
 use crate::{
     fixture::{Home, Person, peer},
     groups::records::GroupSubmit,
@@ -206,6 +208,7 @@ async fn kept_rows_before_a_hole_go_out_and_the_hole_is_named() {
     acknowledge(&home.ground, &hub(), kept, vec![]).await.unwrap();
     // What waits goes with the peering; numbers are not used twice.
     home.writes(|tx| Box::pin(async move { tx.peer_remove(&hub()).await.map(drop) })).await;
+    assert_eq!(give_back_unpeered(&home.ground).await.unwrap(), 1);
     knows_hub(&home, &SigningKey::from_bytes(&[7; 32])).await;
     queues(&home, vec![submit(&anna, &group, 4, None, at)]).await;
 

@@ -88,4 +88,20 @@ impl Transaction {
         .bind(json_list(devices.iter().map(|device| *device.as_bytes())));
         self.run("members_cut_off", update).await.map(drop)
     }
+
+    pub(super) async fn leave_behind(&mut self, group: &GroupId, devices: &[DeviceAddress]) -> Stored<()> {
+        for device in devices {
+            let update = sql("UPDATE members SET needs_resync = g.last_seq
+                              FROM mls_groups g
+                              WHERE g.id = ? AND members.group_pk = g.pk
+                                AND members.local = 0 AND members.left_seq IS NULL
+                                AND members.needs_resync IS NULL
+                                AND members.device = ? AND members.address = ?")
+            .bind(group.to_bytes())
+            .bind(device.device.as_bytes().to_vec())
+            .bind(device.to_string());
+            self.run("members_left_behind", update).await?;
+        }
+        Ok(())
+    }
 }

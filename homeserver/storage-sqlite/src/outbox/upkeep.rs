@@ -2,8 +2,9 @@
 //! peer.
 
 use qpq_core::{Digest, Domain, Millis, Seq, Timestamp};
-use qpq_storage::{OutboxLane, Stored};
+use qpq_storage::{OutboxLane, OutboxRow, Stored, WaitingRow};
 
+use super::outbox_row;
 use crate::{
     fields::{each, one},
     transaction::{Transaction, int, position, size, sql, time},
@@ -34,13 +35,34 @@ impl Transaction {
         let note =
             sql("INSERT INTO outbox_acknowledgements (destination, stream_pk, through, at, rows, bytes)
                         SELECT ?1, ?2, ?3, ?4, COUNT(*), COALESCE(SUM(bytes), 0) FROM outbox
-                        WHERE stream_pk = ?2 AND seq > ?5 AND seq <= ?3")
+                        WHERE stream_pk = ?2 AND seq > ?5 AND seq <= ?3
+                        RETURNING rows, bytes")
             .bind(destination.to_string())
             .bind(pk)
             .bind(position(through))
             .bind(time(now))
             .bind(position(before));
-        self.run(what, note).await.map(drop)
+        let row = self.row(what, note).await?;
+        let noted =
+            one("outbox_acknowledgements", row.as_ref(), |row| Ok((row.int("rows")?, row.int("bytes")?)))?;
+        let (rows, bytes) = noted.unwrap_or_default();
+        self.queue_changed(what, destination, -rows, -bytes).await
+    }
+
+    /// So many rows and bytes more wait for a destination, or less.
+    pub(super) async fn queue_changed(
+        &mut self,
+        what: &'static str,
+        destination: &Domain,
+        rows: i64,
+        bytes: i64,
+    ) -> Stored<()> {
+        let change = sql("INSERT INTO outbox_queues (destination, rows, bytes) VALUES (?1, ?2, ?3)
+                          ON CONFLICT (destination) DO UPDATE SET rows = rows + ?2, bytes = bytes + ?3")
+        .bind(destination.to_string())
+        .bind(rows)
+        .bind(bytes);
+        self.run(what, change).await.map(drop)
     }
 
     /// The lane's row, its last acknowledged and its last number.
@@ -79,6 +101,15 @@ impl Transaction {
             .bind(chain.as_bytes().to_vec())
             .bind(pk);
         self.run(what, move_back).await?;
+        let query = sql("SELECT COUNT(*) AS rows, COALESCE(SUM(bytes), 0) AS bytes FROM outbox
+                         WHERE stream_pk = ? AND seq > ? AND seq <= ?")
+        .bind(pk)
+        .bind(position(to))
+        .bind(position(before));
+        let row = self.row(what, query).await?;
+        let again = one("outbox", row.as_ref(), |row| Ok((row.int("rows")?, row.int("bytes")?)))?;
+        let (rows, bytes) = again.unwrap_or_default();
+        self.queue_changed(what, destination, rows, bytes).await?;
         let query = sql("SELECT MIN(through) AS through, MIN(at) AS at FROM outbox_acknowledgements
                          WHERE stream_pk = ? AND through > ?")
         .bind(pk)
@@ -123,14 +154,17 @@ impl Transaction {
         self.run(what, recount.bind(pk)).await.map(drop)
     }
 
-    /// Turns a row into a tombstone under its number.
+    /// Turns a waiting row into a tombstone under its number.
     pub(super) async fn bury(
         &mut self,
         what: &'static str,
         pk: i64,
+        row: &OutboxRow,
         tombstone: u16,
         payload: &[u8],
     ) -> Stored<()> {
+        let change = size(payload.len()) - size(row.row.payload.len());
+        self.queue_changed(what, &row.row.destination, 0, change).await?;
         let bury = sql("UPDATE outbox SET kind = ?, expires_at = NULL, bytes = ?, payload = ? WHERE pk = ?")
             .bind(tombstone)
             .bind(size(payload.len()))
@@ -233,19 +267,64 @@ impl Transaction {
         Ok(gone)
     }
 
-    /// Drops what waits for a destination, and its backoff. The numbers stay taken: a domain that comes back hears by a gap
-    /// that those rows will never come.
-    pub(crate) async fn outbox_drop_waiting(
+    /// Rows without an end that wait for too long.
+    pub(super) async fn overdue(
         &mut self,
-        what: &'static str,
+        accepted_before: Timestamp,
+        tombstone: u16,
+        limit: usize,
+    ) -> Stored<Vec<WaitingRow>> {
+        // The first two terms are those of the index.
+        let query =
+            sql("SELECT o.pk, o.seq, s.destination, s.incarnation, s.stream, o.id, o.kind, o.expires_at, o.at, o.request,
+                                o.payload
+                         FROM outbox o JOIN outbox_streams s ON s.pk = o.stream_pk
+                         WHERE o.expires_at IS NULL AND o.kind <> 5 AND o.at < ? AND o.kind <> ?
+                           AND o.seq > s.acknowledged_seq
+                         ORDER BY o.at, s.destination, s.incarnation, s.stream, o.seq LIMIT ?")
+            .bind(time(accepted_before))
+            .bind(tombstone)
+            .bind(size(limit));
+        let rows = self.rows_job("outbox_overdue", query).await?;
+        each("outbox", &rows, |row| {
+            let lane =
+                OutboxLane { incarnation: row.incarnation("incarnation")?, stream: row.bytes("stream")? };
+            Ok(WaitingRow { lane, row: outbox_row(row)? })
+        })
+    }
+
+    /// Takes waiting rows of a destination away. The numbers stay taken: a domain that comes back hears by a gap that those
+    /// rows will never come.
+    pub(super) async fn take_waiting(
+        &mut self,
         destination: &Domain,
-    ) -> Stored<()> {
-        let rows = sql("DELETE FROM outbox WHERE pk IN (
-                            SELECT o.pk FROM outbox_streams s
-                            JOIN outbox o ON o.stream_pk = s.pk AND o.seq > s.acknowledged_seq
-                            WHERE s.destination = ? AND s.acknowledged_seq < s.last_seq)")
-        .bind(destination.to_string());
-        self.run_job(what, rows).await?;
+        limit: usize,
+    ) -> Stored<Vec<OutboxRow>> {
+        let what = "outbox_take";
+        let query =
+            sql("SELECT o.pk, o.seq, s.destination, s.stream, o.id, o.kind, o.expires_at, o.at, o.request, o.payload
+                         FROM outbox_streams s JOIN outbox o ON o.stream_pk = s.pk AND o.seq > s.acknowledged_seq
+                         WHERE s.destination = ? AND s.acknowledged_seq < s.last_seq
+                         ORDER BY s.incarnation, s.stream, o.seq LIMIT ?")
+            .bind(destination.to_string())
+            .bind(size(limit));
+        let rows = self.rows_job(what, query).await?;
+        let taken = each("outbox", &rows, |row| Ok((row.int("pk")?, outbox_row(row)?)))?;
+        if taken.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (mut count, mut bytes) = (0, 0);
+        for (pk, row) in &taken {
+            self.run_job(what, sql("DELETE FROM outbox WHERE pk = ?").bind(*pk)).await?;
+            count += 1;
+            bytes += size(row.row.payload.len());
+        }
+        self.queue_changed(what, destination, -count, -bytes).await?;
+        Ok(taken.into_iter().map(|(_, row)| row).collect())
+    }
+
+    /// Forgets when to try a destination again.
+    pub(crate) async fn forget_backoff(&mut self, what: &'static str, destination: &Domain) -> Stored<()> {
         let backoff = sql("DELETE FROM outbox_backoffs WHERE destination = ?");
         self.run(what, backoff.bind(destination.to_string())).await.map(drop)
     }

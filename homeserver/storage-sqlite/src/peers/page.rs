@@ -1,7 +1,7 @@
 //! The list of peers, a page at a time, with what waits for each.
 
 use qpq_core::Domain;
-use qpq_storage::{Page, Pause, PeerFilter, PeerLine, PeersQuery, Stored};
+use qpq_storage::{OutboxWeight, Page, Pause, PeerFilter, PeerLine, PeersQuery, Stored};
 
 use super::peer;
 use crate::{
@@ -14,16 +14,15 @@ use crate::{
 const FROM: &str = " FROM peers p LEFT JOIN bans b
      ON b.subject = p.domain AND (b.until IS NULL OR b.until > ?1)
      LEFT JOIN peer_pauses w ON w.domain = p.domain
+     LEFT JOIN outbox_queues q ON q.destination = p.domain
      WHERE (?2 = '' OR instr(p.domain, ?2) > 0) AND ?3 = ?3";
 
-/// Rows wait from one after the acknowledged position to the last: nothing is counted that could be subtracted.
 const COLUMNS: &str =
     "SELECT p.domain, p.state, p.address, p.pin, p.federation_key, p.incarnation, p.refused,
             p.since, p.note, p.ca_certificate,
             w.reason AS pause_reason, w.at AS paused_at,
             b.subject, b.kind, b.reason, b.banned_by, b.since AS ban_since, b.until,
-            (SELECT COALESCE(SUM(s.last_seq - s.acknowledged_seq), 0) FROM outbox_streams s
-             WHERE s.destination = p.domain AND s.acknowledged_seq < s.last_seq) AS waiting,
+            COALESCE(q.rows, 0) AS waiting, COALESCE(q.bytes, 0) AS bytes,
             (SELECT MIN((SELECT o.at FROM outbox o
                          WHERE o.stream_pk = s.pk AND o.seq > s.acknowledged_seq ORDER BY o.seq LIMIT 1))
              FROM outbox_streams s
@@ -87,7 +86,7 @@ impl Transaction {
                     Some(at) => Some(Pause { reason: row.text("pause_reason")?, at }),
                     None => None,
                 },
-                waiting: row.number("waiting")?,
+                waiting: OutboxWeight { rows: row.number("waiting")?, bytes: row.number("bytes")? },
                 oldest_at: row.optional_time("oldest_at")?,
             })
         })?;

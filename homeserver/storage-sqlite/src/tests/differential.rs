@@ -146,7 +146,8 @@ impl Operation {
             }
             (9, _) if self.below(3) == 0 => {
                 tx.members_cut_off(&group, &[member.device]).await.unwrap();
-                format!("cut off {member}")
+                tx.members_left_behind(&group, std::slice::from_ref(&other)).await.unwrap();
+                format!("cut off {member}, left {other} behind")
             }
             (10, _) if self.below(3) == 0 => {
                 let before = at(self.now.saturating_sub(self.below(20)));

@@ -261,7 +261,7 @@ pub async fn peers_are_listed_by_where_they_stand(subject: &mut dyn Subject) -> 
     let page = tx.peers_page(&query).await?;
     same("the whole", page.total, 6)?;
     let line = page.rows.into_iter().next();
-    let waits = line.map(|line| (line.peer.domain.to_string(), line.waiting, line.oldest_at, line.ban));
+    let waits = line.map(|line| (line.peer.domain.to_string(), line.waiting.rows, line.oldest_at, line.ban));
     same("what waits", waits, Some(("b.test".to_owned(), 2, Some(at(2)), None)))?;
     let query = PeersQuery { search: "e.te", filter: PeerFilter::All, now: at(60), window: ALL };
     let line = tx.peers_page(&query).await?.rows.into_iter().next();

@@ -1,6 +1,6 @@
 //! What waits for a device.
 
-use qpq_core::{GroupId, Seq};
+use qpq_core::{DeviceAddress, GroupId, Seq};
 
 use super::{
     Failure, Outcome, Subject,
@@ -10,7 +10,7 @@ use super::{
     },
     read, same, write,
 };
-use crate::{ContactEvent, Feed, FeedState, KeyPackageStock, MailboxRow, Notice};
+use crate::{ContactEvent, Feed, FeedState, KeyPackageStock, MailboxRow, Member, Notice};
 
 fn removed(number: u8) -> Result<Notice, Failure> {
     Ok(Notice::Removed { group: group_id(number)? })
@@ -181,6 +181,24 @@ pub async fn cut_off_feeds_stop(subject: &mut dyn Subject) -> Outcome {
     same("where", resync, Some(Seq(3)))?;
     same("feed", tx.feed(&device_id(2), &feed).await?, Some(state(feed.clone(), 1, 3)))?;
     same("the other", tx.feed(&device_id(1), &feed).await?, Some(state(feed, 0, 4)))
+}
+
+/// A member of another domain is left behind by its address; a device of ours under the same id is not.
+pub async fn members_elsewhere_are_left_behind(subject: &mut dyn Subject) -> Outcome {
+    let id = conversation(subject, 2).await?;
+    let bob = device_address("bob", 2)?;
+    let theirs = foreign_device("carl", 2)?;
+    let mut tx = write(subject).await?;
+    let added = [theirs.clone()];
+    tx.group_commit(&granted(&id, &commit(1, 9, &bob), &added, &[])).await?;
+    tx.members_left_behind(&id, &[theirs.clone(), bob.clone()]).await?;
+    let behind = |members: Vec<Member>| -> Vec<(DeviceAddress, Seq)> {
+        members.into_iter().filter_map(|member| Some((member.device, member.needs_resync?))).collect()
+    };
+    let last = tx.group(&id).await?.map(|group| group.last_seq).unwrap_or_default();
+    same("behind", behind(tx.members(&id).await?), vec![(theirs.clone(), last)])?;
+    tx.group_commit(&granted(&id, &commit(2, 10, &bob), &added, &added)).await?;
+    same("added again", behind(tx.members(&id).await?), vec![])
 }
 
 /// Handshakes don't count, acknowledged messages don't count, all groups do.

@@ -8,8 +8,8 @@ use super::{
     read, same, write,
 };
 use crate::{
-    Backoff, NewOutboxRow, OutboxDepth, OutboxHead, OutboxLane, OutboxRow, Page, Peer, QueueLine, StreamName,
-    Vault, Window,
+    Backoff, NewOutboxRow, OutboxDepth, OutboxHead, OutboxLane, OutboxRow, OutboxWeight, Page, Peer,
+    QueueLine, StreamName, Vault, WaitingRow, Window,
 };
 
 const FIRST: StreamName = [1; 16];
@@ -178,6 +178,63 @@ pub async fn depth_counts_what_waits(subject: &mut dyn Subject) -> Outcome {
     same("of another", tx.outbox_depth(&"gamma.test".parse()?).await?, OutboxDepth::default())
 }
 
+/// The weight follows everything that changes what waits, without a look at the rows.
+pub async fn the_weight_follows_the_queue(subject: &mut dyn Subject) -> Outcome {
+    let weighs = async |subject: &dyn Subject, rows: u64, bytes: u64| -> Outcome {
+        let mut tx = read(subject).await?;
+        let weight = OutboxWeight { rows, bytes };
+        same("weight", tx.outbox_weight(&elsewhere()?).await?, weight)?;
+        let depth = tx.outbox_depth(&elsewhere()?).await?;
+        same("depth", OutboxWeight { rows: depth.rows, bytes: depth.bytes }, weight)
+    };
+    weighs(subject, 0, 0).await?;
+    filled(subject, &rows(FIRST, 1..=4)?).await?;
+    filled(subject, &rows(SECOND, 5..=5)?).await?;
+    weighs(subject, 5, 50).await?;
+    acknowledged(subject, 3, at(50)).await?;
+    acknowledged(subject, 2, at(51)).await?;
+    weighs(subject, 2, 20).await?;
+    let mut tx = write(subject).await?;
+    tx.outbox_rewind(&elsewhere()?, &lane(1, FIRST)?, Seq(1), &digest(7)).await?;
+    tx.commit().await?;
+    weighs(subject, 4, 40).await?;
+    let mut tx = write(subject).await?;
+    tx.outbox_bury(&elsewhere()?, &lane(1, FIRST)?, Seq(2), 5, b"gone").await?;
+    tx.commit().await?;
+    weighs(subject, 4, 34).await?;
+    let mut tx = write(subject).await?;
+    tx.outbox_expire(at(103), 5, b"over", 9).await?;
+    tx.vault_begin(life(2)?).await?;
+    tx.outbox_renumber().await?;
+    tx.commit().await?;
+    subject.reopen().await?;
+    weighs(subject, 4, 28).await?;
+    let mut tx = write(subject).await?;
+    same("another", tx.outbox_weight(&"gamma.test".parse()?).await?, OutboxWeight::default())?;
+    same("all", tx.outbox_take(&elsewhere()?, 9).await?.len(), 4)?;
+    tx.commit().await?;
+    weighs(subject, 0, 0).await
+}
+
+/// Handshakes that wait for too long are found, the oldest first; tombstones, messages and what was acknowledged are not.
+pub async fn handshakes_that_wait_too_long_are_found(subject: &mut dyn Subject) -> Outcome {
+    let endless =
+        |stream, id| -> Result<_, Failure> { Ok(NewOutboxRow { expires_at: None, ..row(stream, id)? }) };
+    filled(subject, &[endless(FIRST, 1)?, endless(FIRST, 4)?, row(FIRST, 2)?, endless(FIRST, 9)?]).await?;
+    filled(subject, &[endless(SECOND, 3)?]).await?;
+    acknowledged(subject, 1, at(50)).await?;
+    let waiting = |stream, seq, id| -> Result<_, Failure> {
+        Ok(WaitingRow { lane: lane(1, stream)?, row: OutboxRow { seq: Seq(seq), row: endless(stream, id)? } })
+    };
+    let mut tx = write(subject).await?;
+    let both = vec![waiting(SECOND, 1, 3)?, waiting(FIRST, 2, 4)?];
+    same("overdue", tx.outbox_overdue(at(9), 5, 10).await?, both)?;
+    same("at most", tx.outbox_overdue(at(9), 5, 1).await?, vec![waiting(SECOND, 1, 3)?])?;
+    tx.outbox_bury(&elsewhere()?, &lane(1, SECOND)?, Seq(1), 5, b"gone").await?;
+    same("left", tx.outbox_overdue(at(9), 5, 10).await?, vec![waiting(FIRST, 2, 4)?])?;
+    same("later", tx.outbox_overdue(at(10), 5, 10).await?.len(), 2)
+}
+
 /// What waits is shown lane by lane, and what will never come as such.
 pub async fn the_queue_is_shown_by_lane(subject: &mut dyn Subject) -> Outcome {
     filled(subject, &rows(FIRST, 1..=3)?).await?;
@@ -193,7 +250,7 @@ pub async fn the_queue_is_shown_by_lane(subject: &mut dyn Subject) -> Outcome {
     let page = read(subject).await?.outbox_queue(&elsewhere()?, Window { offset: 1, limit: 1 }).await?;
     same("a page", page, Page { rows: vec![second], total: 2 })?;
     let mut tx = write(subject).await?;
-    tx.peer_remove(&elsewhere()?).await?;
+    tx.outbox_take(&elsewhere()?, 9).await?;
     let page = tx.outbox_queue(&elsewhere()?, Window { offset: 0, limit: 1 }).await?;
     same("a gap", page.rows, vec![QueueLine { rows: 0, bytes: 0, first: None, ..first }])
 }
@@ -210,8 +267,8 @@ pub async fn backoff_is_stored(subject: &mut dyn Subject) -> Outcome {
     same("after", read(subject).await?.outbox_backoff(&elsewhere()?).await?, backoff)
 }
 
-/// What waited for a removed peer is gone, but its numbers stay taken: the peer may have stored some of them already.
-pub async fn removing_a_peer_drops_what_waits(subject: &mut dyn Subject) -> Outcome {
+/// What waited is taken away a part at a time, but its numbers stay taken: the peer may have stored some already.
+pub async fn what_waits_is_taken_away(subject: &mut dyn Subject) -> Outcome {
     let peer: Peer = super::peers::peer("beta.test", 1)?;
     filled(subject, &rows(FIRST, 1..=4)?).await?;
     acknowledged(subject, 2, at(50)).await?;
@@ -220,6 +277,13 @@ pub async fn removing_a_peer_drops_what_waits(subject: &mut dyn Subject) -> Outc
     tx.outbox_backoff_store(&elsewhere()?, &Backoff { failures: 1, retry_at: None }).await?;
     same("removing", tx.peer_remove(&peer.domain).await?, true)?;
     same("again", tx.peer_remove(&peer.domain).await?, false)?;
+    let waiting =
+        |seq: u8| -> Result<_, Failure> { Ok(OutboxRow { seq: Seq(u64::from(seq)), row: row(FIRST, seq)? }) };
+    same("the first", tx.outbox_take(&elsewhere()?, 1).await?, vec![waiting(3)?])?;
+    let weight = OutboxWeight { rows: 1, bytes: 10 };
+    same("what is left", tx.outbox_weight(&elsewhere()?).await?, weight)?;
+    same("the others", tx.outbox_take(&elsewhere()?, 9).await?, vec![waiting(4)?])?;
+    same("nothing more", tx.outbox_take(&elsewhere()?, 9).await?, vec![])?;
     same("heads", tx.outbox_heads(&elsewhere()?).await?, vec![head(FIRST, 2, 4)?])?;
     let left = tx.outbox_rows(&elsewhere()?, &lane(1, FIRST)?, Seq(3), 10, 1_000).await?;
     same("rows", left, vec![])?;

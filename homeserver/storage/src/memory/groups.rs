@@ -222,6 +222,18 @@ impl GroupsWrite for MemoryTx {
         Ok(())
     }
 
+    async fn members_left_behind(&mut self, group: &GroupId, devices: &[DeviceAddress]) -> Stored<()> {
+        let Some(data) = Arc::make_mut(&mut self.state.groups).data(group) else { return Ok(()) };
+        let last = data.group.last_seq;
+        for device in devices {
+            let membership = data.members.get_mut(device);
+            if let Some(membership) = membership.filter(|known| !known.local && known.is_active()) {
+                membership.member.needs_resync = Some(last);
+            }
+        }
+        Ok(())
+    }
+
     async fn logs_leap(&mut self, places: u64) -> Stored<()> {
         let groups = Arc::make_mut(&mut self.state.groups);
         for data in groups.0.values_mut().filter(|data| data.hubbed) {

@@ -10,8 +10,8 @@ use qpq_core::{Digest, Domain, Incarnation, Millis, Seq, Timestamp};
 
 use super::{MemoryTx, QueueSeen};
 use crate::{
-    Backoff, NewOutboxRow, OutboxDepth, OutboxHead, OutboxLane, OutboxRead, OutboxRow, OutboxWrite, Page,
-    QueueLine, Stored, Window,
+    Backoff, NewOutboxRow, OutboxDepth, OutboxHead, OutboxLane, OutboxRead, OutboxRow, OutboxWeight,
+    OutboxWrite, Page, QueueLine, Stored, WaitingRow, Window,
 };
 
 #[derive(Clone)]
@@ -68,13 +68,15 @@ impl Outbox {
 
     fn sum<'a>(streams: impl Iterator<Item = &'a Arc<Stream>> + 'a) -> OutboxDepth {
         let mut depth = OutboxDepth::default();
-        for row in streams.flat_map(|stream| stream.rows.values()) {
-            if row.acknowledged_at.is_some() {
-                depth.kept += 1;
-            } else {
+        for stream in streams {
+            let kept = stream.rows.range(..=stream.acknowledged).count();
+            depth.kept += u64::try_from(kept).unwrap_or(u64::MAX);
+            let mut waiting = stream.rows.range(stream.acknowledged.next()..).map(|(_, row)| row).peekable();
+            let next = waiting.peek().map(|row| row.row.at);
+            depth.oldest_at = depth.oldest_at.into_iter().chain(next).min();
+            for row in waiting {
                 depth.rows += 1;
                 depth.bytes += row.bytes();
-                depth.oldest_at = Some(depth.oldest_at.map_or(row.row.at, |oldest| oldest.min(row.row.at)));
             }
         }
         depth
@@ -91,15 +93,9 @@ impl Outbox {
         self.streams.iter().map(seen).collect()
     }
 
-    /// Drops what waits for a destination, and its backoff. The numbers stay taken: a domain that comes back hears by a gap
-    /// that those rows will never come.
-    pub(super) fn drop_waiting(&mut self, destination: &Domain) {
+    /// Forgets when to try a destination again.
+    pub(super) fn forget_backoff(&mut self, destination: &Domain) {
         self.backoffs.remove(destination);
-        for ((to, _), stream) in &mut self.streams {
-            if to == destination && stream.acknowledged < stream.last {
-                Arc::make_mut(stream).rows.retain(|_, row| row.acknowledged_at.is_some());
-            }
-        }
     }
 }
 
@@ -157,6 +153,33 @@ impl OutboxRead for MemoryTx {
             rows.push(OutboxRow { seq: *seq, row: (*row.row).clone() });
         }
         Ok(rows)
+    }
+
+    async fn outbox_weight(&mut self, destination: &Domain) -> Stored<OutboxWeight> {
+        let OutboxDepth { rows, bytes, .. } = self.state.outbox.depth(destination);
+        Ok(OutboxWeight { rows, bytes })
+    }
+
+    async fn outbox_overdue(
+        &mut self,
+        accepted_before: Timestamp,
+        tombstone: u16,
+        limit: usize,
+    ) -> Stored<Vec<WaitingRow>> {
+        let mut found = Vec::new();
+        for ((_, lane), stream) in &self.state.outbox.streams {
+            for (seq, row) in stream.rows.range(stream.acknowledged.next()..) {
+                let row = (*row.row).clone();
+                if row.expires_at.is_none() && row.at < accepted_before && row.kind != tombstone {
+                    found.push(WaitingRow { lane: *lane, row: OutboxRow { seq: *seq, row } });
+                }
+            }
+        }
+        found.sort_by_key(|waiting| {
+            (waiting.row.row.at, waiting.row.row.destination.clone(), waiting.lane, waiting.row.seq)
+        });
+        found.truncate(limit);
+        Ok(found)
     }
 
     async fn outbox_depth(&mut self, destination: &Domain) -> Stored<OutboxDepth> {
@@ -284,15 +307,16 @@ impl OutboxWrite for MemoryTx {
             moved.entry((destination.clone(), anew)).or_default().extend(waiting.into_values());
         }
         let mut count = 0;
-        for (key, mut rows) in moved {
-            count += u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        for (key, rows) in moved {
+            let before = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+            count += before;
             let stream = Arc::make_mut(outbox.streams.entry(key).or_default());
-            rows.extend(stream.rows.split_off(&stream.acknowledged.next()).into_values());
-            stream.last = stream.acknowledged;
-            for row in rows {
-                stream.last = stream.last.next();
-                stream.rows.insert(stream.last, row);
-            }
+            // Numbers of ours that were taken stay taken.
+            let ours = stream.rows.split_off(&stream.acknowledged.next());
+            stream.rows.extend(ours.into_iter().map(|(seq, row)| (seq.plus(before), row)));
+            let numbers = (stream.acknowledged.0..).map(|number| Seq(number).next());
+            stream.rows.extend(numbers.zip(rows));
+            stream.last = stream.last.plus(before);
         }
         Ok(count)
     }
@@ -320,6 +344,23 @@ impl OutboxWrite for MemoryTx {
             }
         }
         Ok(expired)
+    }
+
+    async fn outbox_take(&mut self, destination: &Domain, limit: usize) -> Stored<Vec<OutboxRow>> {
+        let mut taken = Vec::new();
+        for ((to, _), stream) in &mut Arc::make_mut(&mut self.state.outbox).streams {
+            if to != destination {
+                continue;
+            }
+            let stream = Arc::make_mut(stream);
+            let waiting = stream.rows.range(stream.acknowledged.next()..).map(|(seq, _)| *seq);
+            let seqs: Vec<Seq> = waiting.take(limit - taken.len()).collect();
+            for seq in seqs {
+                let gone = stream.rows.remove(&seq);
+                taken.extend(gone.map(|row| OutboxRow { seq, row: (*row.row).clone() }));
+            }
+        }
+        Ok(taken)
     }
 
     async fn outbox_purge(&mut self, now: Timestamp, retain: Millis, most_bytes: u64) -> Stored<u64> {

@@ -7,8 +7,8 @@ use qpq_core::{Digest, Domain, Incarnation, Timestamp};
 
 use super::MemoryTx;
 use crate::{
-    BanSubject, Invite, InviteUsed, LossesWrite as _, Page, Peer, PeerFilter, PeerLine, PeerState,
-    PeersQuery, PeersRead, PeersWrite, Stored,
+    BanSubject, Invite, InviteUsed, LossesWrite as _, OutboxWeight, Page, Peer, PeerFilter, PeerLine,
+    PeerState, PeersQuery, PeersRead, PeersWrite, Stored,
 };
 
 /// Peers by name, invites by the SHA-256 of their secrets.
@@ -50,7 +50,8 @@ impl PeersRead for MemoryTx {
             if wanted && peer.domain.as_str().contains(query.search) {
                 let depth = self.state.outbox.depth(&peer.domain);
                 let peer = peer.clone();
-                found.push(PeerLine { peer, ban, pause, waiting: depth.rows, oldest_at: depth.oldest_at });
+                let waiting = OutboxWeight { rows: depth.rows, bytes: depth.bytes };
+                found.push(PeerLine { peer, ban, pause, waiting, oldest_at: depth.oldest_at });
             }
         }
         Ok(Page::of(found, query.window))
@@ -75,7 +76,7 @@ impl PeersWrite for MemoryTx {
     }
 
     async fn peer_remove(&mut self, domain: &Domain) -> Stored<bool> {
-        Arc::make_mut(&mut self.state.outbox).drop_waiting(domain);
+        Arc::make_mut(&mut self.state.outbox).forget_backoff(domain);
         self.pause_end(domain).await?;
         Ok(Arc::make_mut(&mut self.state.peers).peers.remove(domain).is_some())
     }

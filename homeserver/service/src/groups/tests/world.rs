@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use qpq_core::{
     AccountId, Address, Clock as _, DeviceAddress, Domain, Entropy as _, GroupId, Incarnation, Localpart,
-    OsEntropy, Pin, Seq, SessionId, SystemClock, Timestamp,
+    Millis, OsEntropy, Pin, Seq, SessionId, SystemClock, Timestamp,
 };
 use qpq_federation_proto::{Row, RowKind};
 use qpq_hub::Engine;
@@ -173,7 +173,7 @@ impl Site {
         tx.commit().await.unwrap();
     }
 
-    async fn take_outbox(&self, to: &Domain) -> Vec<Row> {
+    pub(super) async fn take_outbox(&self, to: &Domain) -> Vec<Row> {
         let mut tx = self.storage.write().await.unwrap();
         let now = SystemClock.now();
         let mut taken = Vec::new();
@@ -210,6 +210,19 @@ impl Site {
         let mut tx = self.storage.read().await.unwrap();
         let rows = tx.mailbox_after(&device.device, Seq::ZERO, 1_000).await.unwrap();
         rows.into_iter().map(|MailboxRow { notice, .. }| notice).collect()
+    }
+
+    /// Lets go of everything in the logs that everybody here has read.
+    pub(super) async fn prunes(&self) {
+        let (mut tx, now) = (self.storage.write().await.unwrap(), self.ground.now());
+        assert!(tx.log_prune(now.after(Millis(1)), now, 0).await.unwrap() > 0);
+        tx.commit().await.unwrap();
+    }
+
+    pub(super) async fn knows_peer(&self, domain: &Domain) {
+        let mut tx = self.storage.write().await.unwrap();
+        tx.peer_store(&peer(domain)).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     pub(super) async fn forget_peer(&self, domain: &Domain) {
