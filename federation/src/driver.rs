@@ -232,7 +232,8 @@ impl Driver {
             Done::Loaded(call, life, batches) => self.loaded(call, life, batches, now),
             Done::Relayed { call, incarnation, link, batches, attempts, answer, took } => {
                 if answer.is_ok() {
-                    self.pace.handle_answered(took);
+                    let rows = batches.iter().flat_map(Batch::rows);
+                    self.pace.handle_answered(rows.map(|row| row.payload.len()).sum(), took);
                 }
                 self.relayed((call, incarnation), &link, &batches, attempts, answer, now);
             }

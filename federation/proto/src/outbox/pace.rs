@@ -34,9 +34,11 @@ impl Pace {
         self.bytes
     }
 
-    /// A call was answered after this time.
-    pub fn handle_answered(&mut self, took: Duration) {
-        if took < QUICK {
+    /// A call with so many bytes of payload was answered after this time. That a small one was quick says nothing about a large
+    /// one.
+    pub fn handle_answered(&mut self, carried: usize, took: Duration) {
+        let filled = carried >= self.bytes / 2;
+        if took < QUICK && filled {
             self.bytes = self.bytes.saturating_mul(2).min(limits::BATCH_BYTES);
         } else if took > SLOW {
             self.shrink();
@@ -62,9 +64,18 @@ mod tests {
     fn quick_answers_lead_to_full_calls() {
         let mut pace = Pace::default();
         for _ in 0..4 {
-            pace.handle_answered(Duration::from_millis(20));
+            pace.handle_answered(pace.bytes(), Duration::from_millis(20));
         }
         assert_eq!(pace.bytes(), limits::BATCH_BYTES);
+    }
+
+    #[test]
+    fn quick_answers_to_small_calls_say_nothing_about_large_ones() {
+        let mut pace = Pace::default();
+        for _ in 0..40 {
+            pace.handle_answered(1_000, Duration::from_millis(1));
+        }
+        assert_eq!(pace, Pace::default());
     }
 
     #[test]
@@ -78,7 +89,7 @@ mod tests {
                     unanswered += 1;
                     pace.handle_unanswered();
                 } else {
-                    pace.handle_answered(took);
+                    pace.handle_answered(pace.bytes(), took);
                 }
             }
             assert!(
