@@ -33,6 +33,20 @@ async fn away(world: &World, settings: &[(&str, &str)]) -> anyhow::Result<(HomeD
 }
 
 #[test]
+fn a_bound_that_a_commit_does_not_fit_into_is_refused_in_words() -> anyhow::Result<()> {
+    story(async |world| {
+        let alpha = world.dormant("alpha", &[]).await?;
+        for bad in ["5000", "8388607", "1GiB", "-1", ""] {
+            alpha.set("QPQ_LIMITS_PEER_QUEUE_BYTES", bad);
+            let words = ["limits.peer-queue-bytes", "(from environment)", "8388608 or more"];
+            alpha.server(&["serve"])?.refuse(2, &words).await?;
+        }
+        alpha.set("QPQ_LIMITS_PEER_QUEUE_BYTES", "8388608");
+        alpha.start().await
+    })
+}
+
+#[test]
 fn a_sender_waits_when_too_much_waits_for_a_domain_and_nothing_is_lost() -> anyhow::Result<()> {
     story(async |world| {
         let (alpha, beta) = away(world, LITTLE).await?;

@@ -1,4 +1,5 @@
-//! `cargo xtask layers`: dependencies only point downward, and every source file is in a module. ARCHITECTURE.md explains the layers, `table` lists them.
+//! `cargo xtask layers`: dependencies only point downward, and every source file is in a module. ARCHITECTURE.md explains the
+//! layers, `table` lists them.
 
 mod orphans;
 mod table;

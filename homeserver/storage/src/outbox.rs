@@ -92,6 +92,13 @@ pub struct OutboxDepth {
     pub kept: u64,
 }
 
+impl OutboxDepth {
+    /// How much that is.
+    pub const fn weight(&self) -> OutboxWeight {
+        OutboxWeight { rows: self.rows, bytes: self.bytes }
+    }
+}
+
 /// What waits in one lane, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueLine {

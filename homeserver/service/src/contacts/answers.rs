@@ -11,7 +11,7 @@ use qpq_storage::{Contact, NewOutboxRow, Stored, WriteTx};
 use super::accepted::ContactAccepted;
 use crate::{
     Effects, Ground, WriteJob, peering,
-    relay::quota::{Urgency, queue_answer},
+    relay::quota::{QueueRoom, queue_answer},
     request,
 };
 
@@ -56,7 +56,8 @@ impl Accept {
             request: request::current(),
         };
         let quota = self.ground.settings().peer_queue_bytes;
-        queue_answer(tx, quota, Urgency::High, row, &mut self.effects).await
+        let room = QueueRoom::with_reserve(tx, destination, quota).await?;
+        queue_answer(tx, room, row, &mut self.effects).await
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Answered, Effects, Ground, Refusal,
-    relay::quota::{Urgency, queue_answer},
+    relay::quota::{QueueRoom, queue_answer},
     request,
 };
 
@@ -239,5 +239,6 @@ async fn send(
         at: now,
         request: request::current(),
     };
-    queue_answer(tx, place.peer_queue, Urgency::High, row, effects).await
+    let room = QueueRoom::with_reserve(tx, destination, place.peer_queue).await?;
+    queue_answer(tx, room, row, effects).await
 }

@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 
 use qpq_core::{Domain, FederationKey, Pin, Timestamp};
 use qpq_federation_proto::StopReason;
-use qpq_storage::{
-    Ban, OutboxDepth, OutboxWeight, Page, ParkedKind, PeerFilter, PeerLine, PeerState, PeersQuery, Window,
-};
+use qpq_storage::{Ban, OutboxDepth, Page, ParkedKind, PeerFilter, PeerLine, PeerState, PeersQuery, Window};
 use serde::Serialize;
 
 use super::{Known, Peering, unknown};
@@ -211,7 +209,7 @@ impl Peering {
         let depth = tx.outbox_depth(domain).await?;
         let parked = tx.inbox_parked(domain).await?;
         drop(tx);
-        let waiting = OutboxWeight { rows: depth.rows, bytes: depth.bytes };
+        let waiting = depth.weight();
         let oldest_at = depth.oldest_at;
         let view = self.view(PeerLine { peer, ban, pause, waiting, oldest_at }).await;
         Ok(PeerView { parked: Some(parked.into_iter().map(ParkedView::from).collect()), ..view })

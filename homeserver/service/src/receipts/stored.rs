@@ -9,7 +9,7 @@ use super::{Proven, Receipt};
 use crate::{
     Effects, Ground,
     groups::{GroupEntry, GroupSubmit},
-    relay::quota::{Urgency, queue_answer},
+    relay::quota::{QueueRoom, queue_answer},
     request,
 };
 
@@ -130,5 +130,7 @@ pub(super) async fn send(
         at: now,
         request: request::current(),
     };
-    queue_answer(tx, ground.settings().peer_queue_bytes, Urgency::Low, row, effects).await
+    // Nobody waits for a receipt: the reserve is for those who do.
+    let room = QueueRoom::of(tx, destination, ground.settings().peer_queue_bytes).await?;
+    queue_answer(tx, room, row, effects).await
 }

@@ -57,27 +57,14 @@ pub(crate) fn full(destination: &Domain) -> Refusal {
     Refusal::retry(ErrorCode::MailboxFull, text, RETRY)
 }
 
-/// How urgently somebody waits for a row that nobody is asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Urgency {
-    /// Something goes on as before without it.
-    Low,
-    /// Somebody waits to hear why something failed.
-    High,
-}
-
-/// Queues a row that answers something; what finds no room is counted and dropped, since nobody here could act on it.
+/// Queues a row that answers something, in the room that its kind may use; what finds none is counted and dropped, since nobody
+/// here could act on it.
 pub(crate) async fn queue_answer(
     tx: &mut dyn WriteTx,
-    quota: u64,
-    urgency: Urgency,
+    mut room: QueueRoom,
     row: NewOutboxRow,
     effects: &mut Effects,
 ) -> Stored<()> {
-    let mut room = match urgency {
-        Urgency::Low => QueueRoom::of(tx, &row.destination, quota).await?,
-        Urgency::High => QueueRoom::with_reserve(tx, &row.destination, quota).await?,
-    };
     if !room.take(row.payload.len()) {
         effects.hit(Limit::PeerQueue);
         return Ok(());

@@ -185,7 +185,7 @@ pub async fn the_weight_follows_the_queue(subject: &mut dyn Subject) -> Outcome 
         let weight = OutboxWeight { rows, bytes };
         same("weight", tx.outbox_weight(&elsewhere()?).await?, weight)?;
         let depth = tx.outbox_depth(&elsewhere()?).await?;
-        same("depth", OutboxWeight { rows: depth.rows, bytes: depth.bytes }, weight)
+        same("depth", depth.weight(), weight)
     };
     weighs(subject, 0, 0).await?;
     filled(subject, &rows(FIRST, 1..=4)?).await?;

@@ -156,8 +156,7 @@ impl OutboxRead for MemoryTx {
     }
 
     async fn outbox_weight(&mut self, destination: &Domain) -> Stored<OutboxWeight> {
-        let OutboxDepth { rows, bytes, .. } = self.state.outbox.depth(destination);
-        Ok(OutboxWeight { rows, bytes })
+        Ok(self.state.outbox.depth(destination).weight())
     }
 
     async fn outbox_overdue(

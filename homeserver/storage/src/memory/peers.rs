@@ -7,8 +7,8 @@ use qpq_core::{Digest, Domain, Incarnation, Timestamp};
 
 use super::MemoryTx;
 use crate::{
-    BanSubject, Invite, InviteUsed, LossesWrite as _, OutboxWeight, Page, Peer, PeerFilter, PeerLine,
-    PeerState, PeersQuery, PeersRead, PeersWrite, Stored,
+    BanSubject, Invite, InviteUsed, LossesWrite as _, Page, Peer, PeerFilter, PeerLine, PeerState,
+    PeersQuery, PeersRead, PeersWrite, Stored,
 };
 
 /// Peers by name, invites by the SHA-256 of their secrets.
@@ -50,7 +50,7 @@ impl PeersRead for MemoryTx {
             if wanted && peer.domain.as_str().contains(query.search) {
                 let depth = self.state.outbox.depth(&peer.domain);
                 let peer = peer.clone();
-                let waiting = OutboxWeight { rows: depth.rows, bytes: depth.bytes };
+                let waiting = depth.weight();
                 found.push(PeerLine { peer, ban, pause, waiting, oldest_at: depth.oldest_at });
             }
         }
