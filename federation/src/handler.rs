@@ -49,7 +49,9 @@ async fn answer(core: Arc<Core>, connection: Connection, context: WorkerContext)
     };
     let domain = certificate.domain().clone();
     let known = core.judge(&certificate, &domain).await.is_ok();
-    let slot = core.slot(&domain).filter(|_| known);
+    // Its record may be younger than the list of peers: a link without a place would not be counted.
+    let slot = if known { Core::slot_of_record(&core, &domain).await.ok().flatten() } else { None };
+    let known = slot.is_some();
     // Kept until the link ends.
     let place = slot.as_ref().and_then(|slot| slot.allowance.link(core.ground.now()));
     if let Some(slot) = &slot

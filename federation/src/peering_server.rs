@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
-use qpq_core::{Domain, ErrorCode};
+use qpq_core::{Domain, ErrorCode, Millis};
 use qpq_federation_proto::{Hello, HelloVerdict, PROBE_FEATURE, Peer as Introduced, StopReason, TrustedLink};
 use qpq_metrics::Limit;
 use qpq_schemas::federation_capnp::{hello, link, peering};
@@ -36,6 +36,8 @@ const STATEMENT_BYTES: usize = 20 * 1024;
 const CALLS: usize = 64;
 /// How long calls that are being served may take when we stop.
 const LAST_CALLS: Duration = Duration::from_secs(3);
+/// When who was a stranger as it dialled may dial as a peer.
+const ANEW: Millis = Millis::from_secs(1);
 
 /// What is known of a link, on its thread.
 pub(crate) struct Facts {
@@ -51,7 +53,7 @@ pub(crate) struct Facts {
     hellos: Mutex<()>,
     /// Fires when the peer has done too much that no honest peer does.
     hang_up: CancellationToken,
-    /// What the dialling side offers, until we have introduced ourselves to it.
+    /// What the dialling side offers, until we have introduced ourselves to it. A stranger is not asked for it.
     other: RefCell<Option<peering::Client>>,
 }
 
@@ -109,6 +111,12 @@ impl Facts {
     /// Keeps what the other side offers, for when it has introduced itself.
     pub(crate) fn expect(&self, other: peering::Client) {
         self.other.replace(Some(other));
+    }
+
+    /// Whether who dialled was a stranger then, and nothing has changed that: such a link has a stranger's limits, and no
+    /// way back for our hello.
+    fn began_as_stranger(&self) -> bool {
+        !self.is_trusted() && self.other.borrow().is_none()
     }
 
     /// Lets go of the other side.
@@ -275,6 +283,11 @@ impl PeeringServer {
                 return Err(refusal);
             }
         };
+        if facts.began_as_stranger() {
+            // Used in one direction only, it would look to its dialler like one that carries everything.
+            let text = "your domain became a peer after it had dialled: dial once more";
+            return Err(Refusal::retry(ErrorCode::RateLimited, text, ANEW));
+        }
         hello.trusted = wire::read_claims(reader)?;
         let slot = facts.admit(trusted.clone(), &peer, &hello).await?;
         let ours = facts.core.trusted_hello(&peer).await?;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use qpq_core::{Domain, limits};
 use qpq_schemas::federation_capnp::{link, peering};
 use qpq_tests::{
-    HomeDomain, Person, eventually, story, stranger,
+    HomeDomain, Person, eventually, peer, story, stranger,
     wire::{self, FederationLink, Refused, Wire},
 };
 use qpq_transport::Leaf;
@@ -158,6 +158,30 @@ fn a_strangers_claims_in_hello_change_nothing() -> anyhow::Result<()> {
         }
         ensure!(incarnation(&alpha).await? == before);
         talk_still(&alice, &bob).await
+    })
+}
+
+#[test]
+fn a_link_that_a_stranger_dialled_is_not_one_of_a_peers() -> anyhow::Result<()> {
+    story(async |world| {
+        let alpha = world.domain("alpha").await?;
+        let beta = world.domain("beta").await?;
+        let leaf = stranger::stolen_leaf(&beta)?;
+        let life = incarnation(&beta).await?;
+        let link = FederationLink::dial(&alpha.federation_address(), alpha.name(), &leaf).await?;
+        let before = claim(link.peering(), beta.name(), &life, &[0; 16]).await?;
+        ensure!(before.link.is_none() && before.failure.is_some());
+        peer(&alpha, &beta).await?;
+        // Alpha says nothing over it, so whoever dialled must not take it for the one that carries everything.
+        let after = claim(link.peering(), beta.name(), &life, &[0; 16]).await?;
+        let refused = after.failure.context("a stranger's link became a peer's")?;
+        ensure!(after.link.is_none() && refused.retry_after_ms > 0, "{refused:?}");
+        link.close().await;
+        let anew = FederationLink::dial(&alpha.federation_address(), alpha.name(), &leaf).await?;
+        let taken = claim(anew.peering(), beta.name(), &life, &[0; 16]).await?;
+        ensure!(taken.link.is_some(), "{:?}", taken.failure);
+        anew.close().await;
+        Ok(())
     })
 }
 
