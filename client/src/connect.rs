@@ -2,7 +2,10 @@
 
 use std::{rc::Rc, time::Duration};
 
-use qpq_core::{Address, Entropy as _, ErrorCode, Secret, limits::PROTOCOL_VERSION};
+use qpq_core::{
+    Address, Entropy as _, ErrorCode, Secret,
+    limits::{PROTOCOL_VERSION, RETAIN},
+};
 
 use crate::{
     Client, ClientError,
@@ -121,9 +124,13 @@ impl Client {
             incarnation: grant.incarnation,
         }))
         .await?;
+        tx.forget_ciphertexts(self.now().before(RETAIN)).await?;
         if reborn {
-            // The domain was restored from a backup: its stock of our KeyPackages is not what we remember.
+            // The domain's database was put back: its stock of our KeyPackages is not what we remember, and it may have
+            // lost what we had handed over. What is known there, or at a hub elsewhere, counts once.
             tx.forget_uploads().await?;
+            let messages = tx.offer_again().await?;
+            tracing::info!(messages, "the homeserver was put back: what it had accepted is offered again");
         }
         tx.commit().await?;
         Ok(())

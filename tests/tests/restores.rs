@@ -6,6 +6,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, ensure};
+use qpq_client::SendState;
 use qpq_tests::{HomeDomain, Resident, eventually, story};
 use serde_json::Value;
 
@@ -91,6 +92,64 @@ fn a_hub_that_was_put_back_uses_no_place_in_its_logs_twice() -> anyhow::Result<(
             bob.send(&to_alice, text).await?;
         }
         ensure!(texts(&alice, 3).await? == texts_after, "places in the log were used twice");
+        Ok(())
+    })
+}
+
+#[test]
+fn what_only_its_users_still_have_is_offered_again() -> anyhow::Result<()> {
+    story(async |world| {
+        let (alpha, beta) = world.two_domains().await?;
+        let (alice, bob) = (
+            Resident::register(world, "alice", &alpha).await?,
+            Resident::register(world, "bob", &beta).await?,
+        );
+        let carol = Resident::register(world, "carol", &beta).await?;
+        let (to_bob, to_carol) = (bob.address().to_string(), carol.address().to_string());
+        alice.wake();
+        bob.wake();
+        // Alpha orders this conversation, beta the other.
+        let begun = alice.send(&to_bob, "one").await?.group.context("no conversation")?.to_string();
+        ensure!(texts(&bob, 1).await? == ["one"]);
+        carol.wake();
+        bob.send(&to_carol, "to carol").await?;
+        ensure!(texts(&carol, 1).await? == ["to carol"]);
+        carol.sleep().await;
+        drained(&beta, &alpha).await?;
+        bob.sleep().await;
+        beta.stop().await?;
+        let copied = world.path().join("beta.copy");
+        copy(beta.directory(), &copied)?;
+        beta.start().await?;
+
+        bob.wake();
+        bob.send(&begun, "at alpha").await?;
+        ensure!(texts(&alice, 1).await? == ["at alpha"]);
+        drained(&beta, &alpha).await?;
+        alpha.stop().await?;
+        // Beta accepts it and can't hand it on; nobody has read the other.
+        let queued = bob.send(&begun, "on beta's disk only").await?;
+        ensure!(queued.state == SendState::Accepted, "{queued:?}");
+        let unread = bob.send(&to_carol, "in beta's log only").await?;
+        ensure!(unread.state == SendState::Accepted, "{unread:?}");
+        bob.sleep().await;
+        beta.stop().await?;
+
+        put_back(&beta, &copied)?;
+        alpha.start().await?;
+        begins_anew(&beta).await?;
+        bob.wake();
+        ensure!(
+            texts(&alice, 1).await? == ["on beta's disk only"],
+            "what bob still had was lost or came twice"
+        );
+        carol.wake();
+        ensure!(texts(&carol, 1).await? == ["in beta's log only"]);
+        // What came after it comes after it, and what alpha had is not there twice.
+        bob.send(&begun, "after it").await?;
+        ensure!(texts(&alice, 1).await? == ["after it"]);
+        bob.send(&to_carol, "after it").await?;
+        ensure!(texts(&carol, 1).await? == ["after it"]);
         Ok(())
     })
 }

@@ -184,8 +184,9 @@ impl Tx<'_> {
         self.change(query, id, "note that a message was accepted").await
     }
 
-    /// In the group's log in this encryption (from the submit's answer, or met there): the ciphertext goes, the text
-    /// stays. The late echo of a ciphertext that came back says nothing about the one that is queued in its place.
+    /// In the group's log in this encryption (from the submit's answer, or met there). Text and ciphertext stay: the log may
+    /// be lost with the homeserver's disk ([`Tx::offer_again`]). The late echo of a ciphertext that came back says nothing
+    /// about the one that is queued in its place.
     pub async fn mark_at_hub(
         &mut self,
         id: &MessageId,
@@ -193,7 +194,7 @@ impl Tx<'_> {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let query = sqlx::query(
-            "UPDATE outgoing SET state = 2, state_at = ?, ciphertext = NULL, epoch = NULL, reason = ''
+            "UPDATE outgoing SET state = 2, state_at = ?, reason = ''
              WHERE state NOT IN (2, 4) AND (state <> 0 OR ciphertext IS ?) AND id = ?",
         )
         .bind(sql_time(at))
@@ -231,9 +232,34 @@ impl Tx<'_> {
 
     /// Gives it up although the hub has it: nobody will read it there. An echo that is late doesn't change that.
     pub async fn fail_from_hub(&mut self, id: &MessageId, reason: &str) -> Result<(), StoreError> {
-        let query = sqlx::query("UPDATE outgoing SET state = 4, reason = ? WHERE state = 2 AND id = ?")
-            .bind(reason.to_owned());
+        let query = sqlx::query(
+            "UPDATE outgoing SET state = 4, reason = ?, ciphertext = NULL, epoch = NULL WHERE state = 2 AND id = ?",
+        )
+        .bind(reason.to_owned());
         self.change(query, id, "give up a message that the hub has").await
+    }
+
+    /// Queues again, in their order and as they were, what the homeserver had accepted and may have lost: its database was
+    /// put back. Messages to groups that are over for this device stay as they are. Returns how many there are.
+    pub async fn offer_again(&mut self) -> Result<u64, StoreError> {
+        let query = "UPDATE outgoing SET state = 0, not_before = 0, reason = ''
+                     WHERE state IN (1, 2) AND ciphertext IS NOT NULL
+                       AND to_group IN (SELECT id FROM groups WHERE state IN (0, 1, 3))";
+        let offered = sqlx::query(query).execute(self.sql()).await.map_err(failed("queue what was sent"))?;
+        Ok(offered.rows_affected())
+    }
+
+    /// Lets go of the ciphertext of what has been in its log since before a time: nobody will ask for it again.
+    pub async fn forget_ciphertexts(&mut self, before: Timestamp) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE outgoing SET ciphertext = NULL, epoch = NULL
+             WHERE state = 2 AND ciphertext IS NOT NULL AND state_at < ?",
+        )
+        .bind(sql_time(before))
+        .execute(self.sql())
+        .await
+        .map_err(failed("let go of ciphertexts"))?;
+        Ok(())
     }
 
     /// Gives it up.

@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 use super::{StoreError, row::failed};
 
 /// Layout N is made by entry N − 1; each ends by saying its number. Never change one that was released.
-const LAYOUTS: &[&str] = &[FIRST, CONTACTS, PROOFS];
+const LAYOUTS: &[&str] = &[FIRST, CONTACTS, PROOFS, KEPT];
 
 const FIRST: &str = "
 CREATE TABLE account (
@@ -169,6 +169,12 @@ CREATE TABLE proofs (
     PRIMARY KEY (message, ciphertext, role, domain)
 ) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 3;
+";
+
+/// What is kept of messages that are in their logs, to be offered again after the homeserver's database was put back.
+const KEPT: &str = "
+CREATE INDEX outgoing_kept ON outgoing (state_at) WHERE state = 2 AND ciphertext IS NOT NULL;
+PRAGMA user_version = 4;
 ";
 
 /// Brings the database to the newest layout; one of a newer version is refused.

@@ -290,6 +290,48 @@ async fn a_message_is_stored_once_and_shown_once() {
 }
 
 #[tokio::test]
+async fn what_a_homeserver_may_have_lost_is_queued_again_as_it_was() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(home.path()).await;
+    let mut tx = store.begin().await.unwrap();
+    tx.save_group_record(&record(GroupState::Active)).await.unwrap();
+    let over = qpq_core::GroupId::new([9; 16], 1, "alpha.test".parse().unwrap());
+    let ended = GroupRecord { id: over.clone(), ..record(GroupState::Removed) };
+    tx.save_group_record(&ended).await.unwrap();
+    // In the log long ago, there lately, at home, given up, in a group that is over.
+    for (n, group) in [(1, &group_id()), (2, &group_id()), (3, &group_id()), (4, &group_id()), (5, &over)] {
+        let new = NewOutgoing {
+            id: message_id(n),
+            target: Target::Group(group.clone()),
+            content: Content::text("text".to_owned(), at(1)),
+        };
+        tx.enqueue(&new).await.unwrap();
+        tx.set_encrypted(&message_id(n), &[n], 3).await.unwrap();
+    }
+    for (n, when) in [(1, 10), (2, 20), (5, 20)] {
+        tx.mark_at_hub(&message_id(n), &[n], at(when)).await.unwrap();
+    }
+    tx.mark_at_home(&message_id(3), &[3], at(5)).await.unwrap();
+    tx.mark_failed(&message_id(4), "not allowed").await.unwrap();
+    tx.forget_ciphertexts(at(20)).await.unwrap();
+    assert_eq!(tx.offer_again().await.unwrap(), 2);
+    let queued = tx.queued(10).await.unwrap();
+    let offered = queued.iter().map(|message| (message.id, message.encrypted.clone()));
+    let expected = [(message_id(2), Some((vec![2], 3))), (message_id(3), Some((vec![3], 3)))];
+    assert_eq!(offered.collect::<Vec<_>>(), expected);
+    assert_eq!(
+        tx.outgoing(&message_id(1)).await.unwrap().unwrap().state,
+        OutgoingState::AtHub { at: at(10) }
+    );
+    assert_eq!(
+        tx.outgoing(&message_id(5)).await.unwrap().unwrap().state,
+        OutgoingState::AtHub { at: at(20) }
+    );
+    tx.mark_at_hub(&message_id(2), &[2], at(30)).await.unwrap();
+    assert_eq!(tx.queued(10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_message_on_its_way_out_keeps_its_id_and_its_text() {
     let home = tempfile::tempdir().unwrap();
     let store = open(home.path()).await;
