@@ -12,6 +12,11 @@ pub const BATCH_ITEMS: usize = 256;
 pub const BATCH_BYTES: usize = 1024 * 1024;
 /// Undelivered application messages per device before it is cut off or senders are refused (default).
 pub const MAILBOX_MESSAGES: u64 = 1_000;
+/// Bytes of undelivered application messages per device before the same (default).
+pub const MAILBOX_BYTES: u64 = 64 * 1024 * 1024;
+/// How long a device may stay away from a group of more than two accounts before it is cut off (default): a commit that adds
+/// somebody can't be processed once the KeyPackage in it has expired, and those are added with at least 35 days left.
+pub const MAILBOX_AGE: Millis = Millis::from_days(30);
 /// Submits per user and minute (default).
 pub const SUBMITS_PER_MINUTE: u32 = 100;
 /// Devices per account.

@@ -6,6 +6,7 @@
 //! orders comes to the other members' domains as rows ([`apply_row`]) and is stored there under the hub's
 //! numbers, so that every device reads one log at its own home.
 
+mod absent;
 mod accept;
 mod apply;
 mod behind;
@@ -34,6 +35,7 @@ use crate::{Answered, Ground, Refusal, SessionHandle, SubmitRates, UserKeys};
 use cache::HubCache;
 use certificates::Certificates;
 
+pub use absent::cut_off_absent;
 pub(crate) use apply::apply_row;
 pub(crate) use behind::Missed;
 pub use expire::expire_messages;
@@ -104,7 +106,7 @@ impl Place {
         let settings = ground.settings();
         Self {
             domain: ground.domain().clone(),
-            limit: MailboxLimit { messages: settings.mailbox_messages },
+            limit: MailboxLimit { messages: settings.mailbox_messages, bytes: settings.mailbox_bytes },
             ttl: settings.message_ttl,
             peer_queue: settings.peer_queue_bytes,
             directory: ground.directory(),

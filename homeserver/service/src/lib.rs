@@ -78,7 +78,7 @@ pub use exchange::{
     ClaimedPackage, ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, UserAnswer, UserKeys,
 };
 pub use ground::Ground;
-pub use groups::{ApplicationSubmit, Groups, SubmitAnswer, Submitted, expire_messages};
+pub use groups::{ApplicationSubmit, Groups, SubmitAnswer, Submitted, cut_off_absent, expire_messages};
 pub use jobs::{AtStart, JOBS, Job, JobView, Jobs, Schedule};
 pub use key_packages::{KeyPackageUpload, KeyPackages};
 pub use login::{EnrolmentOffer, EnrolmentUnderWay, LoginUnderWay, Logins};

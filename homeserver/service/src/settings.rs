@@ -22,6 +22,10 @@ pub struct Settings {
     pub directory: DirectoryPolicy,
     /// Undelivered application messages per device.
     pub mailbox_messages: u64,
+    /// Bytes of them.
+    pub mailbox_bytes: u64,
+    /// How long a device may leave an entry of a group of more than two accounts unread before it is cut off.
+    pub mailbox_age: Millis,
     /// Submits per user and minute.
     pub submits_per_minute: u32,
     /// How long an undelivered message lives, and the most a sender may ask for.
@@ -58,6 +62,8 @@ impl Default for Settings {
             registration: RegistrationPolicy::Token,
             directory: DirectoryPolicy::default(),
             mailbox_messages: limits::MAILBOX_MESSAGES,
+            mailbox_bytes: limits::MAILBOX_BYTES,
+            mailbox_age: limits::MAILBOX_AGE,
             submits_per_minute: limits::SUBMITS_PER_MINUTE,
             message_ttl: limits::MESSAGE_TTL,
             resumption_lifetime: limits::RESUMPTION_LIFETIME,

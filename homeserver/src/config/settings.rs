@@ -113,6 +113,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
         default: Some("1000"),
         about: "undelivered application messages per device",
     },
+    Setting {
+        key: "limits.mailbox-bytes",
+        default: Some("67108864"),
+        about: "bytes of undelivered application messages per device",
+    },
+    Setting {
+        key: "limits.mailbox-age",
+        default: Some("30d"),
+        about: "how long a device may leave a group of more than two accounts unread before it is cut off",
+    },
     Setting { key: "limits.submits-per-minute", default: Some("100"), about: "submits per user and minute" },
     Setting {
         key: "limits.message-ttl",
@@ -250,6 +260,8 @@ impl Config {
                     _ => Err("give `token` or `open`".to_owned()),
                 })?,
                 mailbox_messages: read(layers, "limits.mailbox-messages", number)?,
+                mailbox_bytes: read(layers, "limits.mailbox-bytes", number)?,
+                mailbox_age: read(layers, "limits.mailbox-age", span)?,
                 submits_per_minute: read(layers, "limits.submits-per-minute", number)?,
                 message_ttl: read(layers, "limits.message-ttl", span)?,
                 peer_queue_bytes: read(layers, "limits.peer-queue-bytes", queue)?,
@@ -399,6 +411,8 @@ mod tests {
         let config = parsed("domain = \"alpha.test\"").unwrap();
         assert_eq!(config.client_listen.port(), 7443);
         assert_eq!(config.settings.mailbox_messages, 1_000);
+        let defaults = (config.settings.mailbox_bytes, config.settings.mailbox_age);
+        assert_eq!(defaults, (limits::MAILBOX_BYTES, limits::MAILBOX_AGE));
         assert_eq!(config.settings.message_ttl, Millis::from_days(30));
     }
 

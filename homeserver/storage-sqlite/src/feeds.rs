@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use qpq_core::{DeviceId, Seq, Timestamp};
-use qpq_storage::{Feed, FeedState, FeedsRead, FeedsWrite, MailboxRow, Notice, Stored};
+use qpq_storage::{Backlog, Feed, FeedState, FeedsRead, FeedsWrite, MailboxRow, Notice, Stored};
 
 use crate::{
     fields::{Fields, each, one},
@@ -87,13 +87,15 @@ impl FeedsRead for Transaction {
         each("mailbox", &self.rows("mailbox_after", query).await?, notices::mailbox_row)
     }
 
-    async fn backlogs(&mut self, devices: &[DeviceId]) -> Stored<Vec<u64>> {
+    async fn backlogs(&mut self, devices: &[DeviceId]) -> Stored<Vec<Backlog>> {
         let mut distinct = devices.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
         let query = sql("SELECT m.device,
                                 SUM(MAX(0, g.application_count - m.acknowledged_count - m.expired_after))
-                                    AS waiting
+                                    AS waiting,
+                                SUM(MAX(0, g.application_bytes - m.acknowledged_bytes - m.expired_bytes))
+                                    AS bytes
                          FROM json_each(?) AS j
                          CROSS JOIN members AS m ON m.device = unhex(j.value)
                          CROSS JOIN mls_groups AS g ON g.pk = m.group_pk
@@ -102,10 +104,11 @@ impl FeedsRead for Transaction {
         .bind(json_list(distinct.iter().map(|device| *device.as_bytes())));
         let rows = self.rows("backlogs", query).await?;
         let waiting = each("members", &rows, |row| {
-            Ok((DeviceId::from_bytes(row.bytes("device")?), row.number("waiting")?))
+            let backlog = Backlog { messages: row.number("waiting")?, bytes: row.number("bytes")? };
+            Ok((DeviceId::from_bytes(row.bytes("device")?), backlog))
         })?;
-        let waiting: HashMap<DeviceId, u64> = waiting.into_iter().collect();
-        Ok(devices.iter().map(|device| waiting.get(device).copied().unwrap_or(0)).collect())
+        let waiting: HashMap<DeviceId, Backlog> = waiting.into_iter().collect();
+        Ok(devices.iter().map(|device| waiting.get(device).copied().unwrap_or_default()).collect())
     }
 }
 

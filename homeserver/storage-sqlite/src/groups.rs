@@ -231,6 +231,10 @@ impl GroupsWrite for Transaction {
         self.cut_off(group, devices).await
     }
 
+    async fn members_absent(&mut self, before: Timestamp, limit: usize) -> Stored<Vec<(GroupId, DeviceId)>> {
+        self.absent(before, limit).await
+    }
+
     async fn members_left_behind(&mut self, group: &GroupId, devices: &[DeviceAddress]) -> Stored<()> {
         self.leave_behind(group, devices).await
     }

@@ -127,7 +127,7 @@ macro_rules! conformance_suite {
                 a_low_stock_is_told_once, a_contact_is_told_once, all_notices_read_back, positions_never_go_back,
                 positions_stop_at_the_end, members_read_up_to_their_removal, cut_off_feeds_stop,
                 members_elsewhere_are_left_behind,
-                a_backlog_counts_messages_only, a_backlog_follows_expiry, a_backlog_follows_cut_off_and_removal,
+                a_backlog_counts_messages_only, a_backlog_has_a_weight, the_absent_are_found, a_backlog_follows_expiry, a_backlog_follows_cut_off_and_removal,
                 a_late_joiner_starts_with_nothing, ids_of_other_domains_read_nothing;
             submits: a_submit_is_remembered, many_submits_keep_their_order, a_repeat_is_a_conflict,
                 submits_are_forgotten, submits_expire, submitters_are_found_by_their_ids, receipts_are_news_once;

@@ -100,6 +100,15 @@ pub struct MailboxRow {
     pub notice: Notice,
 }
 
+/// Application messages that a device has not acknowledged, where it still follows the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many.
+    pub messages: u64,
+    /// Their ciphertexts' bytes.
+    pub bytes: u64,
+}
+
 /// Where a device stands in one feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedState {
@@ -122,8 +131,8 @@ pub trait FeedsRead: Send {
     /// Notices after a position, at most `limit`.
     async fn mailbox_after(&mut self, device: &DeviceId, after: Seq, limit: usize)
     -> Stored<Vec<MailboxRow>>;
-    /// Undelivered application messages of each device, over all its groups, in the order asked.
-    async fn backlogs(&mut self, devices: &[DeviceId]) -> Stored<Vec<u64>>;
+    /// What waits for each device, over all its groups, in the order asked.
+    async fn backlogs(&mut self, devices: &[DeviceId]) -> Stored<Vec<Backlog>>;
 }
 
 /// Writes feeds.

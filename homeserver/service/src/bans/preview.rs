@@ -52,7 +52,8 @@ impl Bans {
         let live = sessions.iter().filter(|session| self.sessions.live().is_live(&session.id)).count();
         let active = tx.devices(&account.id).await?.into_iter().filter(|device| device.revoked_at.is_none());
         let devices: Vec<DeviceId> = active.map(|device| device.certificate.device.device).collect();
-        let waiting = tx.backlogs(&devices).await?.into_iter().fold(0, u64::saturating_add);
+        let backlogs = tx.backlogs(&devices).await?;
+        let waiting = backlogs.iter().map(|backlog| backlog.messages).fold(0, u64::saturating_add);
         let (mut groups, mut key_packages) = (BTreeSet::new(), 0_u64);
         for device in &devices {
             let stock = tx.key_package_stock(device, now.after(limits::KEY_PACKAGE_REMAINING)).await?;

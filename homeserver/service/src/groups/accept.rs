@@ -15,8 +15,8 @@ use qpq_delivery::{
 use qpq_federation_proto::{RowKind, StreamId, StreamName};
 use qpq_metrics::Limit;
 use qpq_storage::{
-    EntryBody, Feed, Group, LogEntry, Member, NewOutboxRow, Notice, SeenSubmit, Stored, SubmitOutcome,
-    WriteTx, payload_digest,
+    Backlog, EntryBody, Feed, Group, LogEntry, Member, NewOutboxRow, Notice, SeenSubmit, Stored,
+    SubmitOutcome, WriteTx, payload_digest,
 };
 
 use super::{
@@ -65,24 +65,30 @@ impl Readers {
         let active = |member: &&Member| member.left_seq.is_none() && member.needs_resync.is_none();
         let ours = members.iter().filter(active).filter(|member| member.device.user.domain() == us);
         let ids: Vec<DeviceId> = ours.map(|member| member.device.device).collect();
-        let counts = tx.backlogs(&ids).await?;
+        let backlogs = tx.backlogs(&ids).await?;
+        let waiting = ids.into_iter().zip(backlogs);
         let waiting =
-            ids.into_iter().zip(counts).map(|(device, undelivered)| Waiting { device, undelivered });
+            waiting.map(|(device, Backlog { messages, bytes })| Waiting { device, messages, bytes });
         Ok(Self { waiting: waiting.filter(|waiting| Some(&waiting.device) != except).collect() })
     }
 
     /// Whether one more message fits, and who must be cut off for it.
-    pub(super) fn room(&self, place: &Place, accounts: u32) -> Room {
-        place.limit.room(accounts, &self.waiting)
+    pub(super) fn room(&self, place: &Place, accounts: u32, message: &[u8]) -> Room {
+        place.limit.room(accounts, size(message), &self.waiting)
     }
 
     /// One more waits for everybody who was not cut off.
-    pub(super) fn stored(&mut self, cut_off: &[DeviceId]) {
+    pub(super) fn stored(&mut self, cut_off: &[DeviceId], message: &[u8]) {
         self.waiting.retain(|waiting| !cut_off.contains(&waiting.device));
         for waiting in &mut self.waiting {
-            waiting.undelivered = waiting.undelivered.saturating_add(1);
+            waiting.messages = waiting.messages.saturating_add(1);
+            waiting.bytes = waiting.bytes.saturating_add(size(message));
         }
     }
+}
+
+fn size(message: &[u8]) -> u64 {
+    u64::try_from(message.len()).unwrap_or(u64::MAX)
 }
 
 /// Accepts a device's messages for one group in the order given; an answer for each.
@@ -210,9 +216,9 @@ impl<'a> Batch<'a> {
         }
         self.sender.clone()?;
         judge(message.epoch, record.epoch, Membership::Member)?;
-        match self.readers.room(self.place, record.accounts) {
+        match self.readers.room(self.place, record.accounts, &message.message) {
             Room::Store { cut_off } => {
-                self.readers.stored(&cut_off);
+                self.readers.stored(&cut_off, &message.message);
                 self.cut_off.extend(cut_off);
             }
             Room::Full { retry_after } => {

@@ -144,7 +144,7 @@ impl Rows<'_> {
     /// Our own devices at the limit: refused between two, cut off in a larger group.
     async fn make_room(&mut self, row: &Row, entry: &GroupEntry, members: &[Member]) -> Stored<Answered<()>> {
         let readers = Readers::of(self.tx, &self.place.domain, members, None).await?;
-        match readers.room(&self.place, entry.accounts) {
+        match readers.room(&self.place, entry.accounts, &entry.message) {
             Room::Store { cut_off: none } if none.is_empty() => Ok(Ok(())),
             Room::Store { cut_off: mut full } => {
                 if let Some(sender) = self.sender_among(row, &full, members).await? {
@@ -158,8 +158,8 @@ impl Rows<'_> {
                 let ours: Vec<DeviceId> = members.iter().map(|member| member.device.device).collect();
                 let sender = self.sender_among(row, &ours, members).await?;
                 let others = Readers::of(self.tx, &self.place.domain, members, sender.as_ref()).await?;
-                if sender.is_some() && matches!(others.room(&self.place, entry.accounts), Room::Store { .. })
-                {
+                let room = others.room(&self.place, entry.accounts, &entry.message);
+                if sender.is_some() && matches!(room, Room::Store { .. }) {
                     return Ok(Ok(()));
                 }
                 let text = format!("a device at `{}` has too many undelivered messages", self.place.domain);

@@ -8,7 +8,10 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::Jobs;
-use crate::{Answered, Caller, Depth, Integrity, Severity, Swept, Upkeep, expire_messages, relay, samples};
+use crate::{
+    Answered, Caller, Depth, Integrity, Severity, Swept, Upkeep, cut_off_absent, expire_messages, relay,
+    samples,
+};
 
 /// A ban that ends sooner than the next run is waited for.
 const NEXT_RUN: Millis = Millis::from_secs(1);
@@ -24,7 +27,16 @@ impl Jobs {
                 .await
                 .map(|swept| words(&swept)),
             "expire-messages" => {
-                expire_messages(ground).await.map(|unread| count(long(unread), "message", "expired unread"))
+                let expired = expire_messages(ground).await;
+                let absent = cut_off_absent(ground).await;
+                expired.and_then(|unread| Ok((unread, absent?))).map(|(unread, absent)| {
+                    let expired = count(long(unread), "message", "expired unread");
+                    if absent == 0 {
+                        return expired;
+                    }
+                    warn!(absent, "devices that stayed away for too long were cut off from groups");
+                    format!("{expired}, {}", count(long(absent), "device", "cut off"))
+                })
             }
             "expire-relay" => {
                 let expired = relay::expire(ground).await;

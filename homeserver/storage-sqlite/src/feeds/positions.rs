@@ -47,8 +47,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// The count at the new position is the one before the first entry after it; the group's own count if there is
-    /// none.
+    /// Count and bytes at the new position are those before the first entry after it; the group's own if there is none.
     async fn acknowledge_group(&mut self, device: &DeviceId, group: &GroupId, seq: Seq) -> Stored<()> {
         let update = sql("UPDATE members
                           SET acknowledged_seq = MIN(?1, COALESCE(needs_resync, left_seq, g.last_seq)),
@@ -57,8 +56,18 @@ impl Transaction {
                                    WHERE l.group_pk = g.pk
                                      AND l.seq > MIN(?1, COALESCE(needs_resync, left_seq, g.last_seq))
                                    ORDER BY l.seq LIMIT 1), g.application_count),
+                              acknowledged_bytes = COALESCE(
+                                  (SELECT l.running_bytes - l.bytes FROM log l
+                                   WHERE l.group_pk = g.pk
+                                     AND l.seq > MIN(?1, COALESCE(needs_resync, left_seq, g.last_seq))
+                                   ORDER BY l.seq LIMIT 1), g.application_bytes),
                               expired_after = CASE expired_after WHEN 0 THEN 0 ELSE
                                   (SELECT COUNT(*) FROM log l
+                                   WHERE l.group_pk = g.pk
+                                     AND l.seq > MIN(?1, COALESCE(needs_resync, left_seq, g.last_seq))
+                                     AND l.kind = 2 AND l.counted = 1) END,
+                              expired_bytes = CASE expired_after WHEN 0 THEN 0 ELSE
+                                  (SELECT COALESCE(SUM(l.bytes), 0) FROM log l
                                    WHERE l.group_pk = g.pk
                                      AND l.seq > MIN(?1, COALESCE(needs_resync, left_seq, g.last_seq))
                                      AND l.kind = 2 AND l.counted = 1) END

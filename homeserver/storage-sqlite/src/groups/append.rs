@@ -1,7 +1,7 @@
 //! Growing a group's log: at the hub by numbering, elsewhere by copying.
 
 use qpq_core::{DeviceAddress, GroupId, Seq, Timestamp};
-use qpq_storage::{Committed, EntryBody, GrantedCommit, Group, LogEntry, StateChunk, Stored};
+use qpq_storage::{Backlog, Committed, EntryBody, GrantedCommit, Group, LogEntry, StateChunk, Stored};
 
 use super::{APPLICATION, COMMIT, EXPIRED};
 use crate::{
@@ -14,7 +14,8 @@ pub(super) struct KnownGroup {
     pub(super) pk: i64,
     pub(super) epoch: u64,
     pub(super) last: Seq,
-    pub(super) count: u64,
+    /// Application messages in its log so far.
+    pub(super) waiting: Backlog,
 }
 
 fn known_group(row: Fields<'_>) -> Stored<KnownGroup> {
@@ -22,7 +23,10 @@ fn known_group(row: Fields<'_>) -> Stored<KnownGroup> {
         pk: row.int("pk")?,
         epoch: row.number("epoch")?,
         last: row.seq("last_seq")?,
-        count: row.number("application_count")?,
+        waiting: Backlog {
+            messages: row.number("application_count")?,
+            bytes: row.number("application_bytes")?,
+        },
     })
 }
 
@@ -30,8 +34,10 @@ fn known_group(row: Fields<'_>) -> Stored<KnownGroup> {
 struct LogRow<'a> {
     group: i64,
     seq: Seq,
+    stored_at: Timestamp,
     counted: bool,
-    running: u64,
+    bytes: u64,
+    running: Backlog,
     entry: &'a LogEntry,
 }
 
@@ -59,7 +65,7 @@ impl Transaction {
         let what = "group_commit";
         // Compare and set in one statement.
         let advance = sql("UPDATE mls_groups SET epoch = epoch + 1, last_seq = last_seq + 1, accounts = ?
-                           WHERE id = ? AND epoch = ? RETURNING pk, epoch, last_seq, application_count")
+                           WHERE id = ? AND epoch = ? RETURNING pk, epoch, last_seq, application_count, application_bytes")
         .bind(commit.accounts)
         .bind(commit.group.to_bytes())
         .bind(int(commit.entry.epoch));
@@ -70,7 +76,8 @@ impl Transaction {
                 None => Err(self.conflict(what)),
             };
         };
-        self.insert_log(&known, std::iter::once((known.last, commit.entry)), known.count).await?;
+        let entry = std::iter::once((known.last, commit.entry, commit.entry.at));
+        self.insert_log(&known, entry).await?;
         self.leave(known.pk, commit.removed, known.last).await?;
         self.join(&known, commit.added, known.last, None).await?;
         self.change_state(known.pk, commit.state).await?;
@@ -88,14 +95,17 @@ impl Transaction {
 
     pub(super) async fn append_to_log(&mut self, group: &GroupId, entries: &[LogEntry]) -> Stored<Vec<Seq>> {
         let what = "log_append";
-        let counted = entries.iter().filter(|entry| is_application(entry)).count();
+        let added = entries.iter().fold(Backlog::default(), counted_with);
         let reserve = sql("UPDATE mls_groups
-                           SET last_seq = last_seq + ?1, application_count = application_count + ?2
-                           WHERE id = ?3
+                           SET last_seq = last_seq + ?1, application_count = application_count + ?2,
+                               application_bytes = application_bytes + ?3
+                           WHERE id = ?4
                            RETURNING pk, epoch, last_seq - ?1 AS last_seq,
-                                     application_count - ?2 AS application_count")
+                                     application_count - ?2 AS application_count,
+                                     application_bytes - ?3 AS application_bytes")
         .bind(crate::transaction::size(entries.len()))
-        .bind(crate::transaction::size(counted))
+        .bind(int(added.messages))
+        .bind(int(added.bytes))
         .bind(group.to_bytes());
         let row = self.row(what, reserve).await?;
         let Some(before) = one("mls_groups", row.as_ref(), known_group)? else {
@@ -103,7 +113,8 @@ impl Transaction {
         };
         let numbers = (1..).map(|step| before.last.plus(step));
         let positions: Vec<Seq> = numbers.take(entries.len()).collect();
-        self.insert_log(&before, positions.iter().copied().zip(entries), before.count).await?;
+        let placed = positions.iter().copied().zip(entries).map(|(seq, entry)| (seq, entry, entry.at));
+        self.insert_log(&before, placed).await?;
         Ok(positions)
     }
 
@@ -121,14 +132,14 @@ impl Transaction {
         let Some(last) = new.last().map(|entry| entry.seq) else { return Ok(()) };
         let commits = || new.iter().filter(|entry| matches!(entry.body, EntryBody::Commit { .. }));
         let epoch = commits().map(|entry| entry.epoch.saturating_add(1)).max().unwrap_or(0);
-        let applications = new.iter().filter(|entry| is_application(entry)).count();
-        let count = known.count.saturating_add(u64::try_from(applications).unwrap_or(u64::MAX));
-        self.insert_log(&known, new.iter().map(|entry| (entry.seq, *entry)), known.count).await?;
-        let advance = sql("UPDATE mls_groups SET last_seq = ?, application_count = ?, epoch = MAX(epoch, ?),
-                                                 accounts = ?
+        let waiting = new.iter().copied().fold(known.waiting, counted_with);
+        self.insert_log(&known, new.iter().map(|entry| (entry.seq, *entry, now))).await?;
+        let advance = sql("UPDATE mls_groups SET last_seq = ?, application_count = ?, application_bytes = ?,
+                                                 epoch = MAX(epoch, ?), accounts = ?
                            WHERE pk = ?")
         .bind(position(last))
-        .bind(int(count))
+        .bind(int(waiting.messages))
+        .bind(int(waiting.bytes))
         .bind(int(epoch))
         .bind(accounts)
         .bind(known.pk);
@@ -136,10 +147,14 @@ impl Transaction {
         // Who joined by a Welcome that overtook these entries starts after them.
         let recount = sql("UPDATE members SET acknowledged_count = COALESCE(
                                (SELECT running - counted FROM log
-                                WHERE group_pk = ?1 AND seq > members.acknowledged_seq ORDER BY seq LIMIT 1), ?2)
-                           WHERE group_pk = ?1 AND acknowledged_seq > ?3")
+                                WHERE group_pk = ?1 AND seq > members.acknowledged_seq ORDER BY seq LIMIT 1), ?2),
+                               acknowledged_bytes = COALESCE(
+                               (SELECT running_bytes - bytes FROM log
+                                WHERE group_pk = ?1 AND seq > members.acknowledged_seq ORDER BY seq LIMIT 1), ?3)
+                           WHERE group_pk = ?1 AND acknowledged_seq > ?4")
         .bind(known.pk)
-        .bind(int(count))
+        .bind(int(waiting.messages))
+        .bind(int(waiting.bytes))
         .bind(position(known.last));
         self.run(what, recount).await?;
         let left = commits().next_back().map_or(last, |entry| entry.seq);
@@ -168,8 +183,9 @@ impl Transaction {
     }
 
     pub(super) async fn known_group(&mut self, id: &GroupId) -> Stored<Option<KnownGroup>> {
-        let query = sql("SELECT pk, epoch, last_seq, application_count FROM mls_groups WHERE id = ?")
-            .bind(id.to_bytes());
+        let query = sql("SELECT pk, epoch, last_seq, application_count, application_bytes
+                         FROM mls_groups WHERE id = ?")
+        .bind(id.to_bytes());
         let row = self.row("group", query).await?;
         one("mls_groups", row.as_ref(), known_group)
     }
@@ -188,23 +204,25 @@ impl Transaction {
         Ok(self.run("group_create", insert).await? > 0)
     }
 
-    /// Writes entries at their positions; `count` is the group's count of application messages before them.
+    /// Writes entries at their positions, with the time of their storing, behind what the group is known to have.
     async fn insert_log(
         &mut self,
         group: &KnownGroup,
-        entries: impl Iterator<Item = (Seq, &LogEntry)> + Send,
-        mut count: u64,
+        entries: impl Iterator<Item = (Seq, &LogEntry, Timestamp)> + Send,
     ) -> Stored<()> {
+        let mut running = group.waiting;
         let mut rows = Vec::new();
-        for (seq, entry) in entries {
-            let counted = is_application(entry);
-            count = count.saturating_add(u64::from(counted));
-            rows.push(LogRow { group: group.pk, seq, counted, running: count, entry });
+        for (seq, entry, stored_at) in entries {
+            let before = running;
+            running = counted_with(running, entry);
+            let (counted, bytes) =
+                (running.messages > before.messages, running.bytes.saturating_sub(before.bytes));
+            rows.push(LogRow { group: group.pk, seq, stored_at, counted, bytes, running, entry });
         }
         let head =
-            "INSERT INTO log (group_pk, seq, id, epoch, at, expires_at, kind, counted, running, sender,
-                                     signature, message) VALUES";
-        self.insert_all("log_append", head, 12, &rows, |statement, row| {
+            "INSERT INTO log (group_pk, seq, id, epoch, at, expires_at, kind, counted, running, bytes, running_bytes,
+                              sender, signature, message, stored_at) VALUES";
+        self.insert_all("log_append", head, 15, &rows, |statement, row| {
             let (kind, sender, signature, message) = match &row.entry.body {
                 EntryBody::Application { message } => (APPLICATION, None, None, Some(message.clone())),
                 EntryBody::Commit { message, sender, signature } => {
@@ -221,10 +239,13 @@ impl Transaction {
                 .bind(row.entry.expires_at.map(time))
                 .bind(kind)
                 .bind(row.counted)
-                .bind(int(row.running))
+                .bind(int(row.running.messages))
+                .bind(int(row.bytes))
+                .bind(int(row.running.bytes))
                 .bind(sender)
                 .bind(signature)
                 .bind(message)
+                .bind(time(row.stored_at))
         })
         .await
     }
@@ -252,6 +273,13 @@ impl Transaction {
     }
 }
 
-const fn is_application(entry: &LogEntry) -> bool {
-    matches!(entry.body, EntryBody::Application { .. })
+/// What a log has of application messages, with one more entry.
+fn counted_with(so_far: Backlog, entry: &LogEntry) -> Backlog {
+    match &entry.body {
+        EntryBody::Application { message } => Backlog {
+            messages: so_far.messages.saturating_add(1),
+            bytes: so_far.bytes.saturating_add(u64::try_from(message.len()).unwrap_or(u64::MAX)),
+        },
+        EntryBody::Commit { .. } | EntryBody::Expired => so_far,
+    }
 }

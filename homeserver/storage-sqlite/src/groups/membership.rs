@@ -1,10 +1,13 @@
 //! Who of a group reads how far.
 
-use qpq_core::{DeviceAddress, DeviceId, GroupId, Seq};
+use qpq_core::{DeviceAddress, DeviceId, GroupId, Seq, Timestamp};
 use qpq_storage::Stored;
 
 use super::append::KnownGroup;
-use crate::transaction::{Transaction, int, json_list, position, sql};
+use crate::{
+    fields::each,
+    transaction::{Transaction, int, json_list, position, size, sql, time},
+};
 
 impl Transaction {
     /// Begins memberships at `start`. `local` says whether the devices are this domain's; `None`: look each up.
@@ -17,7 +20,8 @@ impl Transaction {
     ) -> Stored<()> {
         for device in devices {
             let replace = sql("REPLACE INTO members (group_pk, device, address, local, joined_seq,
-                                                     acknowledged_seq, acknowledged_count, expired_after)
+                                                     acknowledged_seq, acknowledged_count, expired_after,
+                                                     acknowledged_bytes, expired_bytes)
                                VALUES (?1, ?2, ?3,
                                    COALESCE(?4, EXISTS (SELECT 1 FROM devices
                                        WHERE id = ?2 AND address = ?3 AND revoked_at IS NULL)),
@@ -25,13 +29,18 @@ impl Transaction {
                                    COALESCE((SELECT running - counted FROM log
                                              WHERE group_pk = ?1 AND seq > ?5 ORDER BY seq LIMIT 1), ?6),
                                    (SELECT COUNT(*) FROM log
+                                    WHERE group_pk = ?1 AND seq > ?5 AND kind = 2 AND counted = 1),
+                                   COALESCE((SELECT running_bytes - bytes FROM log
+                                             WHERE group_pk = ?1 AND seq > ?5 ORDER BY seq LIMIT 1), ?7),
+                                   (SELECT COALESCE(SUM(bytes), 0) FROM log
                                     WHERE group_pk = ?1 AND seq > ?5 AND kind = 2 AND counted = 1))")
             .bind(group.pk)
             .bind(device.device.as_bytes().to_vec())
             .bind(device.to_string())
             .bind(local)
             .bind(position(start))
-            .bind(int(group.count));
+            .bind(int(group.waiting.messages))
+            .bind(int(group.waiting.bytes));
             self.run("members_join", replace).await?;
         }
         Ok(())
@@ -87,6 +96,25 @@ impl Transaction {
         .bind(group.to_bytes())
         .bind(json_list(devices.iter().map(|device| *device.as_bytes())));
         self.run("members_cut_off", update).await.map(drop)
+    }
+
+    pub(super) async fn absent(
+        &mut self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Stored<Vec<(GroupId, DeviceId)>> {
+        let query = sql("SELECT g.id AS group_id, m.device
+                         FROM members m JOIN mls_groups g ON g.pk = m.group_pk
+                         WHERE m.local = 1 AND m.left_seq IS NULL AND m.needs_resync IS NULL
+                           AND m.acknowledged_seq < g.last_seq AND g.accounts > 2
+                           AND (SELECT l.stored_at FROM log l
+                                WHERE l.group_pk = m.group_pk AND l.seq > m.acknowledged_seq
+                                ORDER BY l.seq LIMIT 1) < ?1
+                         ORDER BY g.id, m.device LIMIT ?2")
+        .bind(time(before))
+        .bind(size(limit));
+        let rows = self.rows_job("members_absent", query).await?;
+        each("members", &rows, |row| Ok((row.group("group_id")?, DeviceId::from_bytes(row.bytes("device")?))))
     }
 
     pub(super) async fn leave_behind(&mut self, group: &GroupId, devices: &[DeviceAddress]) -> Stored<()> {

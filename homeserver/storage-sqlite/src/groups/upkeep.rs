@@ -15,7 +15,7 @@ impl Transaction {
         limit: usize,
     ) -> Stored<Vec<(GroupId, MessageId)>> {
         let what = "log_expire";
-        let query = sql("SELECT l.pk, l.group_pk, l.seq, l.id, g.id AS group_id
+        let query = sql("SELECT l.pk, l.group_pk, l.seq, l.id, l.bytes, g.id AS group_id
                          FROM log l JOIN mls_groups g ON g.pk = l.group_pk
                          WHERE l.kind = 0 AND l.expires_at <= ?
                          ORDER BY l.expires_at, g.id, l.seq LIMIT ?")
@@ -24,17 +24,20 @@ impl Transaction {
         let rows = self.rows_job(what, query).await?;
         let due = each("log", &rows, |row| {
             let id = MessageId::from_bytes(row.bytes("id")?);
-            Ok((row.int("pk")?, row.int("group_pk")?, row.int("seq")?, (row.group("group_id")?, id)))
+            let place = (row.int("pk")?, row.int("group_pk")?, row.int("seq")?);
+            Ok((place, row.int("bytes")?, (row.group("group_id")?, id)))
         })?;
         let mut unread = Vec::new();
-        for (pk, group, seq, message) in due {
+        for ((pk, group, seq), bytes, message) in due {
             let bury = sql("UPDATE log SET kind = 2, message = NULL WHERE pk = ?").bind(pk);
             self.run(what, bury).await?;
-            let missed = sql("UPDATE members SET expired_after = expired_after + 1
+            let missed = sql("UPDATE members SET expired_after = expired_after + 1,
+                                                 expired_bytes = expired_bytes + ?3
                               WHERE group_pk = ?1 AND local = 1 AND acknowledged_seq < ?2
                                 AND ?2 <= COALESCE(needs_resync, left_seq, ?2)")
             .bind(group)
-            .bind(seq);
+            .bind(seq)
+            .bind(bytes);
             if self.run(what, missed).await? > 0 {
                 unread.push(message);
             }

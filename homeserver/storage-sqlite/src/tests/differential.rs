@@ -69,7 +69,7 @@ impl Operation {
         let body = match epoch {
             Some(_) => EntryBody::Commit { message: vec![2; 9], sender: device(1), signature: [3; 64] },
             None if self.below(9) == 0 => EntryBody::Expired,
-            None => EntryBody::Application { message: vec![1; 9] },
+            None => EntryBody::Application { message: vec![1; usize::from(self.number(40))] },
         };
         let application = matches!(body, EntryBody::Application { .. });
         let lifetime = self.below(40);
@@ -77,7 +77,7 @@ impl Operation {
             seq: Seq(seq),
             id: MessageId::from_bytes([self.number(200); 16]),
             epoch: epoch.unwrap_or(0),
-            at: at(self.now),
+            at: at(self.now.saturating_sub(self.below(9))),
             expires_at: (application && lifetime > 5).then(|| at(self.now + lifetime)),
             body,
         }
@@ -100,7 +100,7 @@ impl Operation {
                 let commit = GrantedCommit {
                     group: &group,
                     entry: &entry,
-                    accounts: 2,
+                    accounts: 2 + u32::from(self.number(2)),
                     added: if adds { &added } else { &[] },
                     removed: if removes { std::slice::from_ref(&other) } else { &[] },
                     state: &[],
@@ -130,7 +130,7 @@ impl Operation {
                     entries.push(self.entry(seq, commit));
                 }
                 let removed = if self.below(3) == 0 { vec![member] } else { vec![] };
-                tx.log_copy(&group, &entries, &removed, 2, at(self.now)).await.unwrap();
+                tx.log_copy(&group, &entries, &removed, 3, at(self.now)).await.unwrap();
                 format!("copy {} entries", entries.len())
             }
             (5..=7, _) => {
@@ -182,6 +182,9 @@ async fn view(tx: &mut dyn WriteTx) -> Vec<String> {
     }
     let devices: Vec<DeviceId> = (1..=DEVICES).map(|number| device(number).device).collect();
     seen.push(format!("{:?}", tx.backlogs(&devices).await.unwrap()));
+    for before in [5, 20, 60, 200, 800] {
+        seen.push(format!("absent {:?}", tx.members_absent(at(before), 100).await.unwrap()));
+    }
     for device in &devices {
         seen.push(format!("{:?}", tx.feeds(device).await.unwrap()));
         for number in 1..=GROUPS {

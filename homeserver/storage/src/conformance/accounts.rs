@@ -4,7 +4,7 @@ use qpq_core::{AccountId, Digest, SessionId};
 
 use super::{
     Failure, Outcome, Subject, conflicts,
-    fixtures::{account, at, device, device_id, digest, enrol, group_id, group_of, message},
+    fixtures::{account, at, device, device_id, digest, enrol, group_id, group_of, message, waiting},
     read, same,
     small::token,
     write,
@@ -122,7 +122,7 @@ pub async fn revoked_devices_stay_revoked(subject: &mut dyn Subject) -> Outcome 
     same("when", revoked, Some(at(50)))?;
     same("enrolling again", tx.device_enrol(&device("alice", 1, 1)?, 16).await?, DeviceEnrolled::Revoked)?;
     same("feeds", tx.feeds(&alice.device).await?, vec![])?;
-    same("backlog", tx.backlogs(&[alice.device]).await?, vec![0])?;
+    same("backlog", waiting(tx.as_mut(), &[alice.device]).await?, vec![0])?;
     same("notices", tx.mailbox_after(&alice.device, qpq_core::Seq::ZERO, 10).await?, vec![])?;
     same("stock", tx.key_package_stock(&alice.device, at(0)).await?, KeyPackageStock::default())?;
     same("sessions", tx.sessions(None, 10).await?, vec![])
@@ -251,7 +251,7 @@ pub async fn deleting_an_account_takes_all_along(subject: &mut dyn Subject) -> O
     same("feeds", tx.feeds(&alice.device).await?, vec![])?;
     same("stock", tx.key_package_stock(&alice.device, at(0)).await?, KeyPackageStock::default())?;
     same("stock of the other", tx.key_package_stock(&bob.device, at(0)).await?.one_time, 1)?;
-    same("backlogs", tx.backlogs(&[alice.device, bob.device]).await?, vec![0, 1])?;
+    same("backlogs", waiting(tx.as_mut(), &[alice.device, bob.device]).await?, vec![0, 1])?;
     let left = tx.member(&group, &alice.device).await?.and_then(|member| member.left_seq);
     same("membership", left, Some(qpq_core::Seq(1)))?;
     let feed = tx.feed(&bob.device, &Feed::Group(group)).await?.map(|feed| feed.last.0);

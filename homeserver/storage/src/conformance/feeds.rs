@@ -1,16 +1,18 @@
 //! What waits for a device.
 
-use qpq_core::{DeviceAddress, GroupId, Seq};
+use qpq_core::{DeviceAddress, DeviceId, GroupId, Seq};
 
 use super::{
     Failure, Outcome, Subject,
     fixtures::{
         at, commit, device_address, device_id, enrol, foreign_device, foreign_group_id, granted, group_id,
-        group_of, message, message_id, placed,
+        group_of, message, message_id, placed, waiting,
     },
     read, same, write,
 };
-use crate::{ContactEvent, Feed, FeedState, KeyPackageStock, MailboxRow, Member, Notice};
+use crate::{
+    ContactEvent, EntryBody, Feed, FeedState, KeyPackageStock, LogEntry, MailboxRow, Member, Notice, WriteTx,
+};
 
 fn removed(number: u8) -> Result<Notice, Failure> {
     Ok(Notice::Removed { group: group_id(number)? })
@@ -136,7 +138,7 @@ pub async fn positions_never_go_back(subject: &mut dyn Subject) -> Outcome {
     tx.feeds_acknowledge(&device_id(1), &[(feed.clone(), Seq(3))]).await?;
     same("alice", tx.feed(&device_id(1), &feed).await?, Some(state(feed.clone(), 4, 5)))?;
     same("bob", tx.feed(&device_id(2), &feed).await?, Some(state(feed.clone(), 1, 5)))?;
-    same("backlogs", tx.backlogs(&[device_id(2), device_id(1), device_id(2)]).await?, vec![4, 1, 4])
+    same("backlogs", waiting(tx.as_mut(), &[device_id(2), device_id(1), device_id(2)]).await?, vec![4, 1, 4])
 }
 
 /// Nobody acknowledges what isn't there.
@@ -148,7 +150,7 @@ pub async fn positions_stop_at_the_end(subject: &mut dyn Subject) -> Outcome {
     tx.feeds_acknowledge(&device_id(1), &[(feed.clone(), Seq(u64::MAX)), (strange, Seq(3))]).await?;
     same("alice", tx.feed(&device_id(1), &feed).await?, Some(state(feed.clone(), 3, 3)))?;
     tx.log_append(&id, &[message(9)]).await?;
-    same("backlogs", tx.backlogs(&[device_id(1)]).await?, vec![1])?;
+    same("backlogs", waiting(tx.as_mut(), &[device_id(1)]).await?, vec![1])?;
     let feeds = vec![state(Feed::Mailbox, 0, 0), state(feed, 3, 4)];
     same("feeds", tx.feeds(&device_id(1)).await?, feeds)
 }
@@ -209,9 +211,71 @@ pub async fn a_backlog_counts_messages_only(subject: &mut dyn Subject) -> Outcom
     let mut tx = write(subject).await?;
     tx.group_commit(&granted(&id, &commit(1, 9, &alice), &[], &[])).await?;
     tx.log_append(&second, &[message(7)]).await?;
-    same("backlogs", tx.backlogs(&[device_id(1), device_id(2)]).await?, vec![4, 4])?;
+    same("backlogs", waiting(tx.as_mut(), &[device_id(1), device_id(2)]).await?, vec![4, 4])?;
     tx.feeds_acknowledge(&device_id(1), &[(Feed::Group(id), Seq(3)), (Feed::Group(second), Seq(2))]).await?;
-    same("after", tx.backlogs(&[device_id(1), device_id(2), device_id(9)]).await?, vec![1, 4, 0])
+    same("after", waiting(tx.as_mut(), &[device_id(1), device_id(2), device_id(9)]).await?, vec![1, 4, 0])
+}
+
+/// An application message of so many bytes.
+fn of_size(number: u8, bytes: usize) -> LogEntry {
+    LogEntry { body: EntryBody::Application { message: vec![7; bytes] }, ..message(number) }
+}
+
+async fn bytes(tx: &mut dyn WriteTx, numbers: &[u8]) -> Result<Vec<u64>, Failure> {
+    let devices: Vec<DeviceId> = numbers.iter().map(|number| device_id(*number)).collect();
+    Ok(tx.backlogs(&devices).await?.into_iter().map(|backlog| backlog.bytes).collect())
+}
+
+/// Bytes wait like messages do: through acknowledgement, expiry, copies, commits and a Welcome that overtakes them.
+pub async fn a_backlog_has_a_weight(subject: &mut dyn Subject) -> Outcome {
+    let (alice, bob) = (enrol(subject, "alice", 1).await?, enrol(subject, "bob", 2).await?);
+    let ours = group_of(subject, 1, &[alice.clone(), bob.clone()]).await?;
+    let theirs = foreign_group_id(2)?;
+    let mut tx = write(subject).await?;
+    tx.log_append(&ours, &[of_size(1, 100), of_size(2, 20), of_size(3, 3)]).await?;
+    tx.group_commit(&granted(&ours, &commit(1, 9, &alice), &[], &[])).await?;
+    same("appended", bytes(tx.as_mut(), &[1, 2]).await?, vec![123, 123])?;
+    tx.members_join(&theirs, std::slice::from_ref(&alice), 1, Seq(1), 2, at(1)).await?;
+    tx.members_join(&theirs, &[bob], 2, Seq(3), 3, at(1)).await?;
+    let copied =
+        [placed(of_size(4, 4_000), 2), placed(of_size(5, 50_000), 3), placed(of_size(6, 600_000), 4)];
+    tx.log_copy(&theirs, &copied, &[], 3, at(1)).await?;
+    same("copied", bytes(tx.as_mut(), &[1, 2]).await?, vec![654_123, 600_123])?;
+    let feed = Feed::Group(ours.clone());
+    tx.feeds_acknowledge(&device_id(1), &[(feed.clone(), Seq(2))]).await?;
+    same("acknowledged", bytes(tx.as_mut(), &[1, 2]).await?, vec![654_023, 600_123])?;
+    tx.log_expire(at(1_000), 10).await?;
+    same("expired", bytes(tx.as_mut(), &[1, 2]).await?, vec![0, 0])?;
+    tx.log_append(&ours, &[of_size(7, 7)]).await?;
+    tx.feeds_acknowledge(&device_id(2), &[(feed.clone(), Seq(3))]).await?;
+    same("underway", bytes(tx.as_mut(), &[1, 2]).await?, vec![7, 7])?;
+    tx.feeds_acknowledge(&device_id(1), &[(feed, Seq(6))]).await?;
+    same("read", bytes(tx.as_mut(), &[1, 2, 9]).await?, vec![0, 7, 0])
+}
+
+/// Who left a larger group unread for too long is found, by the time at which this domain stored what waits.
+pub async fn the_absent_are_found(subject: &mut dyn Subject) -> Outcome {
+    let (alice, bob) = (enrol(subject, "alice", 1).await?, enrol(subject, "bob", 2).await?);
+    let carol = enrol(subject, "carol", 3).await?;
+    let (direct, theirs) = (foreign_group_id(1)?, foreign_group_id(2)?);
+    let mut tx = write(subject).await?;
+    tx.members_join(&direct, &[alice.clone(), bob.clone()], 1, Seq(1), 2, at(1)).await?;
+    tx.log_copy(&direct, &[placed(message(1), 2)], &[], 2, at(1)).await?;
+    tx.members_join(&theirs, &[alice, bob, carol.clone()], 1, Seq(1), 2, at(1)).await?;
+    // Its hub's clock is an hour behind.
+    let late = |seq, number| placed(LogEntry { at: at(0), ..message(number) }, seq);
+    tx.log_copy(&theirs, &[late(2, 2)], &[], 3, at(3_600)).await?;
+    tx.log_copy(&theirs, &[late(3, 3)], &[], 3, at(3_700)).await?;
+    let feed = Feed::Group(theirs.clone());
+    tx.feeds_acknowledge(&device_id(2), &[(feed.clone(), Seq(2))]).await?;
+    tx.members_cut_off(&theirs, &[carol.device]).await?;
+    let absent = |numbers: &[u8]| numbers.iter().map(|n| (theirs.clone(), device_id(*n))).collect::<Vec<_>>();
+    same("nobody", tx.members_absent(at(3_600), 10).await?, absent(&[]))?;
+    same("one", tx.members_absent(at(3_601), 10).await?, absent(&[1]))?;
+    same("both", tx.members_absent(at(3_701), 10).await?, absent(&[1, 2]))?;
+    same("a page", tx.members_absent(at(3_701), 1).await?, absent(&[1]))?;
+    tx.feeds_acknowledge(&device_id(1), &[(feed, Seq(3))]).await?;
+    same("read", tx.members_absent(at(3_701), 10).await?, absent(&[2]))
 }
 
 /// What expired unread no longer waits, and is not subtracted twice when it is passed.
@@ -221,13 +285,13 @@ pub async fn a_backlog_follows_expiry(subject: &mut dyn Subject) -> Outcome {
     let mut tx = write(subject).await?;
     tx.feeds_acknowledge(&device_id(1), &[(feed.clone(), Seq(2))]).await?;
     tx.log_expire(at(1_000), 2).await?;
-    same("after expiry", tx.backlogs(&[device_id(1), device_id(2)]).await?, vec![1, 1])?;
+    same("after expiry", waiting(tx.as_mut(), &[device_id(1), device_id(2)]).await?, vec![1, 1])?;
     tx.log_append(&id, &[message(9)]).await?;
     tx.feeds_acknowledge(&device_id(1), &[(feed.clone(), Seq(3))]).await?;
     tx.feeds_acknowledge(&device_id(2), &[(feed.clone(), Seq(2))]).await?;
-    same("underway", tx.backlogs(&[device_id(1), device_id(2)]).await?, vec![2, 2])?;
+    same("underway", waiting(tx.as_mut(), &[device_id(1), device_id(2)]).await?, vec![2, 2])?;
     tx.feeds_acknowledge(&device_id(2), &[(feed, Seq(4))]).await?;
-    same("further", tx.backlogs(&[device_id(1), device_id(2)]).await?, vec![2, 1])
+    same("further", waiting(tx.as_mut(), &[device_id(1), device_id(2)]).await?, vec![2, 1])
 }
 
 /// Nothing waits where nothing more is delivered.
@@ -237,13 +301,13 @@ pub async fn a_backlog_follows_cut_off_and_removal(subject: &mut dyn Subject) ->
     let bobs = std::slice::from_ref(&bob);
     let mut tx = write(subject).await?;
     tx.members_cut_off(&id, &[bob.device]).await?;
-    same("cut off", tx.backlogs(&[bob.device]).await?, vec![0])?;
+    same("cut off", waiting(tx.as_mut(), &[bob.device]).await?, vec![0])?;
     tx.group_commit(&granted(&id, &commit(1, 9, &alice), bobs, bobs)).await?;
-    same("back", tx.backlogs(&[bob.device]).await?, vec![0])?;
+    same("back", waiting(tx.as_mut(), &[bob.device]).await?, vec![0])?;
     tx.log_append(&id, &[message(9)]).await?;
-    same("new messages", tx.backlogs(&[bob.device]).await?, vec![1])?;
+    same("new messages", waiting(tx.as_mut(), &[bob.device]).await?, vec![1])?;
     tx.group_commit(&granted(&id, &commit(2, 10, &alice), &[], bobs)).await?;
-    same("removed", tx.backlogs(&[bob.device]).await?, vec![0])
+    same("removed", waiting(tx.as_mut(), &[bob.device]).await?, vec![0])
 }
 
 /// Who joins a conversation in the middle has no backlog of what came before.
@@ -255,7 +319,7 @@ pub async fn a_late_joiner_starts_with_nothing(subject: &mut dyn Subject) -> Out
     let entries: Vec<_> = (2..=6).map(|seq| placed(message(1), seq)).collect();
     tx.log_copy(&id, &entries, &[], 2, at(1)).await?;
     tx.members_join(&id, std::slice::from_ref(&bob), 2, Seq(4), 3, at(1)).await?;
-    same("in the middle", tx.backlogs(&[device_id(1), device_id(2)]).await?, vec![5, 2])?;
+    same("in the middle", waiting(tx.as_mut(), &[device_id(1), device_id(2)]).await?, vec![5, 2])?;
     let feed = Feed::Group(id);
     tx.feeds_acknowledge(&device_id(2), &[(feed.clone(), Seq(2))]).await?;
     same("not back", tx.feed(&bob.device, &feed).await?, Some(state(feed.clone(), 4, 6)))
@@ -274,7 +338,7 @@ pub async fn ids_of_other_domains_read_nothing(subject: &mut dyn Subject) -> Out
     same("their group", tx.feed(&alice.device, &Feed::Group(theirs)).await?, None)?;
     let member = tx.member(&shared, &alice.device).await?.map(|member| member.device);
     same("ours is meant", member, Some(alice.clone()))?;
-    same("backlog", tx.backlogs(&[alice.device]).await?, vec![1])?;
+    same("backlog", waiting(tx.as_mut(), &[alice.device]).await?, vec![1])?;
     tx.group_commit(&granted(&shared, &commit(1, 9, &bob), &[], &[mallory])).await?;
     let left = tx.member(&shared, &alice.device).await?.and_then(|member| member.left_seq);
     same("ours stays", left, None)

@@ -6,7 +6,7 @@ use qpq_core::{
 };
 
 use super::{Failure, Subject, write};
-use crate::{Account, Device, EntryBody, GrantedCommit, Group, LogEntry};
+use crate::{Account, Device, EntryBody, FeedsRead, GrantedCommit, Group, LogEntry};
 
 /// A time, in seconds after a fixed one.
 pub fn at(seconds: u64) -> Timestamp {
@@ -90,6 +90,11 @@ pub fn group_id(number: u8) -> Result<GroupId, Failure> {
 /// A group that another domain orders.
 pub fn foreign_group_id(number: u8) -> Result<GroupId, Failure> {
     Ok(GroupId::new([number; 16], 1, elsewhere()?))
+}
+
+/// How many messages wait for each of these devices.
+pub async fn waiting<T: FeedsRead + ?Sized>(tx: &mut T, devices: &[DeviceId]) -> Result<Vec<u64>, Failure> {
+    Ok(tx.backlogs(devices).await?.into_iter().map(|backlog| backlog.messages).collect())
 }
 
 /// A new group.

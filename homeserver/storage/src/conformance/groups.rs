@@ -6,7 +6,7 @@ use super::{
     Failure, Outcome, Subject, conflicts,
     fixtures::{
         at, commit, device_id, enrol, foreign_device, foreign_group_id, granted, group, group_id, group_of,
-        message, message_id, placed,
+        message, message_id, placed, waiting,
     },
     read, same, write,
 };
@@ -256,7 +256,7 @@ pub async fn a_welcome_may_overtake_the_commit(subject: &mut dyn Subject) -> Out
     let member = tx.member(&id, &alice.device).await?;
     let expected = Member { device: alice.clone(), joined_seq: Seq(5), left_seq: None, needs_resync: None };
     same("member", member, Some(expected))?;
-    same("backlog", tx.backlogs(&[alice.device]).await?, vec![1])?;
+    same("backlog", waiting(tx.as_mut(), &[alice.device]).await?, vec![1])?;
     let feed = tx.feed(&alice.device, &Feed::Group(id)).await?;
     same("feed", feed.map(|feed| (feed.acknowledged.0, feed.last.0)), Some((5, 6)))
 }
@@ -311,12 +311,12 @@ pub async fn what_is_needed_survives_pruning(subject: &mut dyn Subject) -> Outco
     tx.feeds_acknowledge(&alice.device, &[(Feed::Group(id.clone()), Seq(4))]).await?;
     same("two messages and a commit", tx.log_prune(at(100), at(100), 0).await?, 3)?;
     same("again", tx.log_prune(at(100), at(100), 0).await?, 0)?;
-    same("backlog", tx.backlogs(&[alice.device]).await?, vec![1])?;
+    same("backlog", waiting(tx.as_mut(), &[alice.device]).await?, vec![1])?;
     tx.feeds_acknowledge(&alice.device, &[(Feed::Group(id.clone()), Seq(5))]).await?;
     tx.commit().await?;
     same("left", positions(subject, &id).await?, vec![4, 5])?;
     same("numbering goes on", appended(subject, &id, &[message(6)]).await?, vec![Seq(6)])?;
-    same("backlog", read(subject).await?.backlogs(&[alice.device]).await?, vec![1])
+    same("backlog", waiting(read(subject).await?.as_mut(), &[alice.device]).await?, vec![1])
 }
 
 /// The hub keeps the commits of its last epochs, whoever has read them.

@@ -2,7 +2,9 @@
 
 use super::{
     Outcome, Subject, conflicts,
-    fixtures::{account, at, commit, device, digest, enrol, granted, group_id, group_of, message, placed},
+    fixtures::{
+        account, at, commit, device, digest, enrol, granted, group_id, group_of, message, placed, waiting,
+    },
     read, same, write,
 };
 use crate::{Committed, SeenSubmit, SubmitOutcome};
@@ -93,7 +95,7 @@ pub async fn a_crash_after_the_commit_keeps_all(subject: &mut dyn Subject) -> Ou
     let mut tx = read(subject).await?;
     let log = tx.log_after(&group, qpq_core::Seq::ZERO, 10, 10_000).await?;
     same("log", log, vec![placed(message(1), 1)])?;
-    same("backlog", tx.backlogs(&[alice.device]).await?, vec![1])
+    same("backlog", waiting(tx.as_mut(), &[alice.device]).await?, vec![1])
 }
 
 /// After a commit whose answer was lost, the repeat finds what the first one did: message and commit.

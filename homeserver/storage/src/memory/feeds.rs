@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use qpq_core::{DeviceId, Seq, Timestamp};
 
 use super::{MemoryTx, groups::Membership};
-use crate::{Feed, FeedState, FeedsRead, FeedsWrite, MailboxRow, Notice, Stored};
+use crate::{Backlog, Feed, FeedState, FeedsRead, FeedsWrite, MailboxRow, Notice, Stored};
 
 #[derive(Clone, Default)]
 struct Mailbox {
@@ -80,11 +80,15 @@ impl FeedsRead for MemoryTx {
         Ok(mailbox.rows.range(after.next()..).take(limit).map(|(_, row)| (**row).clone()).collect())
     }
 
-    async fn backlogs(&mut self, devices: &[DeviceId]) -> Stored<Vec<u64>> {
+    async fn backlogs(&mut self, devices: &[DeviceId]) -> Stored<Vec<Backlog>> {
         let groups = &self.state.groups.0;
         let of = |device| {
             let memberships = groups.values().filter_map(|data| Some((data, data.local_of(device)?)));
-            memberships.filter(|(_, m)| m.is_active()).map(|(data, m)| data.backlog(m)).sum()
+            let backlogs = memberships.filter(|(_, m)| m.is_active()).map(|(data, m)| data.backlog(m));
+            backlogs.fold(Backlog::default(), |sum, one| Backlog {
+                messages: sum.messages.saturating_add(one.messages),
+                bytes: sum.bytes.saturating_add(one.bytes),
+            })
         };
         Ok(devices.iter().map(of).collect())
     }

@@ -173,7 +173,7 @@ impl GroupsWrite for MemoryTx {
                 data.group.epoch = data.group.epoch.max(entry.epoch.saturating_add(1));
                 last_commit = Some(entry.seq);
             }
-            data.copy(entry.clone());
+            data.copy(entry.clone(), now);
         }
         if data.group.last_seq > before {
             data.group.accounts = accounts;
@@ -220,6 +220,18 @@ impl GroupsWrite for MemoryTx {
             }
         }
         Ok(())
+    }
+
+    async fn members_absent(&mut self, before: Timestamp, limit: usize) -> Stored<Vec<(GroupId, DeviceId)>> {
+        let mut absent = Vec::new();
+        for (id, data) in self.state.groups.0.iter().filter(|(_, data)| data.group.accounts > 2) {
+            absent.extend(data.absent(before).map(|device| (id.clone(), device)));
+        }
+        absent.sort_by(|(one, device), (other, another)| {
+            (one.to_bytes(), device).cmp(&(other.to_bytes(), another))
+        });
+        absent.truncate(limit);
+        Ok(absent)
     }
 
     async fn members_left_behind(&mut self, group: &GroupId, devices: &[DeviceAddress]) -> Stored<()> {

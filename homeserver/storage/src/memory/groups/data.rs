@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use qpq_core::{DeviceAddress, DeviceId, GroupId, MessageId, Seq, Timestamp};
 
-use crate::{EntryBody, Group, LogEntry, Member, StateChunk};
+use crate::{Backlog, EntryBody, Group, LogEntry, Member, StateChunk};
 
 #[derive(Clone)]
 pub(in crate::memory) struct Membership {
@@ -34,6 +34,8 @@ impl Membership {
 #[derive(Clone)]
 pub(in crate::memory) struct LogRow {
     pub(in crate::memory) entry: Arc<LogEntry>,
+    /// By this domain's clock.
+    pub(in crate::memory) stored_at: Timestamp,
 }
 
 #[derive(Clone)]
@@ -91,18 +93,18 @@ impl GroupData {
 
     /// Numbers an entry and appends it.
     pub(super) fn append(&mut self, entry: LogEntry) -> Seq {
-        let seq = self.group.last_seq.next();
-        self.copy(LogEntry { seq, ..entry });
+        let (seq, stored_at) = (self.group.last_seq.next(), entry.at);
+        self.copy(LogEntry { seq, ..entry }, stored_at);
         seq
     }
 
     /// Appends an entry under the number that it has.
-    pub(super) fn copy(&mut self, entry: LogEntry) {
+    pub(super) fn copy(&mut self, entry: LogEntry, stored_at: Timestamp) {
         if matches!(entry.body, EntryBody::Application { .. }) {
             self.group.application_count += 1;
         }
         self.group.last_seq = entry.seq;
-        self.log.insert(entry.seq, LogRow { entry: Arc::new(entry) });
+        self.log.insert(entry.seq, LogRow { entry: Arc::new(entry), stored_at });
     }
 
     /// Whether a Welcome that starts at `start` says something new: not a repeat, not one from before a removal.
@@ -124,6 +126,14 @@ impl GroupData {
         {
             membership.member.left_seq.get_or_insert(seq);
         }
+    }
+
+    /// Devices of this domain that follow it and have not acknowledged what was stored before a time.
+    pub(super) fn absent(&self, before: Timestamp) -> impl Iterator<Item = DeviceId> {
+        let ours = self.members.values().filter(|known| known.local && known.is_active());
+        let first = |known: &&Membership| self.log.range(known.acknowledged.next()..).next();
+        let absent = ours.filter(move |known| first(known).is_some_and(|(_, row)| row.stored_at < before));
+        absent.map(|known| known.member.device.device)
     }
 
     pub(super) fn change_state(&mut self, changes: &[StateChunk]) {
@@ -169,10 +179,15 @@ impl GroupData {
     }
 
     /// Application messages that a device has not acknowledged.
-    pub(in crate::memory) fn backlog(&self, membership: &Membership) -> u64 {
-        let waiting = self.log.range(membership.acknowledged.next()..);
-        let messages =
-            waiting.filter(|(_, row)| matches!(row.entry.body, EntryBody::Application { .. })).count();
-        u64::try_from(messages).unwrap_or(u64::MAX)
+    pub(in crate::memory) fn backlog(&self, membership: &Membership) -> Backlog {
+        let mut backlog = Backlog::default();
+        for (_, row) in self.log.range(membership.acknowledged.next()..) {
+            if let EntryBody::Application { message } = &row.entry.body {
+                backlog.messages = backlog.messages.saturating_add(1);
+                backlog.bytes =
+                    backlog.bytes.saturating_add(u64::try_from(message.len()).unwrap_or(u64::MAX));
+            }
+        }
+        backlog
     }
 }
