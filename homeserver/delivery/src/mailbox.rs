@@ -114,7 +114,9 @@ mod tests {
                         if cut_off.contains(&DeviceId::from_bytes([n; 16])) {
                             *queue = None;
                         }
-                        queue.iter_mut().for_each(|sizes| sizes.push(size));
+                        if let Some(sizes) = queue {
+                            sizes.push(size);
+                        }
                     }
                 } else {
                     prop_assert_eq!(accounts, 2, "only two-member groups refuse");

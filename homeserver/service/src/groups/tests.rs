@@ -4,6 +4,7 @@
 #[path = "../../../hub/tests/hub/member.rs"]
 mod member;
 
+mod backlogs;
 mod consent;
 mod quotas;
 mod world;
@@ -159,60 +160,6 @@ async fn a_repeat_gets_the_same_answer_also_after_a_restart() {
     let next = alice.offers(&group, Change::default());
     let next = restarted.commit(&alice.session, next).await.unwrap();
     assert!(matches!(next, CommitAnswer::Accepted { .. }), "{next:?}");
-}
-
-#[tokio::test]
-async fn between_two_a_full_queue_refuses_and_says_when() {
-    let settings = Settings { mailbox_messages: 3, ..Settings::default() };
-    let (world, group, mut alice, mut bob) = conversation(settings).await;
-    // Bob never reads: his domain takes three and refuses the fourth, which comes back to alice.
-    for id in 1..=4 {
-        assert_eq!(code(&sends(&mut alice, &group, id, "hello").await), None);
-    }
-    assert_eq!(world.relay().await.len(), 1);
-    assert_eq!(refusals(&alice).await, [(message_id(4), ErrorCode::MailboxFull.number())]);
-    assert_eq!(log(&bob, &group, 1).await.len(), 3);
-    assert_eq!(counted(&bob.site.ground, "quicproquo_limits_hit_total{limit=\"mailbox\"}"), 1);
-    // Alice never reads either; what bob sends meets her queue at the hub, and what she sent herself doesn't count.
-    for id in 1..=4 {
-        assert_eq!(code(&sends(&mut bob, &group, id, "hello").await), None);
-    }
-    world.relay().await;
-    assert!(refusals(&bob).await.iter().all(|(_, code)| *code == ErrorCode::MailboxFull.number()));
-    assert!(!refusals(&bob).await.is_empty());
-    let again = sends(&mut bob, &group, 4, "the refused id may come again").await;
-    assert!(matches!(again, SubmitAnswer::AtHome { .. }));
-}
-
-#[tokio::test]
-async fn in_a_larger_group_the_slow_device_is_cut_off_and_comes_back_by_remove_and_add() {
-    let settings = Settings { mailbox_messages: 3, submits_per_minute: 1_000, ..Settings::default() };
-    let (world, group, mut alice, mut bob) = conversation(settings).await;
-    let carol = world.user("carol@alpha.test", 3).await;
-    alice.adds(&group, &[&carol]).await;
-    world.relay().await;
-    for id in 1..=5 {
-        assert_eq!(code(&sends(&mut alice, &group, id, "hello").await), None);
-    }
-    assert_eq!(world.relay().await, []);
-    let told =
-        |notices: Vec<Notice>| notices.iter().any(|notice| matches!(notice, Notice::NeedsResync { .. }));
-    assert!(told(bob.site.notices(&bob.mls.device).await));
-    assert!(told(carol.site.notices(&carol.mls.device).await));
-    let refused = sends(&mut bob, &group, 1, "hello?").await;
-    assert_eq!(code(&refused), Some(ErrorCode::NeedsResync));
-    alice.reads(&group).await;
-    // Alice removes bob's old leaf and adds his device again in one commit.
-    let add = vec![bob.mls.key_package(84)];
-    alice.commits(&group, Change { add, remove: vec![1], ..Change::default() }).await;
-    assert_eq!(world.relay().await, []);
-    // A device that joins anew leaves its old state behind.
-    bob.mls.leave();
-    bob.joins(&group).await;
-    assert_eq!(code(&sends(&mut bob, &group, 2, "back").await), None);
-    assert_eq!(world.relay().await, []);
-    let after = sends(&mut alice, &group, 9, "welcome back").await;
-    assert_eq!(code(&after), None);
 }
 
 #[tokio::test]
