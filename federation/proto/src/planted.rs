@@ -18,6 +18,8 @@ pub enum Bug {
     TruncatedAtStart,
     /// Contact from the peer doesn't clear the backoff.
     ContactIgnored,
+    /// A batch is judged as if its origin had never begun a new life.
+    OriginsLifeIgnored,
     /// A gap is applied as if nothing was missing.
     GapIgnored,
     /// Evidence of a later life of ours is not looked at.

@@ -31,7 +31,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::OwnedMutexGuard;
 
-pub use disk::{Disk, Flushed, ParkedSeen, QueueSeen};
+pub use disk::{Copied, Disk, Flushed, ParkedSeen, QueueSeen};
 use planted::Planted;
 
 use crate::{ReadTx, Storage, StorageError, Stored, Vault, WriteTx};

@@ -73,8 +73,8 @@ pub(crate) fn plant(bug: Option<Bug>) {
         Some(Bug::TruncatedAtStart) => proto = Some(Proto::TruncatedAtStart),
         Some(Bug::AnswerBeforeCommit) => service = Some(Service::AnswerBeforeCommit),
         Some(Bug::DedupOutside) => service = Some(Service::DedupOutside),
-        Some(Bug::CheckThenWrite | Bug::LosersWelcome | Bug::IncarnationIgnored | Bug::SilentExpiry)
-        | None => {}
+        Some(Bug::IncarnationIgnored) => proto = Some(Proto::OriginsLifeIgnored),
+        Some(Bug::CheckThenWrite | Bug::LosersWelcome | Bug::SilentExpiry) | None => {}
     }
     qpq_federation_proto::plant(proto);
     qpq_service::plant(service);

@@ -38,15 +38,12 @@ impl Machine {
                 | Fault::DiskLied
                 | Fault::ClockSkew
                 | Fault::ClockJump
+                | Fault::Restore
                 | Fault::HostileReplay
                 | Fault::HostileGap
                 | Fault::HostileHeader
                 | Fault::HostileHello => true,
-                Fault::CrashAfterCommit
-                | Fault::Restore
-                | Fault::CallerGone
-                | Fault::Repeated
-                | Fault::HostileAnswer => false,
+                Fault::CrashAfterCommit | Fault::CallerGone | Fault::Repeated | Fault::HostileAnswer => false,
             },
         }
     }
@@ -58,11 +55,10 @@ impl Machine {
         match (self, bug) {
             (
                 Self::Full,
-                // Groups, restores and rows that expire are not among what it plays.
+                // Groups and rows that expire are not among what it plays.
                 Bug::CheckThenWrite
                 | Bug::LosersWelcome
                 | Bug::SilentExpiry
-                | Bug::IncarnationIgnored
                 // The driver mends both: it reads the heads once more at start, and releases the queue on a new link.
                 | Bug::TruncatedAtStart
                 | Bug::BackoffNeverCleared,
@@ -70,7 +66,11 @@ impl Machine {
             (Self::Core, _)
             | (
                 Self::Full,
-                Bug::AnswerBeforeCommit | Bug::NoDedup | Bug::DedupOutside | Bug::AckOneTooMany,
+                Bug::AnswerBeforeCommit
+                | Bug::NoDedup
+                | Bug::DedupOutside
+                | Bug::AckOneTooMany
+                | Bug::IncarnationIgnored,
             ) => true,
         }
     }

@@ -20,12 +20,16 @@ pub(super) struct Inbox {
 impl Inbox {
     /// Every stream with its parked rows, for an observer.
     pub(super) fn seen(&self) -> Vec<ParkedSeen> {
-        let seen = |((origin, stream), rows): (&(Domain, StreamName), &Vec<(u64, ParkedRow)>)| ParkedSeen {
-            origin: origin.clone(),
-            stream: *stream,
-            rows: rows.iter().map(|(_, row)| row.clone()).collect(),
+        let seen = |(key, rows): (&(Domain, StreamName), &Vec<(u64, ParkedRow)>)| {
+            let rows = rows.iter().map(|(_, row)| row.clone()).collect();
+            Some(ParkedSeen {
+                origin: key.0.clone(),
+                stream: key.1,
+                life: self.heads.get(key)?.incarnation,
+                rows,
+            })
         };
-        self.parked.iter().map(seen).collect()
+        self.parked.iter().filter_map(seen).collect()
     }
 }
 

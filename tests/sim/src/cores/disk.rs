@@ -535,11 +535,7 @@ impl Place<'_> {
             Judged::Inside => state.positions.get(&key).copied(),
             Judged::Before(positions) => positions.get(&batch.stream()).copied(),
         };
-        let judged = match position {
-            Some(known) if self.bug == Some(Bug::IncarnationIgnored) => known.incarnation,
-            Some(_) | None => life,
-        };
-        match judge(position.as_ref(), judged, batch) {
+        match judge(position.as_ref(), life, batch) {
             Judgement::AlreadyApplied(position) => position.already_applied(Vec::new()),
             Judgement::ExpectSeq(next) => StreamAnswer::ExpectSeq(next),
             Judgement::Contradicts(_) => StreamAnswer::ChainDiffers { header: Vec::new() },

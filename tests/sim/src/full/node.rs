@@ -13,12 +13,15 @@ use std::{
 };
 
 use ed25519_dalek::SigningKey;
-use qpq_core::{Clock, Domain, Incarnation, SeededEntropy};
+use qpq_core::{Clock, Domain, Incarnation, Millis, SeededEntropy};
 use qpq_federation::{Discovery, DiscoverySettings, Federation, FederationConfig};
 use qpq_federation_proto::Policy;
 use qpq_hub::Engine;
-use qpq_service::{Ground, OpaqueSetup, Peering, PeeringIdentity, Settings, UseCases, Writer};
-use qpq_storage::{Peer, PeerState, Storage, Vault, memory::MemoryStorage};
+use qpq_service::{Ground, OpaqueSetup, Peering, PeeringIdentity, Settings, UseCases, Writer, relay};
+use qpq_storage::{
+    Peer, PeerState, Storage, Vault,
+    memory::{Copied, MemoryStorage},
+};
 use qpq_transport::{
     AcceptLimits, CertificateAuthority, Endpoint, Leaf, ListenerTls, OwnNetwork, Profile, Workers,
 };
@@ -31,7 +34,10 @@ use super::{
     net::{Net, OnThisThread, address},
     watch::Watch,
 };
-use crate::{dice::Dice, history::DomainNo};
+use crate::{
+    dice::Dice,
+    history::{DomainNo, Event},
+};
 
 /// Newcomers are greeted as in a homeserver that people run.
 const LIMITS: AcceptLimits = AcceptLimits { connections: 1_000, handshake: Duration::from_secs(10) };
@@ -47,7 +53,9 @@ pub(crate) struct Home {
     authority: CertificateAuthority,
     leaf: Leaf,
     key: SigningKey,
-    incarnation: Incarnation,
+    incarnation: Cell<Incarnation>,
+    /// What was copied last.
+    backup: RefCell<Option<Copied>>,
     setup: OpaqueSetup,
     engine: Engine,
 }
@@ -83,7 +91,8 @@ impl Home {
             authority,
             leaf: Leaf::new(&identity).map_err(|error| error.to_string())?,
             key: SigningKey::from_bytes(&dice.entropy().bytes32()),
-            incarnation,
+            incarnation: Cell::new(incarnation),
+            backup: RefCell::new(None),
             setup: OpaqueSetup::generate(&mut entropy),
             engine: Engine::new().map_err(|error| error.to_string())?,
         })
@@ -101,7 +110,31 @@ impl Home {
 
     /// The life of its database.
     pub(crate) const fn incarnation(&self) -> Incarnation {
-        self.incarnation
+        self.incarnation.get()
+    }
+
+    /// Copies its database.
+    pub(crate) fn back_up(&self, watch: &Watch) {
+        self.backup.replace(Some(self.storage.copied()));
+        watch.tell(Event::Snapshot { domain: self.no });
+    }
+
+    /// Puts its database back to the last copy, in a new life. Nobody may be using it.
+    pub(crate) async fn restore(&self, dice: &mut Dice, watch: &Watch) -> Result<(), String> {
+        let Some(copied) = self.backup.borrow().clone() else { return Ok(()) };
+        self.storage.put_back(&copied);
+        watch.restored(self.no, &self.storage);
+        // A new life is later than the one before, whatever the clock says.
+        let begun = self.clock.now().max(self.incarnation().time().after(Millis(1)));
+        let incarnation = Incarnation::begin(begun, dice.entropy());
+        let begun = async {
+            let mut tx = self.storage.write().await?;
+            relay::begin_life(tx.as_mut(), incarnation).await?;
+            tx.commit().await
+        };
+        begun.await.map_err(|error| error.to_string())?;
+        self.incarnation.set(incarnation);
+        Ok(())
     }
 
     /// Peers that it has stopped, and why.
@@ -178,7 +211,7 @@ impl Home {
         drop(tokio::task::spawn_local(writing));
         let ground = Arc::new(Ground::new(
             self.domain.clone(),
-            self.incarnation,
+            self.incarnation(),
             Settings::default(),
             Arc::<SimClock>::clone(&self.clock),
             Box::new(entropy),

@@ -14,11 +14,38 @@ const PROMPT_MS: u64 = 60_000;
 /// A fault with its time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Trouble {
-    Cut { from: DomainNo, to: DomainNo, both: bool, lasts: Duration },
-    Crash { domain: DomainNo, polls: u64, away: Duration },
-    SlowDisk { domain: DomainNo, lasts: Duration },
-    BadDisk { domain: DomainNo, lasts: Duration },
-    ClockJump { domain: DomainNo, by: i64 },
+    Cut {
+        from: DomainNo,
+        to: DomainNo,
+        both: bool,
+        lasts: Duration,
+    },
+    Crash {
+        domain: DomainNo,
+        polls: u64,
+        away: Duration,
+    },
+    SlowDisk {
+        domain: DomainNo,
+        lasts: Duration,
+    },
+    BadDisk {
+        domain: DomainNo,
+        lasts: Duration,
+    },
+    ClockJump {
+        domain: DomainNo,
+        by: i64,
+    },
+    /// The database is copied.
+    BackUp {
+        domain: DomainNo,
+    },
+    /// The process ends, and its domain comes back from the copy in a new life.
+    Restore {
+        domain: DomainNo,
+        away: Duration,
+    },
 }
 
 /// A message that somebody sends.
@@ -110,6 +137,15 @@ fn troubles(dice: &mut Dice, domains: usize, heals_ms: u64) -> Vec<(Duration, Tr
             _ => Trouble::ClockJump { domain, by: far(dice) },
         };
         troubles.push((Duration::from_millis(dice.below(heals_ms)), trouble));
+    }
+    if dice.per_mille(400) {
+        let domain = dice.index(domains);
+        let at = dice.below(heals_ms / 2);
+        let later = at.saturating_add(dice.between(1_000, heals_ms / 2));
+        troubles.push((Duration::from_millis(at), Trouble::BackUp { domain }));
+        // A restore takes longer than what the old process had sent is on its way.
+        let away = Duration::from_millis(dice.between(30_000, 90_000));
+        troubles.push((Duration::from_millis(later), Trouble::Restore { domain, away }));
     }
     troubles
 }

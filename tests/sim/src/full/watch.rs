@@ -1,11 +1,11 @@
 //! The observer: sees every domain's committed rows and writes the history.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use qpq_core::{Domain, MessageId};
+use qpq_core::{Domain, Incarnation, MessageId};
 use qpq_federation_proto::StreamId;
 use qpq_storage::{OutboxLane, StreamName, memory::MemoryStorage};
 use tokio::time::Instant;
@@ -25,6 +25,10 @@ struct Seen {
     /// Rows seen of (domain, peer, stream): numbered, acknowledged; and parked from (domain, origin, stream).
     queues: BTreeMap<(DomainNo, DomainNo, OutboxLane), (u64, u64)>,
     parked: BTreeMap<(DomainNo, DomainNo, StreamName), usize>,
+    /// What is in a domain's database of what it was sent.
+    logged: BTreeSet<(DomainNo, Id)>,
+    /// What was numbered anew or handed in again after a restore: it may come a second time, under another number.
+    repeated: BTreeSet<Id>,
 }
 
 /// The pseudo-group of what one domain sends another: its only member is the receiver.
@@ -54,6 +58,8 @@ impl Watch {
             trace: traced.then(Vec::new),
             queues: BTreeMap::new(),
             parked: BTreeMap::new(),
+            logged: BTreeSet::new(),
+            repeated: BTreeSet::new(),
         })))
     }
 
@@ -89,6 +95,32 @@ impl Watch {
         (std::mem::take(&mut seen.history), seen.trace.take().unwrap_or_default())
     }
 
+    /// A user hands in again what the homeserver had accepted.
+    pub(crate) fn offers_again(&self, id: Id) {
+        self.seen().repeated.insert(id);
+    }
+
+    /// A domain's database was put back.
+    pub(crate) fn restored(&self, domain: DomainNo, store: &MemoryStorage) {
+        let mut seen = self.seen();
+        seen.tell(Event::Restored { domain });
+        seen.queues.retain(|(origin, ..), _| *origin != domain);
+        seen.parked.retain(|(receiver, ..), _| *receiver != domain);
+        seen.logged.retain(|(receiver, _)| *receiver != domain);
+        for parked in store.parked_seen() {
+            let Some(origin) = seen.number_of(&parked.origin) else { continue };
+            seen.parked.insert((domain, origin, parked.stream), parked.rows.len());
+            seen.logged.extend(parked.rows.iter().map(|row| (domain, id_of(&row.id))));
+        }
+        for queue in store.queues_seen() {
+            let Some(peer) = seen.number_of(&queue.destination) else { continue };
+            let last = queue.rows.iter().map(|(seq, _)| seq.0).max().unwrap_or(queue.acknowledged.0);
+            let waiting = queue.rows.iter().filter(|(seq, _)| *seq > queue.acknowledged);
+            seen.repeated.extend(waiting.map(|(_, id)| id_of(id.as_bytes())));
+            seen.queues.insert((domain, peer, queue.lane), (last, queue.acknowledged.0));
+        }
+    }
+
     /// Looks at what a domain has committed.
     pub(crate) fn look(&self, domain: DomainNo, store: &MemoryStorage) {
         let mut seen = self.seen();
@@ -98,16 +130,20 @@ impl Watch {
             let known = seen.parked.insert((domain, origin, parked.stream), parked.rows.len()).unwrap_or(0);
             for row in parked.rows.iter().skip(known) {
                 let (id, stream) = (id_of(&row.id), StreamId::from_bytes(parked.stream));
-                seen.tell(Event::Applied { domain, origin, stream, life: 0, seq: row.seq.0, id });
+                let life = number(parked.life);
+                seen.tell(Event::Applied { domain, origin, stream, life, seq: row.seq.0, id });
                 let group = pair(origin, domain, domains);
-                seen.tell(Event::Logged { domain, group, id, entry: Entry::Message });
+                // Whoever takes parked rows up knows a message by its id.
+                if seen.logged.insert((domain, id)) || !seen.repeated.contains(&id) {
+                    seen.tell(Event::Logged { domain, group, id, entry: Entry::Message });
+                }
             }
         }
         for queue in store.queues_seen() {
             let Some(peer) = seen.number_of(&queue.destination) else { continue };
             let key = (domain, peer, queue.lane);
             let (numbered, kept) = seen.queues.get(&key).copied().unwrap_or_default();
-            let stream = StreamId::from_bytes(queue.lane.stream);
+            let (stream, life) = (StreamId::from_bytes(queue.lane.stream), number(queue.lane.incarnation));
             let mut last = numbered;
             for (seq, id) in queue.rows.iter().filter(|(seq, _)| seq.0 > numbered) {
                 last = last.max(seq.0);
@@ -116,7 +152,7 @@ impl Watch {
                     origin: domain,
                     destination: peer,
                     stream,
-                    life: 0,
+                    life,
                     seq: seq.0,
                     id,
                     at,
@@ -124,11 +160,22 @@ impl Watch {
             }
             let through = queue.acknowledged.0;
             if through > kept {
-                seen.tell(Event::Kept { origin: domain, destination: peer, stream, life: 0, through, at });
+                seen.tell(Event::Kept { origin: domain, destination: peer, stream, life, through, at });
+            } else if through < kept {
+                seen.tell(Event::Rewound { origin: domain, destination: peer, stream, life, to: through });
             }
-            seen.queues.insert(key, (last, through.max(kept)));
+            if queue.rows.iter().all(|(seq, _)| seq.0 <= through) {
+                // What waited has another number in a later life.
+                last = through;
+            }
+            seen.queues.insert(key, (last, through));
         }
     }
+}
+
+/// Lives are told apart by when they began.
+const fn number(life: Incarnation) -> u64 {
+    life.time().as_millis()
 }
 
 impl Seen {

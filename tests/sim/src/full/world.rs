@@ -33,6 +33,9 @@ use crate::{
 pub(crate) const KIND: u16 = 900;
 /// The longest backoff is 30 minutes; this long after the faults everything has gone through.
 const DRAINED_AFTER: Duration = Duration::from_mins(35);
+/// Nothing waits for so long: then it is over. A peer of a domain that was put back learns what that has lost only when the two
+/// have met.
+const QUIET: Duration = Duration::from_secs(90);
 /// Whoever sends asks again after this time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -50,6 +53,8 @@ struct World {
     counts: Rc<RefCell<Counts>>,
     hostile: Option<DomainNo>,
     places: Vec<Place>,
+    /// What domains have accepted, in that order.
+    accepted: RefCell<Vec<Send>>,
 }
 
 /// Plays a seed; everything happens in this future and the tasks of its local set.
@@ -91,7 +96,7 @@ impl World {
         }
         let (dice, counts) = (RefCell::new(dice), Rc::new(RefCell::new(counts)));
         let hostile = plan.setting.hostile;
-        let world = Rc::new(Self { net, watch, dice, counts, hostile, places });
+        let world = Rc::new(Self { net, watch, dice, counts, hostile, places, accepted: RefCell::default() });
         let mut tasks = vec![tokio::task::spawn_local(world.net.clone().carry())];
         let began = Instant::now();
         for no in (0..world.places.len()).filter(|no| hostile != Some(*no)) {
@@ -117,9 +122,12 @@ impl World {
         liar.iter().for_each(JoinHandle::abort);
         let end = Instant::now() + DRAINED_AFTER;
         let (carrier, works) = tasks.split_first().ok_or("no tasks")?;
+        let mut quiet_since = None;
         while Instant::now() < end {
             sleep(Duration::from_millis(500)).await;
-            if works.iter().all(JoinHandle::is_finished) && world.watch.is_drained() {
+            if !works.iter().all(JoinHandle::is_finished) || !world.watch.is_drained() {
+                quiet_since = None;
+            } else if quiet_since.get_or_insert_with(Instant::now).elapsed() >= QUIET {
                 break;
             }
         }
@@ -203,6 +211,10 @@ impl World {
                     .filter(|place| place.home.no == domain)
                     .for_each(|place| place.home.clock.jump(by));
             }
+            Trouble::BackUp { domain } => {
+                self.place(domain).into_iter().for_each(|place| place.home.back_up(&self.watch));
+            }
+            Trouble::Restore { domain, away } => self.restore(domain, away).await,
         }
     }
 
@@ -227,19 +239,52 @@ impl World {
         self.start(domain);
     }
 
+    async fn restore(&self, domain: DomainNo, away: Duration) {
+        let Some(place) = self.place(domain) else { return };
+        let Some(process) = place.process.borrow_mut().take() else { return };
+        process.ended().await;
+        self.net.unplug(domain);
+        sleep(away).await;
+        // A disk that fails during a restore is another story: its admin begins again.
+        place.home.disk.becomes(Health::Well);
+        let mut dice = self.dice.borrow_mut().fork();
+        match place.home.restore(&mut dice, &self.watch).await {
+            Ok(()) => self.count(Fault::Restore),
+            Err(why) => self.watch.note(&format!("d{domain} could not be restored: {why}")),
+        }
+        self.start(domain);
+        self.offer_again(domain).await;
+    }
+
+    /// The users of a domain hand in again what it had accepted.
+    async fn offer_again(&self, domain: DomainNo) {
+        let accepted = self.accepted.borrow().clone();
+        for send in accepted.into_iter().filter(|send| send.from == domain) {
+            self.watch.offers_again(send.id);
+            self.hand_in(send).await;
+        }
+    }
+
     fn count(&self, fault: Fault) {
         self.counts.borrow_mut().add(fault);
     }
 
-    /// Hands a message in, as often as it takes until it is accepted.
+    /// A user sends a message.
     async fn sends(&self, send: Send) {
+        self.hand_in(send).await;
+        self.accepted.borrow_mut().push(send);
+        let group = pair(send.from, send.to, self.places.len());
+        self.watch.tell(Event::Accepted { domain: send.from, group, id: send.id });
+    }
+
+    /// Hands a message in, as often as it takes until it is accepted.
+    async fn hand_in(&self, send: Send) {
         let Some(to) = self.place(send.to).map(|place| place.home.domain.clone()) else { return };
         loop {
             if let Some(ground) = self.ground(send.from) {
                 let job = Row { send, to: to.clone(), now: ground.now(), effects: Effects::default() };
                 if let Ok(Ok(())) = timeout(PATIENCE, ground.write(job)).await {
-                    let group = pair(send.from, send.to, self.places.len());
-                    return self.watch.tell(Event::Accepted { domain: send.from, group, id: send.id });
+                    return;
                 }
             }
             sleep(Duration::from_secs(1)).await;
