@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use qpq_core::{Domain, Millis, limits};
-use qpq_federation_proto::StreamId;
+use qpq_federation_proto::{Batch, StreamId};
 use qpq_metrics::Limit;
 use qpq_schemas::federation_capnp::link;
 use qpq_service::{
@@ -31,6 +31,8 @@ use crate::{
 const RELAY_ENQUEUE: &str = "relayEnqueue";
 /// How long rows may take to be stored; who sent them waits as long (`driver/sending.rs`).
 const RELAY: Millis = Millis::from_secs(15);
+/// How many rows a gap counts as.
+const GAP: usize = 64;
 
 /// Heads in one answer.
 pub(crate) const HEADS: usize = 1_024;
@@ -93,6 +95,11 @@ impl LinkServer {
     }
 }
 
+/// How many rows' work a batch is. What is lost has none, and is the dearest: groups are looked for and devices cut off.
+fn weight(batch: &Batch) -> usize {
+    if batch.is_gap() { GAP } else { batch.rows().len() }
+}
+
 /// The span of a call, without what is only known inside.
 macro_rules! span {
     ($name:literal) => {
@@ -117,7 +124,7 @@ impl link::Server for LinkServer {
         // It holds all that is stored with the rows.
         let work = Box::pin(async {
             let call = call?;
-            let rows = call.batches.iter().map(|batch| batch.rows().len()).sum();
+            let rows = call.batches.iter().map(weight).sum();
             let stored = relay::accept(&self.core.ground, &self.peer, call);
             self.core.turns.take(&self.slot, rows, stored).await
         });

@@ -39,7 +39,7 @@ pub use absent::cut_off_absent;
 pub(crate) use apply::apply_row;
 pub(crate) use behind::Missed;
 pub use expire::expire_messages;
-pub(crate) use gap::apply_gap;
+pub(crate) use gap::Gaps;
 pub(crate) use records::{GroupEntry, GroupSubmit, GroupWelcome};
 pub(crate) use refuse::give_back;
 pub use submit::{ApplicationSubmit, SubmitAnswer, Submitted};

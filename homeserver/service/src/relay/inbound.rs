@@ -13,7 +13,9 @@ use tracing::{debug, warn};
 
 use super::{GAPS, RowOutcome};
 use crate::{
-    Answered, Effects, Ground, Known, Refusal, WriteJob, bans, contacts, groups, peering,
+    Answered, Effects, Ground, Known, Refusal, WriteJob, bans, contacts,
+    groups::{self, Gaps},
+    peering,
     planted::{Bug, active},
     receipts::{self, StoredMessage, Storing},
     request,
@@ -124,18 +126,15 @@ impl WriteJob for AcceptBatches {
             return Ok(None);
         }
         let mut answers = Vec::with_capacity(self.batches.len());
+        let call = Call { ground: &self.ground, origin: &self.origin, header: &self.header };
+        let mut gaps = Gaps::default();
         for batch in &self.batches {
-            let answer = apply_batch(
-                &self.ground,
-                tx,
-                &self.origin,
-                &self.header,
-                &self.kept_header,
-                batch,
-                &mut self.effects,
-            )
-            .await?;
+            let answer = call.apply_batch(tx, batch, &self.kept_header, &mut self.effects, &mut gaps).await?;
             answers.push((batch.stream(), answer));
+        }
+        if gaps.count > 0 {
+            let Gaps { count, cut_off, .. } = gaps;
+            warn!(peer.domain = %self.origin, streams = count, cut_off, "rows of a peer are lost for good");
         }
         Ok(Some(answers))
     }
@@ -145,67 +144,78 @@ impl WriteJob for AcceptBatches {
     }
 }
 
-async fn apply_batch(
-    ground: &Arc<Ground>,
-    tx: &mut dyn WriteTx,
-    origin: &Domain,
-    header: &SignedHeader,
-    kept_header: &[u8],
-    batch: &Batch,
-    effects: &mut Effects,
-) -> Stored<StreamAnswer> {
-    let stream = *batch.stream().as_bytes();
-    let head = if active(Bug::DedupOutside) {
-        ground.view().await?.inbox_head(origin, &stream).await?
-    } else {
-        tx.inbox_head(origin, &stream).await?
-    };
-    if head.is_none() && tx.inbox_streams(origin).await? >= limits::PEER_STREAMS {
-        return Ok(not_now(origin, "more streams than are followed"));
-    }
-    match judge(head.as_ref().map(position).as_ref(), header.incarnation(), batch) {
-        Judgement::AlreadyApplied(position) => Ok(position.already_applied(Vec::new())),
-        Judgement::ExpectSeq(next) => Ok(StreamAnswer::ExpectSeq(next)),
-        Judgement::Contradicts(_) => {
-            Ok(StreamAnswer::ChainDiffers { header: head.map_or_else(Vec::new, |head| head.header) })
+/// What the batches of one call have in common.
+struct Call<'a> {
+    ground: &'a Arc<Ground>,
+    origin: &'a Domain,
+    header: &'a SignedHeader,
+}
+
+impl Call<'_> {
+    async fn apply_batch(
+        &self,
+        tx: &mut dyn WriteTx,
+        batch: &Batch,
+        kept_header: &[u8],
+        effects: &mut Effects,
+        gaps: &mut Gaps,
+    ) -> Stored<StreamAnswer> {
+        let Self { ground, origin, header } = *self;
+        let stream = *batch.stream().as_bytes();
+        let head = if active(Bug::DedupOutside) {
+            ground.view().await?.inbox_head(origin, &stream).await?
+        } else {
+            tx.inbox_head(origin, &stream).await?
+        };
+        if head.is_none() && tx.inbox_streams(origin).await? >= limits::PEER_STREAMS {
+            return Ok(not_now(origin, "more streams than are followed"));
         }
-        Judgement::Apply(application) => {
-            let unknown = |row: &&Row| matches!(row.kind, RowKind::Unknown(_));
-            let to_park: usize = application.rows().iter().filter(unknown).map(|row| row.payload.len()).sum();
-            if to_park > 0 {
-                let parked = tx.inbox_parked_bytes(origin).await?;
-                let after = parked.saturating_add(u64::try_from(to_park).unwrap_or(u64::MAX));
-                if after > limits::PARKED_BYTES {
-                    return Ok(not_now(origin, "more rows of unknown kinds than are parked"));
+        match judge(head.as_ref().map(position).as_ref(), header.incarnation(), batch) {
+            Judgement::AlreadyApplied(position) => Ok(position.already_applied(Vec::new())),
+            Judgement::ExpectSeq(next) => Ok(StreamAnswer::ExpectSeq(next)),
+            Judgement::Contradicts(_) => {
+                Ok(StreamAnswer::ChainDiffers { header: head.map_or_else(Vec::new, |head| head.header) })
+            }
+            Judgement::Apply(application) => {
+                let unknown = |row: &&Row| matches!(row.kind, RowKind::Unknown(_));
+                let to_park: usize =
+                    application.rows().iter().filter(unknown).map(|row| row.payload.len()).sum();
+                if to_park > 0 {
+                    let parked = tx.inbox_parked_bytes(origin).await?;
+                    let after = parked.saturating_add(u64::try_from(to_park).unwrap_or(u64::MAX));
+                    if after > limits::PARKED_BYTES {
+                        return Ok(not_now(origin, "more rows of unknown kinds than are parked"));
+                    }
                 }
-            }
-            let (mut refusals, mut stored) = (Vec::new(), Vec::new());
-            for row in application.rows() {
-                // What follows from a row (a hub's fan-out) follows from its request.
-                let applied = request::of(row.request, apply_row(ground, tx, origin, &stream, row, effects));
-                match applied.await? {
-                    RowOutcome::Stored => stored.extend(StoredMessage::of(row)),
-                    RowOutcome::Known => {}
-                    RowOutcome::Refused(ack) => refusals.push(RowRefusal { seq: row.seq, ack }),
+                let (mut refusals, mut stored) = (Vec::new(), Vec::new());
+                for row in application.rows() {
+                    // What follows from a row (a hub's fan-out) follows from its request.
+                    let applied =
+                        request::of(row.request, apply_row(ground, tx, origin, &stream, row, effects));
+                    match applied.await? {
+                        RowOutcome::Stored => stored.extend(StoredMessage::of(row)),
+                        RowOutcome::Known => {}
+                        RowOutcome::Refused(ack) => refusals.push(RowRefusal { seq: row.seq, ack }),
+                    }
                 }
+                let next = application.next();
+                tx.inbox_advance(origin, &stream, &next_head(next, kept_header)).await?;
+                if !stored.is_empty() {
+                    let storing = Storing {
+                        origin,
+                        stream: batch.stream(),
+                        incarnation: next.incarnation,
+                        through: next.applied,
+                    };
+                    storing.receipt(ground, tx, stored, effects).await?;
+                }
+                Ok(application.durable(refusals))
             }
-            let next = application.next();
-            tx.inbox_advance(origin, &stream, &next_head(next, kept_header)).await?;
-            if !stored.is_empty() {
-                let storing = Storing {
-                    origin,
-                    stream: batch.stream(),
-                    incarnation: next.incarnation,
-                    through: next.applied,
-                };
-                storing.receipt(ground, tx, stored, effects).await?;
+            Judgement::Skip(gap) => {
+                skip(ground, tx, (origin, batch.stream()), gap, effects, gaps).await?;
+                tx.inbox_advance(origin, &stream, &next_head(gap.next(), kept_header)).await?;
+                Ok(gap.durable())
             }
-            Ok(application.durable(refusals))
-        }
-        Judgement::Skip(gap) => {
-            skip(ground, tx, origin, batch.stream(), gap, effects).await?;
-            tx.inbox_advance(origin, &stream, &next_head(gap.next(), kept_header)).await?;
-            Ok(gap.durable())
         }
     }
 }
@@ -224,15 +234,15 @@ fn next_head(next: Position, kept_header: &[u8]) -> InboxHead {
 async fn skip(
     ground: &Arc<Ground>,
     tx: &mut dyn WriteTx,
-    origin: &Domain,
-    stream: StreamId,
+    (origin, stream): (&Domain, StreamId),
     gap: Gap,
     effects: &mut Effects,
+    gaps: &mut Gaps,
 ) -> Stored<()> {
     let now = ground.now();
-    let cut_off = groups::apply_gap(tx, ground.domain(), (origin, stream), now, effects).await?;
+    gaps.apply(tx, ground.domain(), (origin, stream), now, effects).await?;
     let (first, through) = (gap.first, gap.through());
-    warn!(peer.domain = %origin, %stream, %first, %through, cut_off, "rows of a peer are lost for good");
+    debug!(peer.domain = %origin, %stream, %first, %through, "rows of a stream are lost");
     let noted = StreamGap {
         lost: Lost::Theirs,
         domain: origin.clone(),
