@@ -124,12 +124,13 @@ impl Client {
             incarnation: grant.incarnation,
         }))
         .await?;
-        tx.forget_ciphertexts(self.now().before(RETAIN)).await?;
+        let kept_since = self.now().before(RETAIN);
+        tx.forget_ciphertexts(kept_since).await?;
         if reborn {
             // The domain's database was put back: its stock of our KeyPackages is not what we remember, and it may have
             // lost what we had handed over. What is known there, or at a hub elsewhere, counts once.
             tx.forget_uploads().await?;
-            let messages = tx.offer_again().await?;
+            let messages = tx.offer_again(self.address()?.domain(), kept_since).await?;
             tracing::info!(messages, "the homeserver was put back: what it had accepted is offered again");
         }
         tx.commit().await?;

@@ -256,7 +256,10 @@ impl Client {
                 Submitted::AtHub => tx.mark_at_hub(&submit.id, &submit.message, now).await?,
                 Submitted::AtHome => tx.mark_at_home(&submit.id, &submit.message, now).await?,
                 Submitted::Refused(refusal) => {
-                    if refusal.is(ErrorCode::NotMember) || refusal.is(ErrorCode::NeedsResync) {
+                    // A domain that was put back may not know of the group yet: what was offered again says nothing about it.
+                    let offered = tx.outgoing(&submit.id).await?.is_some_and(|known| known.offered.is_some());
+                    let out = refusal.is(ErrorCode::NotMember) || refusal.is(ErrorCode::NeedsResync);
+                    if out && !offered {
                         let state = GroupState::NeedsResync { reason: refusal.text.clone() };
                         tx.set_group_state(&submit.group, &state).await?;
                         changed.push(submit.group.clone());

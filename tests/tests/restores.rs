@@ -139,10 +139,7 @@ fn what_only_its_users_still_have_is_offered_again() -> anyhow::Result<()> {
         alpha.start().await?;
         begins_anew(&beta).await?;
         bob.wake();
-        ensure!(
-            texts(&alice, 1).await? == ["on beta's disk only"],
-            "what bob still had was lost or came twice"
-        );
+        ensure!(texts(&alice, 1).await? == ["on beta's disk only"], "what bob still had was lost");
         carol.wake();
         ensure!(texts(&carol, 1).await? == ["in beta's log only"]);
         // What came after it comes after it, and what alpha had is not there twice.

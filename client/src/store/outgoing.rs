@@ -1,6 +1,6 @@
 //! Messages of this device on their way out.
 
-use qpq_core::{Address, Digest, GroupId, MessageId, Timestamp};
+use qpq_core::{Address, Digest, Domain, GroupId, MessageId, Timestamp};
 use sqlx::{
     Sqlite,
     query::Query,
@@ -74,6 +74,36 @@ pub struct Outgoing {
     pub attempts: u32,
     /// Not to be tried before this time.
     pub not_before: Timestamp,
+    /// That it was offered again because the homeserver's database was put back.
+    pub offered: Option<Offered>,
+}
+
+/// A message that was accepted before, and is offered again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// How far it had got.
+    pub reach: Reach,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// How far a message had got when its homeserver's database was put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To the homeserver, and perhaps further.
+    Home,
+    /// Into its log, where others may have read it.
+    Hub,
+}
+
+impl Reach {
+    const fn of(state: u64) -> Option<Self> {
+        match state {
+            1 => Some(Self::Home),
+            2 => Some(Self::Hub),
+            _ => None,
+        }
+    }
 }
 
 impl Tx<'_> {
@@ -176,7 +206,8 @@ impl Tx<'_> {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let query = sqlx::query(
-            "UPDATE outgoing SET state = 1, state_at = ?
+            "UPDATE outgoing SET state = 1,
+                 state_at = CASE offered_from WHEN 0 THEN ? ELSE state_at END
              WHERE state NOT IN (2, 4) AND (state <> 0 OR ciphertext IS ?) AND id = ?",
         )
         .bind(sql_time(at))
@@ -194,7 +225,8 @@ impl Tx<'_> {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let query = sqlx::query(
-            "UPDATE outgoing SET state = 2, state_at = ?, reason = ''
+            "UPDATE outgoing SET state = 2, reason = '', offered_from = 0,
+                 state_at = CASE offered_from WHEN 0 THEN ? ELSE state_at END
              WHERE state NOT IN (2, 4) AND (state <> 0 OR ciphertext IS ?) AND id = ?",
         )
         .bind(sql_time(at))
@@ -239,14 +271,36 @@ impl Tx<'_> {
         self.change(query, id, "give up a message that the hub has").await
     }
 
-    /// Queues again, in their order and as they were, what the homeserver had accepted and may have lost: its database was
-    /// put back. Messages to groups that are over for this device stay as they are. Returns how many there are.
-    pub async fn offer_again(&mut self) -> Result<u64, StoreError> {
-        let query = "UPDATE outgoing SET state = 0, not_before = 0, reason = ''
-                     WHERE state IN (1, 2) AND ciphertext IS NOT NULL
-                       AND to_group IN (SELECT id FROM groups WHERE state IN (0, 1, 3))";
-        let offered = sqlx::query(query).execute(self.sql()).await.map_err(failed("queue what was sent"))?;
-        Ok(offered.rows_affected())
+    /// Queues again, in their order and as they were, messages since a time that the homeserver of `home` may have lost: its
+    /// database was put back. Those are what it had not reported from the hub, and what is in logs that it orders itself; groups
+    /// that are over for this device don't count. Returns how many there are.
+    pub async fn offer_again(&mut self, home: &Domain, since: Timestamp) -> Result<usize, StoreError> {
+        let query = "SELECT * FROM outgoing
+                     WHERE state IN (1, 2) AND ciphertext IS NOT NULL AND state_at >= ?
+                       AND to_group IN (SELECT id FROM groups WHERE state IN (1, 3))";
+        let rows = sqlx::query(query).bind(sql_time(since)).fetch_all(self.sql()).await;
+        let rows = rows.map_err(failed("look for what was sent"))?;
+        let mut offered = 0_usize;
+        for row in &rows {
+            let message = read_outgoing(row)?;
+            let hubbed = matches!(&message.target, Target::Group(group) if group.hub() == home);
+            if hubbed || matches!(message.state, OutgoingState::AtHome { .. }) {
+                let query = "UPDATE outgoing SET offered_from = state, state = 0, not_before = 0, reason = ''
+                             WHERE state IN (1, 2) AND id = ?";
+                self.change(sqlx::query(query), &message.id, "offer a message again").await?;
+                offered = offered.saturating_add(1);
+            }
+        }
+        Ok(offered)
+    }
+
+    /// It was in its log before it was offered again, and is taken for being there: nothing more is tried.
+    pub async fn leave_at_hub(&mut self, id: &MessageId) -> Result<(), StoreError> {
+        let query = sqlx::query(
+            "UPDATE outgoing SET state = 2, offered_from = 0, not_before = 0, reason = ''
+             WHERE offered_from > 0 AND state < 2 AND id = ?",
+        );
+        self.change(query, id, "leave a message in its log").await
     }
 
     /// Lets go of the ciphertext of what has been in its log since before a time: nobody will ask for it again.
@@ -301,6 +355,8 @@ fn read_outgoing(row: &SqliteRow) -> Result<Outgoing, StoreError> {
         Some(ciphertext) => Some((ciphertext, columns.number("epoch")?)),
         None => None,
     };
+    let reach = Reach::of(columns.number("offered_from")?);
+    let since = columns.time("state_at")?;
     Ok(Outgoing {
         id: columns.message("id")?,
         target,
@@ -310,5 +366,6 @@ fn read_outgoing(row: &SqliteRow) -> Result<Outgoing, StoreError> {
         encrypted,
         attempts: columns.small("attempts")?,
         not_before: columns.time("not_before")?,
+        offered: reach.map(|reach| Offered { reach, since }),
     })
 }

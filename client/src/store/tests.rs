@@ -6,8 +6,8 @@ use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use ed25519_dalek::SigningKey;
 use qpq_core::{
-    Cursor, DeviceCertificate, IdentityKey, Incarnation, Millis, Secret, SeededEntropy, Seq, SessionId,
-    Timestamp,
+    Cursor, DeviceCertificate, GroupId, IdentityKey, Incarnation, Millis, Secret, SeededEntropy, Seq,
+    SessionId, Timestamp,
 };
 
 use super::*;
@@ -294,12 +294,18 @@ async fn what_a_homeserver_may_have_lost_is_queued_again_as_it_was() {
     let home = tempfile::tempdir().unwrap();
     let store = open(home.path()).await;
     let mut tx = store.begin().await.unwrap();
-    tx.save_group_record(&record(GroupState::Active)).await.unwrap();
-    let over = qpq_core::GroupId::new([9; 16], 1, "alpha.test".parse().unwrap());
-    let ended = GroupRecord { id: over.clone(), ..record(GroupState::Removed) };
-    tx.save_group_record(&ended).await.unwrap();
-    // In the log long ago, there lately, at home, given up, in a group that is over.
-    for (n, group) in [(1, &group_id()), (2, &group_id()), (3, &group_id()), (4, &group_id()), (5, &over)] {
+    let ours = group_id();
+    let over = GroupId::new([9; 16], 1, ours.hub().clone());
+    let elsewhere = GroupId::new([8; 16], 1, "elsewhere.test".parse().unwrap());
+    for (id, state) in
+        [(&ours, GroupState::Active), (&over, GroupState::Removed), (&elsewhere, GroupState::Active)]
+    {
+        tx.save_group_record(&GroupRecord { id: id.clone(), ..record(state) }).await.unwrap();
+    }
+    // In the log long ago, there lately, at home, given up; in a group that is over; in the log of a hub elsewhere, at home on
+    // the way there.
+    let groups = [&ours, &ours, &ours, &ours, &over, &elsewhere, &elsewhere];
+    for (n, group) in (1..).zip(groups) {
         let new = NewOutgoing {
             id: message_id(n),
             target: Target::Group(group.clone()),
@@ -308,27 +314,31 @@ async fn what_a_homeserver_may_have_lost_is_queued_again_as_it_was() {
         tx.enqueue(&new).await.unwrap();
         tx.set_encrypted(&message_id(n), &[n], 3).await.unwrap();
     }
-    for (n, when) in [(1, 10), (2, 20), (5, 20)] {
+    for (n, when) in [(1, 10), (2, 20), (5, 20), (6, 20)] {
         tx.mark_at_hub(&message_id(n), &[n], at(when)).await.unwrap();
     }
-    tx.mark_at_home(&message_id(3), &[3], at(5)).await.unwrap();
+    tx.mark_at_home(&message_id(3), &[3], at(21)).await.unwrap();
+    tx.mark_at_home(&message_id(7), &[7], at(22)).await.unwrap();
     tx.mark_failed(&message_id(4), "not allowed").await.unwrap();
     tx.forget_ciphertexts(at(20)).await.unwrap();
-    assert_eq!(tx.offer_again().await.unwrap(), 2);
+    assert_eq!(tx.offer_again(ours.hub(), at(20)).await.unwrap(), 3);
     let queued = tx.queued(10).await.unwrap();
-    let offered = queued.iter().map(|message| (message.id, message.encrypted.clone()));
-    let expected = [(message_id(2), Some((vec![2], 3))), (message_id(3), Some((vec![3], 3)))];
-    assert_eq!(offered.collect::<Vec<_>>(), expected);
-    assert_eq!(
-        tx.outgoing(&message_id(1)).await.unwrap().unwrap().state,
-        OutgoingState::AtHub { at: at(10) }
-    );
-    assert_eq!(
-        tx.outgoing(&message_id(5)).await.unwrap().unwrap().state,
-        OutgoingState::AtHub { at: at(20) }
-    );
-    tx.mark_at_hub(&message_id(2), &[2], at(30)).await.unwrap();
-    assert_eq!(tx.queued(10).await.unwrap().len(), 1);
+    let offered =
+        |n: u8, reach, since| (message_id(n), Some((vec![n], 3)), Some(Offered { reach, since: at(since) }));
+    let seen: Vec<_> = queued.into_iter().map(|row| (row.id, row.encrypted, row.offered)).collect();
+    let expected = [offered(2, Reach::Hub, 20), offered(3, Reach::Home, 21), offered(7, Reach::Home, 22)];
+    assert_eq!(seen, expected);
+    // It was accepted when it was accepted; what never left a log is left there.
+    tx.mark_at_hub(&message_id(3), &[3], at(30)).await.unwrap();
+    tx.leave_at_hub(&message_id(2)).await.unwrap();
+    tx.mark_at_home(&message_id(7), &[7], at(30)).await.unwrap();
+    assert!(tx.queued(10).await.unwrap().is_empty());
+    for (n, when) in [(1, 10), (2, 20), (3, 21), (5, 20), (6, 20)] {
+        let known = tx.outgoing(&message_id(n)).await.unwrap().unwrap();
+        assert_eq!((known.state, known.offered), (OutgoingState::AtHub { at: at(when) }, None), "{n}");
+    }
+    let known = tx.outgoing(&message_id(7)).await.unwrap().unwrap();
+    assert_eq!(known.state, OutgoingState::AtHome { at: at(22) });
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use qpq_core::{
-    Cursor, DeviceAddress, Entropy as _, ErrorCode, GroupId, MessageId, OsEntropy, Seq, Timestamp,
+    Cursor, DeviceAddress, Entropy as _, ErrorCode, GroupId, MessageId, Millis, OsEntropy, Seq, Timestamp,
+    limits::RETAIN,
 };
 
 use super::batch::{Batch, Step};
@@ -16,7 +17,10 @@ use crate::{
         welcome_references,
     },
     proofs,
-    store::{Feed, GroupRecord, GroupState, NewMessage, NewOutgoing, OutgoingState, Recorded, Target, Tx},
+    store::{
+        Feed, GroupRecord, GroupState, NewMessage, NewOutgoing, Offered, OutgoingState, Reach, Recorded,
+        Target, Tx,
+    },
     trust::is_proven,
     wire::{ContactEvent, Delivery, DeliveryBody},
 };
@@ -327,6 +331,10 @@ impl Batch<'_> {
                 tx.fail_from_hub(id, &refusal.to_string()).await?;
             }
             (OutgoingState::AtHub { .. }, _) => return Ok(Step::Next),
+            // A mailbox that was put back tells what was settled long ago.
+            _ if outgoing.offered.is_some_and(|offered| offered.reach == Reach::Hub) => {
+                return Ok(Step::Next);
+            }
             // In another encryption: the hub may have taken later ones meanwhile, and readers keep the keys of a few that
             // are late only; nor must the echo of this one, which may still come, be taken for the other's.
             (_, Some(wait)) => tx.requeue(id, self.now.after(wait), true).await?,
@@ -351,7 +359,11 @@ impl Batch<'_> {
     }
 }
 
-/// What becomes of a message that was not kept: encrypted again, tried later, or given up.
+/// How long a domain that was put back is given to hear of a group from its peers, before it is asked again.
+const REPLAYED: Millis = Millis::from_secs(30);
+
+/// What becomes of a message that was not kept: encrypted again, tried later, or given up. One that was accepted before its
+/// homeserver's database was put back is not given up for what that doesn't know any more, or not yet.
 pub(crate) async fn settle_refusal(
     tx: &mut Tx<'_>,
     id: &MessageId,
@@ -364,9 +376,22 @@ pub(crate) async fn settle_refusal(
         (Some(ErrorCode::NotStored | ErrorCode::Draining | ErrorCode::Overloaded), None) => {
             tx.requeue(id, now, false).await?;
         }
-        (_, None) => tx.mark_failed(id, &refusal.to_string()).await?,
+        (code, None) => match tx.outgoing(id).await?.and_then(|message| message.offered) {
+            // Others may have read it, and it may be there in another encryption.
+            Some(Offered { reach: Reach::Hub, .. }) => tx.leave_at_hub(id).await?,
+            Some(_) if code == Some(ErrorCode::IdReused) => tx.leave_at_hub(id).await?,
+            Some(Offered { since, .. }) if is_unknown(code) && now.since(since) < RETAIN => {
+                tx.requeue(id, now.after(REPLAYED), false).await?;
+            }
+            Some(_) | None => tx.mark_failed(id, &refusal.to_string()).await?,
+        },
     }
     Ok(())
+}
+
+/// Whether a homeserver that is behind would refuse so.
+const fn is_unknown(code: Option<ErrorCode>) -> bool {
+    matches!(code, Some(ErrorCode::NotFound | ErrorCode::NotMember | ErrorCode::NeedsResync))
 }
 
 /// A row of a group without MLS state here: it waits for the invitation, unless the group has ended.

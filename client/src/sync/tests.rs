@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use qpq_core::GroupId;
+use qpq_core::{ErrorCode, GroupId, Timestamp};
 
-use super::{Trees, batch::Outcome};
+use super::{Trees, batch::Outcome, settle_refusal};
 use crate::{
     error::Refusal,
     mls::Content,
@@ -116,7 +116,7 @@ async fn a_refused_message_is_encrypted_again_tried_later_or_given_up() {
     }
     tx.commit().await.unwrap();
     let refused = |n: u8, number: u16, wait: Option<u64>| {
-        let code = qpq_core::ErrorCode::from_number(number);
+        let code = ErrorCode::from_number(number);
         let retry_after = wait.map(qpq_core::Millis);
         let refusal = Refusal { number, code, text: String::from("no"), retry_after, request: None };
         at(Feed::Mailbox, u64::from(n), DeliveryBody::Refused { group: group.clone(), id: id(n), refusal })
@@ -151,6 +151,62 @@ async fn a_refused_message_is_encrypted_again_tried_later_or_given_up() {
 }
 
 #[tokio::test]
+async fn what_was_accepted_is_not_given_up_for_what_a_homeserver_has_forgotten() {
+    let alice = Somebody::called("alice@alpha.test").await;
+    let home = GroupId::new([3; 16], 1, "alpha.test".parse().unwrap());
+    let elsewhere = GroupId::new([4; 16], 1, "beta.test".parse().unwrap());
+    let mut tx = alice.client.inner.store.begin().await.unwrap();
+    let (now, long_ago) = (alice.client.now(), alice.client.now().before(qpq_core::Millis::from_days(9)));
+    for id in [&home, &elsewhere] {
+        let (name, peer, since) = (None, None, now);
+        let record = GroupRecord { id: id.clone(), name, peer, state: GroupState::Active, since };
+        tx.save_group_record(&record).await.unwrap();
+    }
+    let refused = |number| Refusal {
+        number,
+        code: ErrorCode::from_number(number),
+        text: String::from("no"),
+        retry_after: None,
+        request: None,
+    };
+    let (not_found, reused, too_old, wrong_epoch, no_member, not_allowed) = (102, 103, 402, 400, 403, 401);
+    let answers = [
+        (1, &home, now, not_found, "at hub"),
+        (2, &home, now, wrong_epoch, "at hub"),
+        (3, &home, now, too_old, "encrypted again"),
+        (4, &elsewhere, now, no_member, "later"),
+        (5, &elsewhere, now, not_found, "later"),
+        (6, &elsewhere, now, reused, "at hub"),
+        (7, &elsewhere, now, not_allowed, "failed"),
+        (8, &elsewhere, long_ago, no_member, "failed"),
+    ];
+    for (n, group, when, ..) in answers {
+        let (target, content) = (Target::Group(group.clone()), Content::text("hello", now));
+        tx.enqueue(&NewOutgoing { id: id(n), target, content }).await.unwrap();
+        tx.set_encrypted(&id(n), b"ciphertext", 1).await.unwrap();
+        if *group == home {
+            tx.mark_at_hub(&id(n), b"ciphertext", when).await.unwrap();
+        } else {
+            tx.mark_at_home(&id(n), b"ciphertext", when).await.unwrap();
+        }
+    }
+    assert_eq!(tx.offer_again(home.hub(), Timestamp::from_millis(0)).await.unwrap(), answers.len());
+    for (n, _, _, number, becomes) in answers {
+        settle_refusal(&mut tx, &id(n), &refused(number), now).await.unwrap();
+        let known = tx.outgoing(&id(n)).await.unwrap().unwrap();
+        let found = match known.state {
+            OutgoingState::Queued if known.encrypted.is_none() => "encrypted again",
+            OutgoingState::Queued if known.not_before > now => "later",
+            OutgoingState::Queued => "queued",
+            OutgoingState::AtHome { .. } => "at home",
+            OutgoingState::AtHub { .. } => "at hub",
+            OutgoingState::Failed { .. } => "failed",
+        };
+        assert_eq!(found, becomes, "{n}");
+    }
+}
+
+#[tokio::test]
 async fn the_echo_of_a_returned_message_is_not_taken_for_the_one_that_is_still_to_go() {
     let (alice, bob) = (Somebody::called("alice@alpha.test").await, Somebody::called("bob@beta.test").await);
     let mut talk = conversation(&alice, &bob).await;
@@ -177,7 +233,7 @@ async fn the_echo_of_a_returned_message_is_not_taken_for_the_one_that_is_still_t
         id: id(2),
         refusal: Refusal {
             number: 301,
-            code: qpq_core::ErrorCode::from_number(301),
+            code: ErrorCode::from_number(301),
             text: String::from("full"),
             retry_after: Some(qpq_core::Millis(1)),
             request: None,
