@@ -90,6 +90,10 @@ impl GroupsRead for Transaction {
         Ok(found)
     }
 
+    async fn members_absent(&mut self, before: Timestamp, limit: usize) -> Stored<Vec<(GroupId, DeviceId)>> {
+        self.absent(before, limit).await
+    }
+
     async fn members(&mut self, group: &GroupId) -> Stored<Vec<Member>> {
         let query = sql("SELECT m.address, m.joined_seq, m.left_seq, m.needs_resync
                          FROM mls_groups g JOIN members m ON m.group_pk = g.pk WHERE g.id = ?")
@@ -229,10 +233,6 @@ impl GroupsWrite for Transaction {
 
     async fn members_cut_off(&mut self, group: &GroupId, devices: &[DeviceId]) -> Stored<()> {
         self.cut_off(group, devices).await
-    }
-
-    async fn members_absent(&mut self, before: Timestamp, limit: usize) -> Stored<Vec<(GroupId, DeviceId)>> {
-        self.absent(before, limit).await
     }
 
     async fn members_left_behind(&mut self, group: &GroupId, devices: &[DeviceAddress]) -> Stored<()> {

@@ -131,6 +131,9 @@ pub trait GroupsRead: Send {
     async fn members(&mut self, group: &GroupId) -> Stored<Vec<Member>>;
     /// The groups that other domains order, in the order of their ids.
     async fn groups_elsewhere(&mut self) -> Stored<Vec<GroupId>>;
+    /// Devices of this domain that follow a group of more than two accounts and have not acknowledged an entry from before a
+    /// time, at most `limit`, by group.
+    async fn members_absent(&mut self, before: Timestamp, limit: usize) -> Stored<Vec<(GroupId, DeviceId)>>;
     /// One device's membership.
     async fn member(&mut self, group: &GroupId, device: &DeviceId) -> Stored<Option<Member>>;
     /// The log after a position, at most `limit` entries and about `bytes` bytes (at least one entry if there is one).
@@ -189,9 +192,6 @@ pub trait GroupsWrite: Send {
     ) -> Stored<()>;
     /// Cuts devices off at the group's last position: they read up to there, and nothing that comes later.
     async fn members_cut_off(&mut self, group: &GroupId, devices: &[DeviceId]) -> Stored<()>;
-    /// Devices of this domain that follow a group of more than two accounts and have not acknowledged what this domain
-    /// stored before a time, at most `limit`, by group.
-    async fn members_absent(&mut self, before: Timestamp, limit: usize) -> Stored<Vec<(GroupId, DeviceId)>>;
     /// Notes that other domains' members, by address, can't follow a group that is ordered here from its last position on.
     async fn members_left_behind(&mut self, group: &GroupId, devices: &[DeviceAddress]) -> Stored<()>;
     /// Lets the positions of every log that is ordered here go on so many places further: members elsewhere may hold entries that

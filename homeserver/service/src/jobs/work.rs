@@ -1,7 +1,7 @@
 //! What each job does, and how it says so. Results are short and stay the same while nothing happens: a new one is
 //! stored at once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use qpq_core::{Millis, RequestId};
 use tokio::time::sleep;
@@ -15,6 +15,8 @@ use crate::{
 
 /// A ban that ends sooner than the next run is waited for.
 const NEXT_RUN: Millis = Millis::from_secs(1);
+/// How long devices have after a start before the absent are cut off.
+const TO_READ: Duration = Duration::from_hours(1);
 
 impl Jobs {
     /// Does a job once; what it did, or why not, in words.
@@ -27,16 +29,18 @@ impl Jobs {
                 .await
                 .map(|swept| words(&swept)),
             "expire-messages" => {
-                let expired = expire_messages(ground).await;
+                expire_messages(ground).await.map(|unread| count(long(unread), "message", "expired unread"))
+            }
+            // Who comes back together with the homeserver has time to read first.
+            "cut-off" if self.0.began.elapsed() < TO_READ => {
+                return Ok("waits until the homeserver has run for an hour".to_owned());
+            }
+            "cut-off" => {
                 let absent = cut_off_absent(ground).await;
-                expired.and_then(|unread| Ok((unread, absent?))).map(|(unread, absent)| {
-                    let expired = count(long(unread), "message", "expired unread");
-                    if absent == 0 {
-                        return expired;
-                    }
-                    warn!(absent, "devices that stayed away for too long were cut off from groups");
-                    format!("{expired}, {}", count(long(absent), "device", "cut off"))
-                })
+                if let Ok(devices @ 1..) = absent {
+                    warn!(devices, "devices that stayed away for too long were cut off from groups");
+                }
+                absent.map(|devices| count(long(devices), "device", "cut off"))
             }
             "expire-relay" => {
                 let expired = relay::expire(ground).await;

@@ -34,7 +34,6 @@ fn known_group(row: Fields<'_>) -> Stored<KnownGroup> {
 struct LogRow<'a> {
     group: i64,
     seq: Seq,
-    stored_at: Timestamp,
     counted: bool,
     bytes: u64,
     running: Backlog,
@@ -76,8 +75,7 @@ impl Transaction {
                 None => Err(self.conflict(what)),
             };
         };
-        let entry = std::iter::once((known.last, commit.entry, commit.entry.at));
-        self.insert_log(&known, entry).await?;
+        self.insert_log(&known, std::iter::once((known.last, commit.entry))).await?;
         self.leave(known.pk, commit.removed, known.last).await?;
         self.join(&known, commit.added, known.last, None).await?;
         self.change_state(known.pk, commit.state).await?;
@@ -113,8 +111,7 @@ impl Transaction {
         };
         let numbers = (1..).map(|step| before.last.plus(step));
         let positions: Vec<Seq> = numbers.take(entries.len()).collect();
-        let placed = positions.iter().copied().zip(entries).map(|(seq, entry)| (seq, entry, entry.at));
-        self.insert_log(&before, placed).await?;
+        self.insert_log(&before, positions.iter().copied().zip(entries)).await?;
         Ok(positions)
     }
 
@@ -133,7 +130,7 @@ impl Transaction {
         let commits = || new.iter().filter(|entry| matches!(entry.body, EntryBody::Commit { .. }));
         let epoch = commits().map(|entry| entry.epoch.saturating_add(1)).max().unwrap_or(0);
         let waiting = new.iter().copied().fold(known.waiting, counted_with);
-        self.insert_log(&known, new.iter().map(|entry| (entry.seq, *entry, now))).await?;
+        self.insert_log(&known, new.iter().map(|entry| (entry.seq, *entry))).await?;
         let advance = sql("UPDATE mls_groups SET last_seq = ?, application_count = ?, application_bytes = ?,
                                                  epoch = MAX(epoch, ?), accounts = ?
                            WHERE pk = ?")
@@ -204,25 +201,25 @@ impl Transaction {
         Ok(self.run("group_create", insert).await? > 0)
     }
 
-    /// Writes entries at their positions, with the time of their storing, behind what the group is known to have.
+    /// Writes entries at their positions, behind what the group is known to have.
     async fn insert_log(
         &mut self,
         group: &KnownGroup,
-        entries: impl Iterator<Item = (Seq, &LogEntry, Timestamp)> + Send,
+        entries: impl Iterator<Item = (Seq, &LogEntry)> + Send,
     ) -> Stored<()> {
         let mut running = group.waiting;
         let mut rows = Vec::new();
-        for (seq, entry, stored_at) in entries {
+        for (seq, entry) in entries {
             let before = running;
             running = counted_with(running, entry);
             let (counted, bytes) =
                 (running.messages > before.messages, running.bytes.saturating_sub(before.bytes));
-            rows.push(LogRow { group: group.pk, seq, stored_at, counted, bytes, running, entry });
+            rows.push(LogRow { group: group.pk, seq, counted, bytes, running, entry });
         }
         let head =
             "INSERT INTO log (group_pk, seq, id, epoch, at, expires_at, kind, counted, running, bytes, running_bytes,
-                              sender, signature, message, stored_at) VALUES";
-        self.insert_all("log_append", head, 15, &rows, |statement, row| {
+                              sender, signature, message) VALUES";
+        self.insert_all("log_append", head, 14, &rows, |statement, row| {
             let (kind, sender, signature, message) = match &row.entry.body {
                 EntryBody::Application { message } => (APPLICATION, None, None, Some(message.clone())),
                 EntryBody::Commit { message, sender, signature } => {
@@ -245,7 +242,6 @@ impl Transaction {
                 .bind(sender)
                 .bind(signature)
                 .bind(message)
-                .bind(time(row.stored_at))
         })
         .await
     }

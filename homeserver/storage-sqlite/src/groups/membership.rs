@@ -107,7 +107,7 @@ impl Transaction {
                          FROM members m JOIN mls_groups g ON g.pk = m.group_pk
                          WHERE m.local = 1 AND m.left_seq IS NULL AND m.needs_resync IS NULL
                            AND m.acknowledged_seq < g.last_seq AND g.accounts > 2
-                           AND (SELECT l.stored_at FROM log l
+                           AND (SELECT l.at FROM log l
                                 WHERE l.group_pk = m.group_pk AND l.seq > m.acknowledged_seq
                                 ORDER BY l.seq LIMIT 1) < ?1
                          ORDER BY g.id, m.device LIMIT ?2")

@@ -46,6 +46,18 @@ impl GroupsRead for MemoryTx {
         Ok(found)
     }
 
+    async fn members_absent(&mut self, before: Timestamp, limit: usize) -> Stored<Vec<(GroupId, DeviceId)>> {
+        let mut absent = Vec::new();
+        for (id, data) in self.state.groups.0.iter().filter(|(_, data)| data.group.accounts > 2) {
+            absent.extend(data.absent(before).map(|device| (id.clone(), device)));
+        }
+        absent.sort_by(|(one, device), (other, another)| {
+            (one.to_bytes(), device).cmp(&(other.to_bytes(), another))
+        });
+        absent.truncate(limit);
+        Ok(absent)
+    }
+
     async fn members(&mut self, group: &GroupId) -> Stored<Vec<Member>> {
         let data = self.state.groups.0.get(group);
         Ok(data.map(|data| data.members.values().map(|m| m.member.clone()).collect()).unwrap_or_default())
@@ -173,7 +185,7 @@ impl GroupsWrite for MemoryTx {
                 data.group.epoch = data.group.epoch.max(entry.epoch.saturating_add(1));
                 last_commit = Some(entry.seq);
             }
-            data.copy(entry.clone(), now);
+            data.copy(entry.clone());
         }
         if data.group.last_seq > before {
             data.group.accounts = accounts;
@@ -220,18 +232,6 @@ impl GroupsWrite for MemoryTx {
             }
         }
         Ok(())
-    }
-
-    async fn members_absent(&mut self, before: Timestamp, limit: usize) -> Stored<Vec<(GroupId, DeviceId)>> {
-        let mut absent = Vec::new();
-        for (id, data) in self.state.groups.0.iter().filter(|(_, data)| data.group.accounts > 2) {
-            absent.extend(data.absent(before).map(|device| (id.clone(), device)));
-        }
-        absent.sort_by(|(one, device), (other, another)| {
-            (one.to_bytes(), device).cmp(&(other.to_bytes(), another))
-        });
-        absent.truncate(limit);
-        Ok(absent)
     }
 
     async fn members_left_behind(&mut self, group: &GroupId, devices: &[DeviceAddress]) -> Stored<()> {

@@ -34,8 +34,6 @@ impl Membership {
 #[derive(Clone)]
 pub(in crate::memory) struct LogRow {
     pub(in crate::memory) entry: Arc<LogEntry>,
-    /// By this domain's clock.
-    pub(in crate::memory) stored_at: Timestamp,
 }
 
 #[derive(Clone)]
@@ -93,18 +91,18 @@ impl GroupData {
 
     /// Numbers an entry and appends it.
     pub(super) fn append(&mut self, entry: LogEntry) -> Seq {
-        let (seq, stored_at) = (self.group.last_seq.next(), entry.at);
-        self.copy(LogEntry { seq, ..entry }, stored_at);
+        let seq = self.group.last_seq.next();
+        self.copy(LogEntry { seq, ..entry });
         seq
     }
 
     /// Appends an entry under the number that it has.
-    pub(super) fn copy(&mut self, entry: LogEntry, stored_at: Timestamp) {
+    pub(super) fn copy(&mut self, entry: LogEntry) {
         if matches!(entry.body, EntryBody::Application { .. }) {
             self.group.application_count += 1;
         }
         self.group.last_seq = entry.seq;
-        self.log.insert(entry.seq, LogRow { entry: Arc::new(entry), stored_at });
+        self.log.insert(entry.seq, LogRow { entry: Arc::new(entry) });
     }
 
     /// Whether a Welcome that starts at `start` says something new: not a repeat, not one from before a removal.
@@ -132,7 +130,7 @@ impl GroupData {
     pub(super) fn absent(&self, before: Timestamp) -> impl Iterator<Item = DeviceId> {
         let ours = self.members.values().filter(|known| known.local && known.is_active());
         let first = |known: &&Membership| self.log.range(known.acknowledged.next()..).next();
-        let absent = ours.filter(move |known| first(known).is_some_and(|(_, row)| row.stored_at < before));
+        let absent = ours.filter(move |known| first(known).is_some_and(|(_, row)| row.entry.at < before));
         absent.map(|known| known.member.device.device)
     }
 
