@@ -1,7 +1,7 @@
 //! Files of every released schema are brought to today's, and nothing of them is lost.
 
-use qpq_core::{Digest, Seq};
-use qpq_storage::{AuditFilter, Storage as _};
+use qpq_core::{DeviceId, Digest, GroupId, Seq, Timestamp};
+use qpq_storage::{AuditFilter, Backlog, EntryBody, Feed, LogEntry, Storage as _};
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::{DatabaseKey, Options, SqliteStorage};
@@ -77,6 +77,56 @@ async fn rows_that_waited_before_there_were_request_ids_are_sent_without_one() {
     let lane = qpq_storage::OutboxLane { incarnation, stream: [0; 16] };
     let rows = tx.outbox_rows(&"beta.test".parse().unwrap(), &lane, Seq(1), 10, 1_000).await.unwrap();
     assert_eq!(rows.iter().map(|row| (row.seq, row.row.request)).collect::<Vec<_>>(), [(Seq(1), None)]);
+    drop(tx);
+    storage.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_from_before_backlogs_had_a_weight_is_read_on_and_weighs_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("homeserver.db");
+    let mut connection = raw(&path).await;
+    sqlx::raw_sql(FIRST).execute(&mut connection).await.unwrap();
+    let group = GroupId::new([3; 16], 1, "alpha.test".parse().unwrap());
+    sqlx::query(
+        "INSERT INTO mls_groups (pk, id, hubbed, epoch, last_seq, application_count, accounts, created_at)
+         VALUES (1, ?, 1, 1, 3, 2, 3, 1)",
+    )
+    .bind(group.to_bytes())
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let rows = "INSERT INTO members (group_pk, device, address, local, joined_seq, acknowledged_seq,
+                                     acknowledged_count)
+                VALUES (1, x'07070707070707070707070707070707', 'alice@alpha.test/dev_07070707070707070707070707070707',
+                        1, 0, 1, 0);
+                INSERT INTO log (group_pk, seq, id, epoch, at, kind, counted, running, message)
+                VALUES (1, 1, zeroblob(16), 0, 5, 1, 0, 0, x'01'), (1, 2, zeroblob(16), 1, 6, 0, 1, 1, x'0202'),
+                       (1, 3, zeroblob(16), 1, 7, 0, 1, 2, x'030303');
+                UPDATE log SET sender = 'alice@alpha.test/dev_07070707070707070707070707070707', signature = zeroblob(64)
+                WHERE kind = 1;
+                PRAGMA user_version = 1";
+    sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+
+    let storage = SqliteStorage::open(&path, &DatabaseKey::new([1; 32]), &Options::default()).await.unwrap();
+    let mut tx = storage.write().await.unwrap();
+    let alice = DeviceId::from_bytes([7; 16]);
+    let read = tx.log_after(&group, Seq(0), 10, 1_000).await.unwrap();
+    assert_eq!(
+        read.iter().map(|entry| (entry.seq, entry.at.as_millis())).collect::<Vec<_>>(),
+        [(Seq(1), 5), (Seq(2), 6), (Seq(3), 7)]
+    );
+    assert_eq!(tx.backlogs(&[alice]).await.unwrap(), [Backlog { messages: 2, bytes: 0 }]);
+    let new =
+        LogEntry { body: EntryBody::Application { message: vec![9; 70] }, ..read.last().unwrap().clone() };
+    tx.log_append(&group, &[new]).await.unwrap();
+    assert_eq!(tx.backlogs(&[alice]).await.unwrap(), [Backlog { messages: 3, bytes: 70 }]);
+    tx.feeds_acknowledge(&alice, &[(Feed::Group(group.clone()), Seq(3))]).await.unwrap();
+    assert_eq!(tx.backlogs(&[alice]).await.unwrap(), [Backlog { messages: 1, bytes: 70 }]);
+    let absent = |millis| Timestamp::from_millis(millis);
+    assert_eq!(tx.members_absent(absent(8), 10).await.unwrap(), [(group, alice)]);
+    assert_eq!(tx.members_absent(absent(7), 10).await.unwrap(), []);
     drop(tx);
     storage.close().await.unwrap();
 }
