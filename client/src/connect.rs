@@ -130,6 +130,7 @@ impl Client {
             // The domain's database was put back: its stock of our KeyPackages is not what we remember, and it may have
             // lost what we had handed over. What is known there, or at a hub elsewhere, counts once.
             tx.forget_uploads().await?;
+            tx.note_put_back(self.now()).await?;
             let messages = tx.offer_again(self.address()?.domain(), kept_since).await?;
             tracing::info!(messages, "the homeserver was put back: what it had accepted is offered again");
         }

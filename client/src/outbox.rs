@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use qpq_core::{Address, ErrorCode, GroupId, MessageId};
+use qpq_core::{Address, ErrorCode, GroupId, MessageId, Millis};
 
 use crate::{
     Client, ClientError,
     client::Turn,
+    error::Refusal,
     proofs,
     session::{HandedOver, Submit, Submitted},
     store::{GroupState, Outgoing, Target, Tx},
@@ -24,6 +25,19 @@ const BATCH: usize = 64;
 const BATCH_BYTES: usize = 1024 * 1024;
 /// Messages looked at in one turn.
 const LOOK: u32 = 1_000;
+
+/// How long a homeserver whose database was put back is given to hear from its peers of groups that it doesn't know any more;
+/// the longest backoff is 30 minutes.
+const CATCHES_UP: Millis = Millis::from_secs(3_600);
+/// When it is asked again.
+const REPLAYED: Millis = Millis::from_secs(30);
+
+/// Whether a homeserver that has not heard of a group would refuse so.
+fn is_unknown(refusal: &Refusal) -> bool {
+    [ErrorCode::NotFound, ErrorCode::NotMember, ErrorCode::NeedsResync]
+        .into_iter()
+        .any(|code| refusal.is(code))
+}
 
 /// What keeps a message here.
 #[derive(Debug)]
@@ -249,6 +263,9 @@ impl Client {
         };
         let now = self.now();
         let mut tx = self.inner.store.begin().await?;
+        let behind = tx.put_back().await?.is_some_and(|at| now.since(at) < CATCHES_UP);
+        let me = self.address()?;
+        let home = me.domain();
         let mut changed = Vec::new();
         for (submit, answer) in submits.iter().zip(answers) {
             self.inner.refusals.borrow_mut().remove(&submit.id);
@@ -256,10 +273,22 @@ impl Client {
                 Submitted::AtHub => tx.mark_at_hub(&submit.id, &submit.message, now).await?,
                 Submitted::AtHome => tx.mark_at_home(&submit.id, &submit.message, now).await?,
                 Submitted::Refused(refusal) => {
-                    // A domain that was put back may not know of the group yet: what was offered again says nothing about it.
+                    if behind && is_unknown(&refusal) && submit.group.hub() != home {
+                        tx.requeue(&submit.id, now.after(REPLAYED), false).await?;
+                        self.inner.refusals.borrow_mut().insert(submit.id, refusal);
+                        continue;
+                    }
                     let offered = tx.outgoing(&submit.id).await?.is_some_and(|known| known.offered.is_some());
-                    let out = refusal.is(ErrorCode::NotMember) || refusal.is(ErrorCode::NeedsResync);
-                    if out && !offered {
+                    if refusal.is(ErrorCode::IdReused) && offered {
+                        // It has another encryption: in its log, or on the way to the hub, whose word comes.
+                        if submit.group.hub() == home {
+                            tx.leave_at_hub(&submit.id).await?;
+                        } else {
+                            tx.mark_at_home(&submit.id, &submit.message, now).await?;
+                        }
+                        continue;
+                    }
+                    if refusal.is(ErrorCode::NotMember) || refusal.is(ErrorCode::NeedsResync) {
                         let state = GroupState::NeedsResync { reason: refusal.text.clone() };
                         tx.set_group_state(&submit.group, &state).await?;
                         changed.push(submit.group.clone());

@@ -50,7 +50,7 @@ pub use identities::{IdentitySeen, PinnedIdentity};
 pub use inbox::{NewMessage, Recorded, StoredMessage};
 pub use key::StoreKey;
 pub use key_packages::StockRow;
-pub use outgoing::{NewOutgoing, Offered, Outgoing, OutgoingState, Reach, Target};
+pub use outgoing::{NewOutgoing, Outgoing, OutgoingState, Reach, Target};
 pub use positions::Feed;
 pub use proofs::StoredProof;
 pub use requested::RequestedContact;

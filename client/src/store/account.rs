@@ -99,6 +99,25 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The homeserver's database was put back, and that was noticed now.
+    pub async fn note_put_back(&mut self, at: Timestamp) -> Result<(), StoreError> {
+        sqlx::query("REPLACE INTO put_back (one, at) VALUES (1, ?)")
+            .bind(sql_time(at))
+            .execute(self.sql())
+            .await
+            .map_err(failed("note a new life of the homeserver"))?;
+        Ok(())
+    }
+
+    /// When it was noticed last that the homeserver's database was put back.
+    pub async fn put_back(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let row = sqlx::query("SELECT * FROM put_back")
+            .fetch_optional(self.sql())
+            .await
+            .map_err(failed("read of the homeserver's lives"))?;
+        row.map(|row| Columns { table: "put_back", row: &row }.time("at")).transpose()
+    }
+
     /// The session that can be resumed.
     pub async fn session(&mut self) -> Result<Option<SessionState>, StoreError> {
         let row = sqlx::query("SELECT * FROM session")

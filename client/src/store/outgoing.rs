@@ -74,17 +74,8 @@ pub struct Outgoing {
     pub attempts: u32,
     /// Not to be tried before this time.
     pub not_before: Timestamp,
-    /// That it was offered again because the homeserver's database was put back.
-    pub offered: Option<Offered>,
-}
-
-/// A message that was accepted before, and is offered again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offered {
-    /// How far it had got.
-    pub reach: Reach,
-    /// Since when.
-    pub since: Timestamp,
+    /// How far it had got when it was offered again, because the homeserver's database was put back.
+    pub offered: Option<Reach>,
 }
 
 /// How far a message had got when its homeserver's database was put back.
@@ -294,11 +285,10 @@ impl Tx<'_> {
         Ok(offered)
     }
 
-    /// It was in its log before it was offered again, and is taken for being there: nothing more is tried.
+    /// The hub has it in another encryption.
     pub async fn leave_at_hub(&mut self, id: &MessageId) -> Result<(), StoreError> {
         let query = sqlx::query(
-            "UPDATE outgoing SET state = 2, offered_from = 0, not_before = 0, reason = ''
-             WHERE offered_from > 0 AND state < 2 AND id = ?",
+            "UPDATE outgoing SET state = 2, offered_from = 0, reason = '' WHERE state < 2 AND id = ?",
         );
         self.change(query, id, "leave a message in its log").await
     }
@@ -316,10 +306,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Gives it up.
+    /// Gives it up; but one that was in its log before it was offered again is left there: others may have read it.
     pub async fn mark_failed(&mut self, id: &MessageId, reason: &str) -> Result<(), StoreError> {
         let query = sqlx::query(
-            "UPDATE outgoing SET state = 3, reason = ?, ciphertext = NULL, epoch = NULL WHERE state NOT IN (2, 4) AND id = ?",
+            "UPDATE outgoing SET state = CASE offered_from WHEN 2 THEN 2 ELSE 3 END,
+                 reason = CASE offered_from WHEN 2 THEN '' ELSE ? END,
+                 ciphertext = NULL, epoch = NULL, offered_from = 0
+             WHERE state NOT IN (2, 4) AND id = ?",
         )
         .bind(reason.to_owned());
         self.change(query, id, "give a message up").await
@@ -355,8 +348,6 @@ fn read_outgoing(row: &SqliteRow) -> Result<Outgoing, StoreError> {
         Some(ciphertext) => Some((ciphertext, columns.number("epoch")?)),
         None => None,
     };
-    let reach = Reach::of(columns.number("offered_from")?);
-    let since = columns.time("state_at")?;
     Ok(Outgoing {
         id: columns.message("id")?,
         target,
@@ -366,6 +357,6 @@ fn read_outgoing(row: &SqliteRow) -> Result<Outgoing, StoreError> {
         encrypted,
         attempts: columns.small("attempts")?,
         not_before: columns.time("not_before")?,
-        offered: reach.map(|reach| Offered { reach, since }),
+        offered: Reach::of(columns.number("offered_from")?),
     })
 }

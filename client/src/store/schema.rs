@@ -172,9 +172,13 @@ PRAGMA user_version = 3;
 ";
 
 /// What is kept of messages that are in their logs, to be offered again after the homeserver's database was put back.
-/// `offered_from`: the state that it had then, else 0.
+/// `offered_from`: the state that it had then, else 0; `put_back`: when that was noticed last.
 const KEPT: &str = "
 ALTER TABLE outgoing ADD COLUMN offered_from INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE put_back (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    at INTEGER NOT NULL
+) STRICT;
 CREATE INDEX outgoing_kept ON outgoing (state_at) WHERE state = 2 AND ciphertext IS NOT NULL;
 PRAGMA user_version = 4;
 ";

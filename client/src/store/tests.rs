@@ -323,14 +323,13 @@ async fn what_a_homeserver_may_have_lost_is_queued_again_as_it_was() {
     tx.forget_ciphertexts(at(20)).await.unwrap();
     assert_eq!(tx.offer_again(ours.hub(), at(20)).await.unwrap(), 3);
     let queued = tx.queued(10).await.unwrap();
-    let offered =
-        |n: u8, reach, since| (message_id(n), Some((vec![n], 3)), Some(Offered { reach, since: at(since) }));
+    let offered = |n: u8, reach| (message_id(n), Some((vec![n], 3)), Some(reach));
     let seen: Vec<_> = queued.into_iter().map(|row| (row.id, row.encrypted, row.offered)).collect();
-    let expected = [offered(2, Reach::Hub, 20), offered(3, Reach::Home, 21), offered(7, Reach::Home, 22)];
+    let expected = [offered(2, Reach::Hub), offered(3, Reach::Home), offered(7, Reach::Home)];
     assert_eq!(seen, expected);
     // It was accepted when it was accepted; what never left a log is left there.
     tx.mark_at_hub(&message_id(3), &[3], at(30)).await.unwrap();
-    tx.leave_at_hub(&message_id(2)).await.unwrap();
+    tx.mark_failed(&message_id(2), "the homeserver has forgotten the group").await.unwrap();
     tx.mark_at_home(&message_id(7), &[7], at(30)).await.unwrap();
     assert!(tx.queued(10).await.unwrap().is_empty());
     for (n, when) in [(1, 10), (2, 20), (3, 21), (5, 20), (6, 20)] {

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use qpq_core::{
-    Cursor, DeviceAddress, Entropy as _, ErrorCode, GroupId, MessageId, Millis, OsEntropy, Seq, Timestamp,
-    limits::RETAIN,
+    Cursor, DeviceAddress, Entropy as _, ErrorCode, GroupId, MessageId, OsEntropy, Seq, Timestamp,
 };
 
 use super::batch::{Batch, Step};
@@ -18,8 +17,7 @@ use crate::{
     },
     proofs,
     store::{
-        Feed, GroupRecord, GroupState, NewMessage, NewOutgoing, Offered, OutgoingState, Reach, Recorded,
-        Target, Tx,
+        Feed, GroupRecord, GroupState, NewMessage, NewOutgoing, OutgoingState, Reach, Recorded, Target, Tx,
     },
     trust::is_proven,
     wire::{ContactEvent, Delivery, DeliveryBody},
@@ -332,9 +330,8 @@ impl Batch<'_> {
             }
             (OutgoingState::AtHub { .. }, _) => return Ok(Step::Next),
             // A mailbox that was put back tells what was settled long ago.
-            _ if outgoing.offered.is_some_and(|offered| offered.reach == Reach::Hub) => {
-                return Ok(Step::Next);
-            }
+            _ if outgoing.offered == Some(Reach::Hub) => return Ok(Step::Next),
+            _ if refusal.is(ErrorCode::IdReused) => tx.leave_at_hub(id).await?,
             // In another encryption: the hub may have taken later ones meanwhile, and readers keep the keys of a few that
             // are late only; nor must the echo of this one, which may still come, be taken for the other's.
             (_, Some(wait)) => tx.requeue(id, self.now.after(wait), true).await?,
@@ -359,11 +356,7 @@ impl Batch<'_> {
     }
 }
 
-/// How long a domain that was put back is given to hear of a group from its peers, before it is asked again.
-const REPLAYED: Millis = Millis::from_secs(30);
-
-/// What becomes of a message that was not kept: encrypted again, tried later, or given up. One that was accepted before its
-/// homeserver's database was put back is not given up for what that doesn't know any more, or not yet.
+/// What becomes of a message that was not kept: encrypted again, tried later, or given up.
 pub(crate) async fn settle_refusal(
     tx: &mut Tx<'_>,
     id: &MessageId,
@@ -376,22 +369,9 @@ pub(crate) async fn settle_refusal(
         (Some(ErrorCode::NotStored | ErrorCode::Draining | ErrorCode::Overloaded), None) => {
             tx.requeue(id, now, false).await?;
         }
-        (code, None) => match tx.outgoing(id).await?.and_then(|message| message.offered) {
-            // Others may have read it, and it may be there in another encryption.
-            Some(Offered { reach: Reach::Hub, .. }) => tx.leave_at_hub(id).await?,
-            Some(_) if code == Some(ErrorCode::IdReused) => tx.leave_at_hub(id).await?,
-            Some(Offered { since, .. }) if is_unknown(code) && now.since(since) < RETAIN => {
-                tx.requeue(id, now.after(REPLAYED), false).await?;
-            }
-            Some(_) | None => tx.mark_failed(id, &refusal.to_string()).await?,
-        },
+        (_, None) => tx.mark_failed(id, &refusal.to_string()).await?,
     }
     Ok(())
-}
-
-/// Whether a homeserver that is behind would refuse so.
-const fn is_unknown(code: Option<ErrorCode>) -> bool {
-    matches!(code, Some(ErrorCode::NotFound | ErrorCode::NotMember | ErrorCode::NeedsResync))
 }
 
 /// A row of a group without MLS state here: it waits for the invitation, unless the group has ended.

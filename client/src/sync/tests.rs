@@ -156,12 +156,33 @@ async fn what_was_accepted_is_not_given_up_for_what_a_homeserver_has_forgotten()
     let home = GroupId::new([3; 16], 1, "alpha.test".parse().unwrap());
     let elsewhere = GroupId::new([4; 16], 1, "beta.test".parse().unwrap());
     let mut tx = alice.client.inner.store.begin().await.unwrap();
-    let (now, long_ago) = (alice.client.now(), alice.client.now().before(qpq_core::Millis::from_days(9)));
+    let now = alice.client.now();
     for id in [&home, &elsewhere] {
         let (name, peer, since) = (None, None, now);
         let record = GroupRecord { id: id.clone(), name, peer, state: GroupState::Active, since };
         tx.save_group_record(&record).await.unwrap();
     }
+    let [not_found, id_reused, too_old, wrong_epoch, not_allowed] = [102, 103, 402, 400, 401];
+    let told = [
+        (1, &home, not_found, "at hub"),
+        (2, &home, wrong_epoch, "at hub"),
+        (3, &home, too_old, "queued"),
+        (4, &elsewhere, id_reused, "at hub"),
+        (5, &elsewhere, too_old, "encrypted again"),
+        (6, &elsewhere, not_allowed, "failed"),
+    ];
+    for (n, group, ..) in told {
+        let (target, content) = (Target::Group(group.clone()), Content::text("hello", now));
+        tx.enqueue(&NewOutgoing { id: id(n), target, content }).await.unwrap();
+        tx.set_encrypted(&id(n), b"ciphertext", 1).await.unwrap();
+        if *group == home {
+            tx.mark_at_hub(&id(n), b"ciphertext", now).await.unwrap();
+        } else {
+            tx.mark_at_home(&id(n), b"ciphertext", now).await.unwrap();
+        }
+    }
+    assert_eq!(tx.offer_again(home.hub(), Timestamp::from_millis(0)).await.unwrap(), told.len());
+    // Two are refused in an answer, the others by notices from a mailbox that was put back.
     let refused = |number| Refusal {
         number,
         code: ErrorCode::from_number(number),
@@ -169,34 +190,20 @@ async fn what_was_accepted_is_not_given_up_for_what_a_homeserver_has_forgotten()
         retry_after: None,
         request: None,
     };
-    let (not_found, reused, too_old, wrong_epoch, no_member, not_allowed) = (102, 103, 402, 400, 403, 401);
-    let answers = [
-        (1, &home, now, not_found, "at hub"),
-        (2, &home, now, wrong_epoch, "at hub"),
-        (3, &home, now, too_old, "encrypted again"),
-        (4, &elsewhere, now, no_member, "later"),
-        (5, &elsewhere, now, not_found, "later"),
-        (6, &elsewhere, now, reused, "at hub"),
-        (7, &elsewhere, now, not_allowed, "failed"),
-        (8, &elsewhere, long_ago, no_member, "failed"),
-    ];
-    for (n, group, when, ..) in answers {
-        let (target, content) = (Target::Group(group.clone()), Content::text("hello", now));
-        tx.enqueue(&NewOutgoing { id: id(n), target, content }).await.unwrap();
-        tx.set_encrypted(&id(n), b"ciphertext", 1).await.unwrap();
-        if *group == home {
-            tx.mark_at_hub(&id(n), b"ciphertext", when).await.unwrap();
-        } else {
-            tx.mark_at_home(&id(n), b"ciphertext", when).await.unwrap();
-        }
+    for n in [1, 2] {
+        settle_refusal(&mut tx, &id(n), &refused(not_found), now).await.unwrap();
     }
-    assert_eq!(tx.offer_again(home.hub(), Timestamp::from_millis(0)).await.unwrap(), answers.len());
-    for (n, _, _, number, becomes) in answers {
-        settle_refusal(&mut tx, &id(n), &refused(number), now).await.unwrap();
+    tx.commit().await.unwrap();
+    let notices = told.iter().skip(2).map(|(n, group, number, _)| {
+        let body = DeliveryBody::Refused { group: (*group).clone(), id: id(*n), refusal: refused(*number) };
+        at(Feed::Mailbox, u64::from(*n), body)
+    });
+    alice.takes(&notices.collect::<Vec<_>>(), Trees::new()).await;
+    let mut tx = alice.client.inner.store.begin().await.unwrap();
+    for (n, _, _, becomes) in told {
         let known = tx.outgoing(&id(n)).await.unwrap().unwrap();
         let found = match known.state {
             OutgoingState::Queued if known.encrypted.is_none() => "encrypted again",
-            OutgoingState::Queued if known.not_before > now => "later",
             OutgoingState::Queued => "queued",
             OutgoingState::AtHome { .. } => "at home",
             OutgoingState::AtHub { .. } => "at hub",

@@ -21,6 +21,11 @@ pub(crate) struct Gaps {
 }
 
 impl Gaps {
+    /// A row has made groups known.
+    pub(crate) fn look_again(&mut self) {
+        self.groups = None;
+    }
+
     /// Cuts our devices off that read the group of a stream with a gap: a commit may have been in it. Gaps of other streams
     /// leave nobody behind here: what a home submitted was its own, and its users hear of it there.
     pub(crate) async fn apply(

@@ -187,6 +187,9 @@ impl Call<'_> {
                         return Ok(not_now(origin, "more rows of unknown kinds than are parked"));
                     }
                 }
+                if application.rows().iter().any(|row| row.kind == RowKind::Welcome) {
+                    gaps.look_again();
+                }
                 let (mut refusals, mut stored) = (Vec::new(), Vec::new());
                 for row in application.rows() {
                     // What follows from a row (a hub's fan-out) follows from its request.
