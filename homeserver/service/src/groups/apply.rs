@@ -48,12 +48,12 @@ pub(crate) async fn apply_row(
 
 /// Whether a row brought something new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fresh {
+pub(super) enum Fresh {
     New,
     Known,
 }
 
-fn outcome(applied: Answered<Fresh>) -> RowOutcome {
+pub(super) fn outcome(applied: Answered<Fresh>) -> RowOutcome {
     match applied {
         Ok(Fresh::Known) => RowOutcome::Known,
         Ok(Fresh::New) => RowOutcome::Stored,
@@ -62,12 +62,12 @@ fn outcome(applied: Answered<Fresh>) -> RowOutcome {
 }
 
 /// One row's transaction and origin.
-struct Rows<'a> {
-    place: Place,
-    origin: &'a Domain,
-    now: Timestamp,
-    tx: &'a mut dyn WriteTx,
-    effects: &'a mut Effects,
+pub(super) struct Rows<'a> {
+    pub(super) place: Place,
+    pub(super) origin: &'a Domain,
+    pub(super) now: Timestamp,
+    pub(super) tx: &'a mut dyn WriteTx,
+    pub(super) effects: &'a mut Effects,
 }
 
 impl Rows<'_> {
@@ -111,7 +111,7 @@ impl Rows<'_> {
     }
 
     /// An entry of a log that the origin orders.
-    async fn entry(&mut self, row: &Row) -> Stored<Answered<Fresh>> {
+    pub(super) async fn entry(&mut self, row: &Row) -> Stored<Answered<Fresh>> {
         let entry = match GroupEntry::from_bytes(&row.payload) {
             Ok(entry) => entry,
             Err(refusal) => return Ok(Err(refusal)),

@@ -6,6 +6,7 @@ mod member;
 
 mod backlogs;
 mod consent;
+mod entries;
 mod quotas;
 mod world;
 

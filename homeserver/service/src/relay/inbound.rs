@@ -191,14 +191,22 @@ impl Call<'_> {
                     gaps.look_again();
                 }
                 let (mut refusals, mut stored) = (Vec::new(), Vec::new());
-                for row in application.rows() {
-                    // What follows from a row (a hub's fan-out) follows from its request.
-                    let applied =
-                        request::of(row.request, apply_row(ground, tx, origin, &stream, row, effects));
-                    match applied.await? {
-                        RowOutcome::Stored => stored.extend(StoredMessage::of(row)),
-                        RowOutcome::Known => {}
-                        RowOutcome::Refused(ack) => refusals.push(RowRefusal { seq: row.seq, ack }),
+                let is_entry = |row: &Row| row.kind == RowKind::GroupEntry;
+                for run in application.rows().chunk_by(|one, next| is_entry(one) && is_entry(next)) {
+                    let outcomes = match run {
+                        // What follows from a row (a hub's fan-out) follows from its request.
+                        [row] => {
+                            let applied = apply_row(ground, tx, origin, &stream, row, effects);
+                            vec![request::of(row.request, applied).await?]
+                        }
+                        entries => groups::apply_entries(ground, tx, origin, entries, effects).await?,
+                    };
+                    for (row, outcome) in run.iter().zip(outcomes) {
+                        match outcome {
+                            RowOutcome::Stored => stored.extend(StoredMessage::of(row)),
+                            RowOutcome::Known => {}
+                            RowOutcome::Refused(ack) => refusals.push(RowRefusal { seq: row.seq, ack }),
+                        }
                     }
                 }
                 let next = application.next();

@@ -15,7 +15,8 @@ use qpq_federation_proto::{Row, RowKind};
 use qpq_hub::Engine;
 use qpq_storage::{
     Account, Contact, Device, Feed, MailboxRow, Notice, Peer, PeerState, Storage as _, Stored, Vault,
-    WriteTx, memory::MemoryStorage,
+    WriteTx,
+    memory::{Copied, MemoryStorage},
 };
 use tokio::task::JoinSet;
 
@@ -206,6 +207,26 @@ impl Site {
         self.ground.write(job).await.unwrap()
     }
 
+    /// Applies entries in one transaction, as one batch brings them.
+    pub(super) async fn apply_together(&self, origin: &Domain, rows: &[Row]) -> Vec<RowOutcome> {
+        let job = ApplyTogether {
+            ground: Arc::clone(&self.ground),
+            origin: origin.clone(),
+            rows: rows.to_vec(),
+            effects: Effects::default(),
+        };
+        self.ground.write(job).await.unwrap()
+    }
+
+    /// What is stored, to be put back.
+    pub(super) fn copied(&self) -> Copied {
+        self.storage.copied()
+    }
+
+    pub(super) fn put_back(&self, copied: &Copied) {
+        self.storage.put_back(copied);
+    }
+
     pub(super) async fn notices(&self, device: &DeviceAddress) -> Vec<Notice> {
         let mut tx = self.storage.read().await.unwrap();
         let rows = tx.mailbox_after(&device.device, Seq::ZERO, 1_000).await.unwrap();
@@ -306,6 +327,28 @@ impl WriteJob for ApplyOne {
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<RowOutcome> {
         self.effects = Effects::default();
         super::super::apply_row(&self.ground, tx, &self.origin, &self.row, &mut self.effects).await
+    }
+
+    fn effects(&mut self) -> Effects {
+        std::mem::take(&mut self.effects)
+    }
+}
+
+struct ApplyTogether {
+    ground: Arc<Ground>,
+    origin: Domain,
+    rows: Vec<Row>,
+    effects: Effects,
+}
+
+#[async_trait]
+impl WriteJob for ApplyTogether {
+    type Output = Vec<RowOutcome>;
+
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<Vec<RowOutcome>> {
+        self.effects = Effects::default();
+        let (ground, origin) = (&self.ground, &self.origin);
+        super::super::apply_entries(ground, tx, origin, &self.rows, &mut self.effects).await
     }
 
     fn effects(&mut self) -> Effects {
