@@ -263,7 +263,7 @@ impl Client {
         };
         let now = self.now();
         let mut tx = self.inner.store.begin().await?;
-        let behind = tx.put_back().await?.is_some_and(|at| now.since(at) < CATCHES_UP);
+        let behind = tx.put_back().await?.is_some_and(|at| at <= now && now.since(at) < CATCHES_UP);
         let me = self.address()?;
         let home = me.domain();
         let mut changed = Vec::new();

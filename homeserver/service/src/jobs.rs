@@ -36,7 +36,7 @@ pub struct Job {
     pub about: &'static str,
     /// When it is due, in UTC: second, minute, hour, day of the month, month, day of the week.
     pub schedule: &'static str,
-    /// Whether it runs at the start.
+    /// Whether it runs at every start, or only if its last run is longer ago than this.
     pub at_start: AtStart,
     /// A run that takes longer is given up.
     pub deadline: Duration,
@@ -51,8 +51,6 @@ pub enum AtStart {
     Always,
     /// If it did not run for so long.
     IfOlder(Millis),
-    /// Only when it is due.
-    Never,
 }
 
 const fn job(id: &'static str, schedule: &'static str, about: &'static str) -> Job {
@@ -78,14 +76,7 @@ pub const JOBS: [Job; 8] = [
         "Lets go of sessions, KeyPackages, records and log entries whose time is over.",
     ),
     job("expire-messages", "20 * * * * *", "Expires messages that were not read in their time."),
-    Job {
-        at_start: AtStart::Never,
-        ..job(
-            "cut-off",
-            "0 41 * * * *",
-            "Cuts devices off that stayed away from a larger group for too long.",
-        )
-    },
+    job("cut-off", "0 41 * * * *", "Cuts devices off that stayed away from a larger group for too long."),
     job(
         "expire-relay",
         "10,40 * * * * *",
@@ -225,7 +216,6 @@ impl Jobs {
     fn wants_start(&self, state: &State) -> bool {
         let last = state.last.lock().unwrap_or_else(PoisonError::into_inner);
         match (state.job.at_start, last.as_ref()) {
-            (AtStart::Never, _) => false,
             (AtStart::Always, _) | (AtStart::IfOlder(_), None) => true,
             (AtStart::IfOlder(age), Some(run)) => {
                 let now = self.0.ground.now();

@@ -38,7 +38,8 @@ pub(crate) async fn apply_entries(
 /// A group as it is with all entries that were taken.
 struct Look {
     group: GroupId,
-    last: Seq,
+    /// `None`: nothing of it is here.
+    last: Option<Seq>,
     accounts: u32,
     members: Vec<Member>,
     readers: Readers,
@@ -67,7 +68,7 @@ impl Run<'_> {
             None => self.look_at(&entry).await?,
         };
         let look = self.look.insert(look);
-        if entry.seq <= look.last {
+        if look.last.is_some_and(|last| entry.seq <= last) {
             return Ok(RowOutcome::Known);
         }
         let place = &self.here.place;
@@ -80,7 +81,7 @@ impl Run<'_> {
             return self.alone(row).await;
         }
         look.readers.stored(&[], &entry.message);
-        (look.last, look.accounts) = (entry.seq, entry.accounts);
+        (look.last, look.accounts) = (Some(entry.seq), entry.accounts);
         self.copied.push(LogEntry {
             seq: entry.seq,
             id: row.id,
@@ -94,7 +95,7 @@ impl Run<'_> {
 
     async fn look_at(&mut self, entry: &GroupEntry) -> Stored<Look> {
         let Rows { place, tx, .. } = &mut self.here;
-        let last = tx.group(&entry.group).await?.map(|known| known.last_seq).unwrap_or_default();
+        let last = tx.group(&entry.group).await?.map(|known| known.last_seq);
         let members = tx.members(&entry.group).await?;
         let readers = Readers::of(*tx, &place.domain, &members, None).await?;
         Ok(Look { group: entry.group.clone(), last, accounts: entry.accounts, members, readers })
