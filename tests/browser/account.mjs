@@ -34,12 +34,15 @@ export async function account(steps, owner) {
     await owner.said("You are signed out.");
     await owner.look("signed-out", EXTREMES);
     owner.watched.expected.add(401).add(403);
+    // A click waits for the page to be drawn, too.
+    await other.bringToFront();
     const [answer] = await Promise.all([
       other.waitForResponse((response) => response.request().method() === "POST"),
       other.getByRole("button", { name: "Make it", exact: true }).click(),
     ]);
     check([401, 403].includes(answer.status()), `the old form was answered with ${answer.status()}`);
     await other.close();
+    await owner.page.bringToFront();
     await owner.go("/users");
     await owner.titled("Sign in");
     await owner.send("Sign in with a passkey");
