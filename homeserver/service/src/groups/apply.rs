@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use qpq_core::{DeviceAddress, DeviceId, Domain, ErrorCode, Timestamp};
+use qpq_core::{DeviceAddress, DeviceId, Domain, ErrorCode, GroupId, Timestamp};
 use qpq_delivery::mailbox::Room;
 use qpq_federation_proto::{Row, RowKind};
 use qpq_metrics::Limit;
@@ -125,7 +125,7 @@ impl Rows<'_> {
         }
         // A Welcome comes first; without a reader here there is nobody to keep it for.
         let members = self.tx.members(&entry.group).await?;
-        if !members.iter().any(|member| member.left_seq.is_none() && self.is_ours(&member.device)) {
+        if !members.iter().any(|member| self.reads_here(member)) {
             return Ok(Err(super::not_member()));
         }
         // Handshakes are always stored: without them nobody could follow.
@@ -204,11 +204,7 @@ impl Rows<'_> {
         let removed: Vec<DeviceAddress> =
             entry.removed.iter().filter(|device| self.is_ours(device)).cloned().collect();
         self.tx.log_copy(&entry.group, &[copied], &removed, entry.accounts, self.now).await?;
-        let us = &self.place.domain;
-        let here = |member: &&Member| member.left_seq.is_none() && member.device.user.domain() == us;
-        for member in members.iter().filter(here) {
-            self.effects.wake(member.device.device, Feed::Group(entry.group.clone()));
-        }
+        self.wake_readers(&entry.group, members);
         let gone = |device: &DeviceAddress| (device.device, Notice::Removed { group: entry.group.clone() });
         self.tell(&removed.iter().map(gone).collect::<Vec<_>>()).await
     }
@@ -276,6 +272,20 @@ impl Rows<'_> {
             self.effects.wake(device, Feed::Mailbox);
         }
         Ok(())
+    }
+
+    /// Whether a member reads the log from this domain.
+    pub(super) fn reads_here(&self, member: &Member) -> bool {
+        member.left_seq.is_none() && self.is_ours(&member.device)
+    }
+
+    /// There is something new in a log.
+    pub(super) fn wake_readers(&mut self, group: &GroupId, members: &[Member]) {
+        for member in members {
+            if self.reads_here(member) {
+                self.effects.wake(member.device.device, Feed::Group(group.clone()));
+            }
+        }
     }
 
     fn is_ours(&self, device: &DeviceAddress) -> bool {

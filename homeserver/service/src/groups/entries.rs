@@ -6,7 +6,7 @@ use std::sync::Arc;
 use qpq_core::{Domain, GroupId, Seq};
 use qpq_delivery::mailbox::Room;
 use qpq_federation_proto::Row;
-use qpq_storage::{EntryBody, Feed, LogEntry, Member, Stored, WriteTx};
+use qpq_storage::{EntryBody, LogEntry, Member, Stored, WriteTx};
 
 use super::{
     Place,
@@ -72,10 +72,7 @@ impl Run<'_> {
             return Ok(RowOutcome::Known);
         }
         let place = &self.here.place;
-        let read = look
-            .members
-            .iter()
-            .any(|member| member.left_seq.is_none() && *member.device.user.domain() == place.domain);
+        let read = look.members.iter().any(|member| self.here.reads_here(member));
         let room = look.readers.room(place, entry.accounts, &entry.message);
         if !read || !matches!(&room, Room::Store { cut_off } if cut_off.is_empty()) {
             return self.alone(row).await;
@@ -112,15 +109,8 @@ impl Run<'_> {
     async fn copy(&mut self) -> Stored<()> {
         let copied = std::mem::take(&mut self.copied);
         let Some(look) = self.look.as_ref().filter(|_| !copied.is_empty()) else { return Ok(()) };
-        let Rows { place, now, tx, effects, .. } = &mut self.here;
-        tx.log_copy(&look.group, &copied, &[], look.accounts, *now).await?;
-        let ours = look
-            .members
-            .iter()
-            .filter(|member| member.left_seq.is_none() && *member.device.user.domain() == place.domain);
-        for member in ours {
-            effects.wake(member.device.device, Feed::Group(look.group.clone()));
-        }
+        self.here.tx.log_copy(&look.group, &copied, &[], look.accounts, self.here.now).await?;
+        self.here.wake_readers(&look.group, &look.members);
         Ok(())
     }
 }
