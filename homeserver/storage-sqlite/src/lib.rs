@@ -33,6 +33,7 @@ mod receipts;
 mod samples;
 mod tokens;
 mod transaction;
+mod transparency;
 mod vault;
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub mod peers;
 pub mod small;
 pub mod submits;
 pub mod transactions;
+pub mod transparency;
 
 use std::fmt::Debug;
 
@@ -150,6 +151,7 @@ macro_rules! conformance_suite {
             contacts: a_contact_reads_back, requests_are_listed_while_they_wait, crowds_are_counted,
                 asks_are_noted_once_and_bounded, what_is_over_is_forgotten, deleting_an_account_takes_its_contacts;
             jobs: the_last_run_of_a_job_is_kept, samples_are_a_ring;
+            transparency: a_log_reads_back, a_log_has_one_history;
             peers: a_peer_reads_back, incarnations_only_grow, a_refusal_is_set_and_cleared,
                 an_invite_is_used_once, bound_and_late_invites_are_refused;
         }

@@ -28,6 +28,7 @@ mod peers;
 mod receipts;
 mod samples;
 mod tokens;
+mod transparency;
 mod vault;
 
 pub mod conformance;
@@ -53,6 +54,7 @@ pub use peers::*;
 pub use receipts::*;
 pub use samples::*;
 pub use tokens::*;
+pub use transparency::*;
 pub use vault::*;
 
 /// Why the store could not do what was asked.
@@ -114,6 +116,7 @@ pub trait ReadTx:
     + AdminsRead
     + JobsRead
     + SamplesRead
+    + TransparencyRead
 {
 }
 
@@ -138,6 +141,7 @@ pub trait WriteTx:
     + ContactsWrite
     + AdminsWrite
     + JobsWrite
+    + TransparencyWrite
     + SamplesWrite
 {
     /// Makes everything durable; consumes the transaction, so nothing can follow by accident.

@@ -21,6 +21,7 @@ mod peers;
 pub(crate) mod planted;
 mod samples;
 mod tokens;
+mod transparency;
 mod vault;
 
 use std::{
@@ -56,6 +57,7 @@ struct State {
     admins: Arc<admins::Admins>,
     jobs: Arc<jobs::Jobs>,
     samples: Arc<samples::Samples>,
+    log: Arc<transparency::Log>,
 }
 
 #[derive(Default)]

@@ -1,0 +1,115 @@
+//! The key-transparency log.
+
+use async_trait::async_trait;
+use qpq_storage::{LogContents, LogHead, LogRow, LogTile, Stored, TransparencyRead, TransparencyWrite};
+
+use crate::{
+    fields::{Fields, each, one},
+    transaction::{Transaction, int, size, sql},
+};
+
+fn entry(row: Fields<'_>) -> Stored<LogRow> {
+    Ok(LogRow {
+        index: row.number("idx")?,
+        label_id: row.bytes("label_id")?,
+        version: row.number("version")?,
+        entry: row.bytes("entry")?,
+    })
+}
+
+impl Transaction {
+    /// How many entries there are. They are never deleted, so the last one's place says it.
+    async fn kt_size(&mut self, what: &'static str) -> Stored<u64> {
+        let row = self.row(what, sql("SELECT COALESCE(MAX(idx) + 1, 0) AS size FROM kt_entries")).await?;
+        Ok(one("kt_entries", row.as_ref(), |row| row.number("size"))?.unwrap_or(0))
+    }
+}
+
+#[async_trait]
+impl TransparencyRead for Transaction {
+    async fn kt_head(&mut self) -> Stored<Option<LogHead>> {
+        let row = self.row("kt_head", sql("SELECT id, size, note FROM kt_head WHERE id = 1")).await?;
+        one("kt_head", row.as_ref(), |row| Ok(LogHead { size: row.number("size")?, note: row.text("note")? }))
+    }
+
+    async fn kt_tile(&mut self, level: u8, index: u64) -> Stored<Option<Vec<u8>>> {
+        let query =
+            sql("SELECT idx, hashes FROM kt_tiles WHERE level = ? AND idx = ?").bind(level).bind(int(index));
+        let row = self.row("kt_tile", query).await?;
+        one("kt_tiles", row.as_ref(), |row| row.blob("hashes"))
+    }
+
+    async fn kt_entries(&mut self, from: u64, limit: usize) -> Stored<Vec<LogRow>> {
+        let query =
+            sql("SELECT idx, label_id, version, entry FROM kt_entries WHERE idx >= ? ORDER BY idx LIMIT ?")
+                .bind(int(from))
+                .bind(size(limit));
+        each("kt_entries", &self.rows("kt_entries", query).await?, entry)
+    }
+
+    async fn kt_latest(&mut self, label_id: &[u8; 32]) -> Stored<Option<LogRow>> {
+        let query = sql("SELECT idx, label_id, version, entry FROM kt_entries
+                         WHERE label_id = ? ORDER BY version DESC LIMIT 1")
+        .bind(label_id.to_vec());
+        one("kt_entries", self.row("kt_latest", query).await?.as_ref(), entry)
+    }
+
+    async fn kt_contents(&mut self, index: u64) -> Stored<Option<LogContents>> {
+        let query = sql("SELECT idx, label, opening, value FROM kt_contents WHERE idx = ?").bind(int(index));
+        let row = self.row("kt_contents", query).await?;
+        one("kt_contents", row.as_ref(), |row| {
+            Ok(LogContents {
+                label: row.blob("label")?,
+                opening: row.bytes("opening")?,
+                value: row.blob("value")?,
+            })
+        })
+    }
+}
+
+#[async_trait]
+impl TransparencyWrite for Transaction {
+    async fn kt_append(
+        &mut self,
+        entries: &[(LogRow, LogContents)],
+        tiles: &[LogTile],
+        head: &LogHead,
+    ) -> Stored<()> {
+        let what = "kt_append";
+        let mut next = self.kt_size(what).await?;
+        for (row, contents) in entries {
+            let before = self.kt_latest(&row.label_id).await?.map(|before| before.version);
+            let follows = row.version == before.map_or(0, |version| version.saturating_add(1));
+            if row.index != next || !follows {
+                return Err(self.conflict(what));
+            }
+            next = next.saturating_add(1);
+            let insert = sql("INSERT INTO kt_entries (idx, label_id, version, entry) VALUES (?, ?, ?, ?)")
+                .bind(int(row.index))
+                .bind(row.label_id.to_vec())
+                .bind(row.version)
+                .bind(row.entry.to_vec());
+            self.run(what, insert).await?;
+            let insert = sql("INSERT INTO kt_contents (idx, label, opening, value) VALUES (?, ?, ?, ?)")
+                .bind(int(row.index))
+                .bind(contents.label.clone())
+                .bind(contents.opening.to_vec())
+                .bind(contents.value.clone());
+            self.run(what, insert).await?;
+        }
+        if next != head.size {
+            return Err(self.conflict(what));
+        }
+        for LogTile { level, index, hashes } in tiles {
+            let replace = sql("REPLACE INTO kt_tiles (level, idx, hashes) VALUES (?, ?, ?)")
+                .bind(*level)
+                .bind(int(*index))
+                .bind(hashes.clone());
+            self.run(what, replace).await?;
+        }
+        let replace = sql("REPLACE INTO kt_head (id, size, note) VALUES (1, ?, ?)")
+            .bind(int(head.size))
+            .bind(head.note.clone());
+        self.run(what, replace).await.map(drop)
+    }
+}

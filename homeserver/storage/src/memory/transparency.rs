@@ -1,0 +1,90 @@
+//! The key-transparency log, in memory.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+
+use super::MemoryTx;
+use crate::{LogContents, LogHead, LogRow, LogTile, Stored, TransparencyRead, TransparencyWrite};
+
+/// The log.
+#[derive(Clone, Default)]
+pub(super) struct Log {
+    entries: Vec<LogRow>,
+    contents: BTreeMap<u64, LogContents>,
+    latest: BTreeMap<[u8; 32], u64>,
+    tiles: BTreeMap<(u8, u64), Vec<u8>>,
+    head: Option<LogHead>,
+}
+
+impl Log {
+    fn entry(&self, index: u64) -> Option<&LogRow> {
+        self.entries.get(usize::try_from(index).ok()?)
+    }
+
+    fn latest(&self, label_id: &[u8; 32]) -> Option<&LogRow> {
+        self.latest.get(label_id).and_then(|index| self.entry(*index))
+    }
+
+    /// Whether an entry may be the next one.
+    fn continues(&self, row: &LogRow) -> bool {
+        let version = self.latest(&row.label_id).map(|before| before.version);
+        u64::try_from(self.entries.len()) == Ok(row.index)
+            && row.version == version.map_or(0, |version| version.saturating_add(1))
+    }
+}
+
+#[async_trait]
+impl TransparencyRead for MemoryTx {
+    async fn kt_head(&mut self) -> Stored<Option<LogHead>> {
+        Ok(self.state.log.head.clone())
+    }
+
+    async fn kt_tile(&mut self, level: u8, index: u64) -> Stored<Option<Vec<u8>>> {
+        Ok(self.state.log.tiles.get(&(level, index)).cloned())
+    }
+
+    async fn kt_entries(&mut self, from: u64, limit: usize) -> Stored<Vec<LogRow>> {
+        let skipped = usize::try_from(from).unwrap_or(usize::MAX);
+        Ok(self.state.log.entries.iter().skip(skipped).take(limit).cloned().collect())
+    }
+
+    async fn kt_latest(&mut self, label_id: &[u8; 32]) -> Stored<Option<LogRow>> {
+        Ok(self.state.log.latest(label_id).cloned())
+    }
+
+    async fn kt_contents(&mut self, index: u64) -> Stored<Option<LogContents>> {
+        Ok(self.state.log.contents.get(&index).cloned())
+    }
+}
+
+#[async_trait]
+impl TransparencyWrite for MemoryTx {
+    async fn kt_append(
+        &mut self,
+        entries: &[(LogRow, LogContents)],
+        tiles: &[LogTile],
+        head: &LogHead,
+    ) -> Stored<()> {
+        let what = "kt_append";
+        let mut log = Arc::clone(&self.state.log);
+        let grown = Arc::make_mut(&mut log);
+        for (row, contents) in entries {
+            if !grown.continues(row) {
+                return Err(self.conflict(what));
+            }
+            grown.latest.insert(row.label_id, row.index);
+            grown.contents.insert(row.index, contents.clone());
+            grown.entries.push(row.clone());
+        }
+        if u64::try_from(grown.entries.len()) != Ok(head.size) {
+            return Err(self.conflict(what));
+        }
+        for LogTile { level, index, hashes } in tiles {
+            grown.tiles.insert((*level, *index), hashes.clone());
+        }
+        grown.head = Some(head.clone());
+        self.state.log = log;
+        Ok(())
+    }
+}
