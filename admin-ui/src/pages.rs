@@ -17,6 +17,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod transparency;
 mod users;
 mod words;
 
@@ -64,6 +65,10 @@ fn page<S: Clone + Send + Sync + 'static>(verb: &str) -> Option<MethodRouter<S>>
         "audit.list" => get(audit::list),
         "audit.export" => get(audit::export),
         "audit.verify" => get(audit::verify),
+        "log.status" => get(transparency::show),
+        "log.head" => get(transparency::head),
+        "log.entry" => get(transparency::entry),
+        "log.verify" => get(transparency::verify),
         "config.show" => get(settings::show),
         "admin.list" => get(admins::list),
         "admin.session-list" => get(admins::sessions),

@@ -11,6 +11,7 @@ use std::{
 use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 use qpq_core::{Domain, Entropy, Secret, Timestamp};
 use qpq_storage_sqlite::DatabaseKey;
+use qpq_transparency::LogSeeds;
 use qpq_transport::{CertificateAuthority, Identity, IdentityError, IdentityPem};
 
 use crate::data_dir::{DataDir, DataDirError};
@@ -19,6 +20,10 @@ use crate::data_dir::{DataDir, DataDirError};
 const LEAF_DAYS: u64 = 365;
 /// A leaf with less than this left is issued anew at the next start.
 const LEAF_RENEWAL_DAYS: u64 = 90;
+
+/// The files under `keys/` of the key-transparency log: what signs it, and what gives labels their places. They are made
+/// with its first entry.
+pub(crate) const LOG_KEYS: [&str; 2] = ["log", "vrf"];
 
 /// Why keys can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +86,23 @@ pub(crate) fn generate(
     Ok(authority)
 }
 
+/// Makes the keys of a log that does not exist yet; those that lie there already stay.
+pub(crate) fn generate_log(directory: &DataDir, entropy: &mut dyn Entropy) -> Result<(), KeyError> {
+    for name in LOG_KEYS {
+        if !directory.key(name).exists() {
+            let seed = Secret::new(entropy.bytes32());
+            DataDir::write_new(&directory.key(name), line(HEXLOWER.encode(seed.expose())).as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the keys of the log.
+pub(crate) fn log(directory: &DataDir) -> Result<LogSeeds, KeyError> {
+    let seed = |name| hex32(&directory.key(name), &HEXLOWER);
+    Ok(LogSeeds { log: seed("log")?, vrf: seed("vrf")? })
+}
+
 /// Reads every key; issues the leaf anew when it is near its end, which no client or peer notices: they pin the authority.
 pub(crate) fn load(directory: &DataDir, domain: &Domain, now: Timestamp) -> Result<Keys, KeyError> {
     let authority = CertificateAuthority::from_pem(
@@ -114,7 +136,7 @@ pub(crate) fn readable(directory: &DataDir, name: &str) -> Result<(), String> {
     match name {
         "ca.crt" | "tls.crt" => holds("BEGIN CERTIFICATE"),
         "ca.key" | "tls.key" => holds("PRIVATE KEY"),
-        "federation" => hex32(&path, &HEXLOWER).map(drop).map_err(|error| error.to_string()),
+        "federation" | "log" | "vrf" => hex32(&path, &HEXLOWER).map(drop).map_err(|error| error.to_string()),
         _ => match BASE64.decode(text.expose().trim().as_bytes()) {
             Ok(_) => Ok(()),
             Err(_) => Err("no base64".to_owned()),

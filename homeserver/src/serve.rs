@@ -2,6 +2,7 @@
 
 mod certificates;
 mod console;
+mod log;
 mod probe;
 mod scheduler;
 mod setup_link;

@@ -30,7 +30,8 @@ export async function admins(steps, owner, { alice }) {
   await steps.step("nothing that she reads offers a change", async () => {
     const own = /^\/(sign-out|language|account)/;
     for (const [name, path] of [["users", "/users"], ["user", `/users/show?address=${alice.address}`], ["federation", "/federation"],
-      ["tokens", "/tokens"], ["admins", "/admins"], ["settings", "/settings"], ["health", "/health"], ["audit", "/audit"]]) {
+      ["tokens", "/tokens"], ["admins", "/admins"], ["settings", "/settings"], ["health", "/health"], ["audit", "/audit"],
+      ["transparency", "/transparency"]]) {
       await vera.go(path);
       const forms = await vera.page.locator("form[method=post]").evaluateAll((all) => all.map((form) => new URL(form.action).pathname));
       const changing = forms.filter((action) => !own.test(action));

@@ -7,7 +7,10 @@ const PAGES = [
   ["overview", "/"], ["users", "/users"], ["user", "/users/show?address=ALICE"], ["bans", "/bans"], ["sessions", "/sessions"],
   ["devices", "/devices"], ["tokens", "/tokens"], ["federation", "/federation"], ["peer", "/federation/show?domain=beta.test"],
   ["probe", "/federation/probe?domain=beta.test"],
-  ["audit", "/audit"], ["audit-verify", "/audit/verify"], ["settings", "/settings"], ["info", "/settings/info"], ["admins", "/admins"],
+  ["audit", "/audit"], ["audit-verify", "/audit/verify"], ["transparency", "/transparency"],
+  ["transparency-checkpoint", "/transparency/checkpoint"], ["transparency-entry", "/transparency/entry?index=0"],
+  ["transparency-verify", "/transparency/verify"],
+  ["settings", "/settings"], ["info", "/settings/info"], ["admins", "/admins"],
   ["admin-sessions", "/admins/sessions"], ["health", "/health"], ["jobs", "/health/jobs"], ["account", "/account"], ["prove", "/prove"],
 ];
 

@@ -101,7 +101,7 @@ export async function scriptless(steps, owner, { bob }) {
     await owner.send("Save drain.deadline");
     await owner.said("Saved: drain.deadline");
     await owner.look("noscript-settings", EXTREMES);
-    for (const path of ["/", "/health", "/health/jobs", "/admins", "/account"]) {
+    for (const path of ["/", "/transparency", "/health", "/health/jobs", "/admins", "/account"]) {
       await owner.go(path);
       if (path === "/account") await owner.look("noscript-account", EXTREMES);
     }

@@ -18,6 +18,7 @@ import { health, settings } from "./settings.mjs";
 import { signsIn } from "./signing-in.mjs";
 import { Lost, Steps, check } from "./steps.mjs";
 import { tokens } from "./tokens.mjs";
+import { transparency } from "./transparency.mjs";
 
 const WHOLE = 290_000;
 const [programs, place, screenshots] = process.argv.slice(2);
@@ -63,6 +64,7 @@ async function together(...walks) {
 
 async function theRest(steps, owner, people) {
   await audit(steps, owner, people);
+  await transparency(steps, owner);
   await settings(steps, owner);
   await admins(steps, owner, people);
   await health(steps, owner);

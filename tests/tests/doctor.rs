@@ -204,7 +204,7 @@ fn jobs_run_and_say_so_and_the_overview_has_its_figures() -> anyhow::Result<()> 
             Ok(jobs.iter().all(ran).then_some(jobs))
         })
         .await?;
-        ensure!(listed.len() == 8, "{listed:?}");
+        ensure!(listed.len() == 9, "{listed:?}");
         let ran = alpha.admin(&["job", "run", "check-database"]).await?;
         ensure!(ran["last_result"] == "the database is whole", "{ran}");
         alpha.server(&["job", "run", "dance"])?.refuse(1, &["job list"]).await?;

@@ -1,9 +1,18 @@
-//! The key-transparency log service: sequences entries, publishes checkpoints, asks peers to witness them, recovers.
+//! The key-transparency log of one domain: sequences entries, and says what of it is published.
 //!
-//! Empty until the key-transparency issue. What will live here: one sequencer per domain, which returns from the call
-//! that registers or rotates a key only after the entry is in a signed, durable checkpoint; the storage port it writes
-//! through; the witness side for other domains' logs; and `WitnessCalls`, the trait that `federation` implements. The
-//! tree itself, and everything a verifier needs, is in `qpq-transparency-tree`.
+//! [`append`] runs within the transaction that changes what is logged, so a change and its entry are kept together or not at
+//! all, and whoever is answered after the commit is in a signed, durable checkpoint (decision 0032). The group commit is the
+//! batch. [`open`] is the look at a start: the root is computed anew from the tiles, and a log that doesn't fit its own
+//! checkpoint is not served. What the log says of the domain itself is made in [`configuration`]; what strangers read of it
+//! in [`publication`].
 //!
-//! Until then a client pins an account's identity key on first use (`qpq_core::DeviceCertificate`), which does not
-//! protect the first contact from a lying home domain.
+//! The tree itself, and everything that a verifier needs, is in `qpq-transparency-tree`. Witnesses, mirrors and the values of
+//! accounts come next.
+
+pub mod configuration;
+mod keys;
+pub mod publication;
+mod sequence;
+
+pub use keys::{LogKeys, LogSeeds};
+pub use sequence::{Appended, NewEntry, append, open};

@@ -5,6 +5,7 @@ nav-users = Nutzer
 nav-tokens = Registrierungs-Token
 nav-federation = Föderation
 nav-audit = Protokoll
+nav-transparency = Transparenz
 nav-settings = Einstellungen
 nav-admins = Verwalter
 nav-health = Zustand

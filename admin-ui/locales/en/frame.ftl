@@ -5,6 +5,7 @@ nav-users = Users
 nav-tokens = Registration tokens
 nav-federation = Federation
 nav-audit = Audit log
+nav-transparency = Transparency
 nav-settings = Settings
 nav-admins = Admins
 nav-health = Health

@@ -18,6 +18,7 @@ const AREAS: &[(&str, &str, &[&str])] = &[
     ("user.list", "nav-users", &["/users", "/bans", "/devices", "/sessions"]),
     ("token.list", "nav-tokens", &["/tokens"]),
     ("peer.list", "nav-federation", &["/federation"]),
+    ("log.status", "nav-transparency", &["/transparency"]),
     ("audit.list", "nav-audit", &["/audit"]),
     ("config.show", "nav-settings", &["/settings"]),
     ("admin.list", "nav-admins", &["/admins"]),

@@ -3,4 +3,5 @@
 mod doors;
 mod guards;
 mod home;
+mod log;
 mod texts;

@@ -31,6 +31,7 @@ macro_rules! files {
             include_str!(concat!("../../locales/", $language, "/tokens.ftl")),
             include_str!(concat!("../../locales/", $language, "/federation.ftl")),
             include_str!(concat!("../../locales/", $language, "/audit.ftl")),
+            include_str!(concat!("../../locales/", $language, "/transparency.ftl")),
             include_str!(concat!("../../locales/", $language, "/settings.ftl")),
             include_str!(concat!("../../locales/", $language, "/admins.ftl")),
             include_str!(concat!("../../locales/", $language, "/health.ftl")),

@@ -52,6 +52,7 @@ pub(crate) struct Inner {
     peers: Family<StateLabels, Gauge>,
     bans: Family<BanLabels, Gauge>,
     audit_rows: Gauge,
+    log_entries: Gauge,
     database: Gauge,
     database_wal: Gauge,
 }
@@ -83,6 +84,7 @@ impl Inner {
             peers: Family::default(),
             bans: Family::default(),
             audit_rows: Gauge::default(),
+            log_entries: Gauge::default(),
             database: Gauge::default(),
             database_wal: Gauge::default(),
         };
@@ -120,6 +122,7 @@ impl Inner {
         add(&mut registry, "job_last_run_timestamp", self.job_ended.clone());
         add(&mut registry, "job_last_duration", self.job_took.clone());
         add(&mut registry, "audit_rows", self.audit_rows.clone());
+        add(&mut registry, "log_entries", self.log_entries.clone());
         registry
     }
 
@@ -153,6 +156,7 @@ impl Inner {
         for (gauge, seen) in [
             (&self.dead_letters, now.dead_letters),
             (&self.audit_rows, now.audit_rows),
+            (&self.log_entries, now.log_entries),
             (&self.database, now.database_bytes),
             (&self.database_wal, now.database_wal_bytes),
         ] {

@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub bans: Vec<(Bans, u64)>,
     /// Rows of the audit log.
     pub audit_rows: Option<u64>,
+    /// Entries of the key-transparency log.
+    pub log_entries: Option<u64>,
     /// Size of the database file.
     pub database_bytes: Option<u64>,
     /// Size of its write-ahead log.

@@ -81,6 +81,7 @@ fn what_was_looked_at_is_told_and_what_could_not_be_stays() {
         bans: vec![(Bans::Users, 3)],
         dead_letters: Some(2),
         audit_rows: Some(41),
+        log_entries: Some(7),
         database_bytes: Some(8_192),
         ..Snapshot::default()
     };
@@ -94,6 +95,7 @@ fn what_was_looked_at_is_told_and_what_could_not_be_stays() {
             "quicproquo_federation_dead_letters 2",
             "quicproquo_bans{kind=\"user\"} 3",
             "quicproquo_audit_rows 41",
+            "quicproquo_log_entries 7",
             "quicproquo_database_bytes 8192",
         ] {
             assert!(text.contains(&format!("{line}\n")), "{line} is not in\n{text}");

@@ -17,6 +17,7 @@ mod peers;
 mod sessions;
 mod status;
 mod tokens;
+mod transparency;
 mod users;
 
 use std::{fmt, sync::Arc};
@@ -157,6 +158,7 @@ const AREAS: &[&[Action]] = &[
     peers::ACTIONS,
     admins::ACTIONS,
     audit::ACTIONS,
+    transparency::ACTIONS,
     jobs::ACTIONS,
     configuration::ACTIONS,
 ];
@@ -170,6 +172,7 @@ const ABOUT: &[(&str, &str)] = &[
     ("dead-letters", "Messages that a peer could not take."),
     ("device", "Devices of accounts."),
     ("job", "What runs by itself."),
+    ("log", "The key-transparency log."),
     ("peer", "Other domains."),
     ("session", "Sessions of devices."),
     ("token", "Registration tokens."),

@@ -16,6 +16,7 @@ mod facts;
 mod gather;
 mod jobs;
 mod keys;
+mod log;
 mod network;
 mod peers;
 mod server;
@@ -151,10 +152,11 @@ pub struct Report {
 }
 
 /// Every check, in the order in which findings of the same weight are told.
-pub const CHECKS: [Check; 10] = [
+pub const CHECKS: [Check; 11] = [
     keys::CHECK,
     disk::CHECK,
     database::CHECK,
+    log::CHECK,
     clocks::CHECK,
     certificates::CHECK,
     configuration::CHECK,

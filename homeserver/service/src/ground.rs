@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use qpq_core::{Clock, Domain, Entropy, Incarnation, RequestId, Timestamp, limits};
 use qpq_federation_proto::DirectoryPolicy;
 use qpq_metrics::{Limit, Metrics};
-use qpq_storage::{ReadTx, Storage, Stored};
+use qpq_storage::{ReadTx, Storage, Stored, WriteTx};
+use qpq_transparency::LogKeys;
 use tokio::sync::watch;
 
 use crate::{Answered, Effects, NoPeers, Notary, PeerCalls, Settings, Wakes, WriteJob, Writer, request};
@@ -24,6 +25,7 @@ pub struct Ground {
     wakes: Arc<Wakes>,
     peers: OnceLock<Arc<dyn PeerCalls>>,
     notary: OnceLock<Notary>,
+    log: OnceLock<LogKeys>,
     metrics: Metrics,
     halted: watch::Sender<Option<String>>,
 }
@@ -51,6 +53,7 @@ impl Ground {
             wakes: Arc::new(Wakes::default()),
             peers: OnceLock::new(),
             notary: OnceLock::new(),
+            log: OnceLock::new(),
             metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
             halted: watch::Sender::new(None),
         }
@@ -140,6 +143,11 @@ impl Ground {
         self.storage.read().await
     }
 
+    /// Opens a write transaction beside the writer, at the start, when nobody else writes.
+    pub(crate) async fn write_alone(&self) -> Stored<Box<dyn WriteTx>> {
+        self.storage.write().await
+    }
+
     /// Runs a write job in the next group commit; answers after it is durable. Its effects (wakes, outbox) follow the
     /// commit even if the caller has gone meanwhile.
     pub async fn write<J: WriteJob>(self: &Arc<Self>, job: J) -> Answered<J::Output> {
@@ -183,6 +191,18 @@ impl Ground {
     /// Who signs for this domain; `None` before anybody does.
     pub fn notary(&self) -> Option<&Notary> {
         self.notary.get()
+    }
+
+    /// The keys of the domain's log; `None` before it was opened.
+    pub fn log_keys(&self) -> Option<&LogKeys> {
+        self.log.get()
+    }
+
+    /// Keeps the keys of the log that was opened, once, at start.
+    pub(crate) fn keep_log(&self, keys: LogKeys) {
+        if self.log.set(keys).is_err() {
+            tracing::warn!("the log was opened twice; the first keys stay");
+        }
     }
 
     /// Lets somebody sign for this domain, once, at start: from here on deliveries are proven.

@@ -65,7 +65,7 @@ const fn job(id: &'static str, schedule: &'static str, about: &'static str) -> J
 }
 
 /// Every job.
-pub const JOBS: [Job; 8] = [
+pub const JOBS: [Job; 9] = [
     Job {
         store_again: Duration::from_mins(1),
         ..job("lift-bans", "* * * * * *", "Lifts bans whose time is over.")
@@ -88,6 +88,14 @@ pub const JOBS: [Job; 8] = [
         at_start: AtStart::IfOlder(Millis::from_days(1)),
         deadline: Duration::from_hours(1),
         ..job("check-database", "0 17 3 * * *", "Reads the whole database and looks whether it is damaged.")
+    },
+    Job {
+        at_start: AtStart::IfOlder(Millis::from_days(1)),
+        ..job(
+            "check-log",
+            "0 7 3 * * *",
+            "Reads the whole key-transparency log and looks whether it is what it signed.",
+        )
     },
 ];
 

@@ -25,9 +25,12 @@ pub(super) fn look(directory: &DataDir, database_key: &Path) -> Vec<FileFact> {
         fact(&directory.database(), 0o600),
         database_key_fact(directory, database_key),
     ];
-    facts.extend(KEYS.iter().map(|name| key_fact(directory, name)));
+    // A directory from before there was a log gets its keys at the next start.
+    let of_the_log = keys::LOG_KEYS.into_iter().filter(|name| directory.key(name).exists());
+    let names: Vec<&str> = KEYS.into_iter().chain(of_the_log).collect();
+    facts.extend(names.iter().map(|name| key_fact(directory, name)));
     let seen: Vec<PathBuf> =
-        KEYS.iter().map(|name| directory.key(name)).chain([database_key.to_owned()]).collect();
+        names.iter().map(|name| directory.key(name)).chain([database_key.to_owned()]).collect();
     let others = fs::read_dir(&keys_directory).into_iter().flatten().filter_map(Result::ok);
     let mut others: Vec<PathBuf> =
         others.map(|entry| entry.path()).filter(|path| !seen.contains(path)).collect();

@@ -62,7 +62,13 @@ impl Probe {
             snapshot.queue = Some(Queue { rows: waiting.rows, oldest: waited.unwrap_or_default() });
         }
         snapshot.dead_letters = self.dead_letters().await.ok();
+        snapshot.log_entries = self.log_entries().await.ok();
         snapshot
+    }
+
+    /// How long the key-transparency log is.
+    async fn log_entries(&self) -> Answered<u64> {
+        Ok(self.ground.read().await?.kt_head().await?.map_or(0, |head| head.size))
     }
 
     /// Messages that peers could not take.

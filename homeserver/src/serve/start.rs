@@ -12,7 +12,7 @@ use qpq_metrics::Listener as Told;
 use qpq_rpc::{AdminSocket, ClientListener};
 use qpq_service::{
     Actions, Admins, Appliance, DomainFacts, Ground, OpaqueSetup, Peering, PeeringIdentity, SocketFact,
-    SocketState, UseCases, Writer, relay,
+    SocketState, Transparency, UseCases, Writer, relay,
 };
 use qpq_storage::{Storage, Vault};
 use qpq_storage_sqlite::{Options, SqliteStorage};
@@ -20,7 +20,8 @@ use qpq_transport::{
     AcceptLimits, Endpoint, Leaf, ListenerTls, Listening, Offload, Profile, RpcLimits, Workers,
 };
 use qpq_web::{
-    Hosts, Probes, Readiness, Site, Sites, admin_router, bind_admin, bind_public, counted, public_router,
+    Hosts, Probes, PublishedLog, Readiness, Site, Sites, admin_router, bind_admin, bind_public, counted,
+    public_router,
 };
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -28,7 +29,7 @@ use tracing::{info, warn};
 
 use super::{
     certificates::Certificates,
-    console,
+    console, log,
     probe::{AddressFile, Probe},
     scheduler,
     setup_link::SetupFile,
@@ -96,6 +97,9 @@ pub(super) async fn start(
         Arc::clone(&storage) as Arc<dyn Storage>,
         queue.clone(),
     ));
+    let federation_key = SigningKey::from_bytes(keys.federation.expose());
+    let told_key = FederationKey::from_bytes(federation_key.verifying_key().to_bytes());
+    log::open(directory, &ground, storage.as_ref(), &mut OsEntropy::new()?, told_key).await?;
     let engine = Engine::new().context("MLS can't be started")?;
     let setup = OpaqueSetup::from_bytes(keys.opaque.expose()).context("`keys/opaque` can't be used")?;
     let cases = UseCases::new(&ground, setup, engine);
@@ -115,14 +119,13 @@ pub(super) async fn start(
     let leaf = Leaf::new(&keys.leaf)?;
     let client_endpoint = listen(config, Listener::Client, &leaf)?;
     let peer_endpoint = listen(config, Listener::Federation, &leaf)?;
-    let federation_key = SigningKey::from_bytes(keys.federation.expose());
     let facts = DomainFacts {
         domain: config.domain.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         client_address: told(config.client_address.as_ref(), &client_endpoint),
         federation_address: config.federation_address.shown(peer_endpoint.local_addr()),
         client_pin: keys.authority.pin().to_string(),
-        federation_key: FederationKey::from_bytes(federation_key.verifying_key().to_bytes()).to_string(),
+        federation_key: told_key.to_string(),
         admin_url: console::url(admin.address),
         since: clock.now(),
     };
@@ -223,7 +226,9 @@ pub(super) async fn start(
     let hosts = Hosts::new(config.admin_name.as_ref().map(Domain::as_str));
     let router = counted(admin_router(probes, Some(pages), hosts), Told::Admin, ground.metrics().clone());
     let mut sites = vec![Site { bound: admin, router }];
-    let router = counted(public_router(), Told::Public, ground.metrics().clone());
+    let published = log::Log(Transparency::new(Arc::clone(&ground)));
+    let published = public_router(Arc::new(published) as Arc<dyn PublishedLog>);
+    let router = counted(published, Told::Public, ground.metrics().clone());
     sites.extend(public.map(|bound| Site { bound, router }));
     let sites = Sites::serve(sites).context("the TCP listeners could not start")?;
     drop(tasks.spawn(setup_file.keep(stopping.clone())));

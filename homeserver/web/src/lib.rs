@@ -1,4 +1,4 @@
-//! Both TCP listeners: `admin` (health, metrics, the console) and `public` (log tiles, witness, ACME, once they exist).
+//! Both TCP listeners: `admin` (health, metrics, the console) and `public` (the key-transparency log).
 //!
 //! The routers are put together here, the listeners bound and served with bounds on everything that a stranger can make
 //! grow. What the console shows is handed in as a router; it is never mounted on `public`.
@@ -6,6 +6,7 @@
 mod bind;
 mod counted;
 mod guard;
+mod log;
 mod places;
 mod probes;
 mod serve;
@@ -13,8 +14,11 @@ mod serve;
 pub use bind::{BindError, Bound, bind_admin, bind_public};
 pub use counted::counted;
 pub use guard::Hosts;
+pub use log::{Published, PublishedLog};
 pub use probes::{Probes, Readiness, State};
 pub use serve::{Site, Sites};
+
+use std::sync::Arc;
 
 use axum::{Router, middleware};
 
@@ -28,9 +32,9 @@ pub fn admin_router(probes: Probes, console: Option<Router>, hosts: Hosts) -> Ro
     guard::bounded(router.layer(middleware::from_fn_with_state(hosts, guard::known_host)))
 }
 
-/// What the public listener serves: that it is alive, and nothing else yet.
-pub fn public_router() -> Router {
-    guard::bounded(probes::alive_only().fallback(guard::nothing_here))
+/// What the public listener serves: that it is alive, and the log.
+pub fn public_router(log: Arc<dyn PublishedLog>) -> Router {
+    guard::bounded(probes::alive_only().merge(log::routes(log)).fallback(guard::nothing_here))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use axum::{
 use qpq_metrics::{Listener, Metrics, Snapshot};
 use tower::ServiceExt as _;
 
-use super::{Hosts, Probes, Readiness, State, admin_router, counted, public_router};
+use super::{Hosts, Probes, Published, PublishedLog, Readiness, State, admin_router, counted, public_router};
 
 #[derive(Debug)]
 struct Fixed(State);
@@ -35,6 +35,29 @@ impl Readiness for Fixed {
 fn admin(state: State) -> Router {
     let console = Router::new().route("/users", get(|| async { "users" }));
     admin_router(Probes::new(Arc::new(Fixed(state))), Some(console), Hosts::new(Some("admin.alpha.test")))
+}
+
+#[derive(Debug)]
+struct Log;
+
+#[async_trait::async_trait]
+impl PublishedLog for Log {
+    async fn checkpoint(&self) -> Published<String> {
+        Published::Found("alpha.test/kt/v1\n".to_owned())
+    }
+
+    async fn tile(&self, path: &str) -> Published<Vec<u8>> {
+        match path {
+            "tile/0/x001/234" => Published::Found(vec![7; 32]),
+            "tile/busy" => Published::Busy,
+            "tile/0/1" => Published::Malformed("not a tile".to_owned()),
+            _ => Published::Nothing,
+        }
+    }
+}
+
+fn public() -> Router {
+    public_router(Arc::new(Log))
 }
 
 async fn asked(router: Router, host: &str, path: &str) -> Response {
@@ -74,11 +97,37 @@ async fn the_admin_listener_answers_to_its_own_names_only() {
 #[tokio::test]
 async fn nothing_of_the_console_is_public() {
     for path in ["/", "/users", "/metrics", "/readyz", "/setup/x", "/../users", "//users", "/%2e%2e/users"] {
-        let answer = asked(public_router(), "anything.test", path).await;
+        let answer = asked(public(), "anything.test", path).await;
         assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
         assert!(answer.headers().get(header::SET_COOKIE).is_none());
     }
-    assert_eq!(asked(public_router(), "anything.test", "/livez").await.status(), StatusCode::OK);
+    assert_eq!(asked(public(), "anything.test", "/livez").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_log_is_read_by_everybody_and_tiles_are_kept_by_caches() {
+    let checkpoint = asked(public(), "anything.test", "/kt/v1/checkpoint").await;
+    assert_eq!(checkpoint.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+    assert_eq!(checkpoint.headers()[header::CACHE_CONTROL], "no-cache");
+    let tile = asked(public(), "anything.test", "/kt/v1/tile/0/x001/234").await;
+    assert_eq!(tile.status(), StatusCode::OK);
+    assert_eq!(tile.headers()[header::CONTENT_TYPE], "application/octet-stream");
+    assert_eq!(tile.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
+    for (path, status) in [
+        ("/kt/v1/tile/0/1", StatusCode::BAD_REQUEST),
+        ("/kt/v1/tile/0/000", StatusCode::NOT_FOUND),
+        ("/kt/v1/tile/", StatusCode::NOT_FOUND),
+        ("/kt/v1/tile/busy", StatusCode::SERVICE_UNAVAILABLE),
+        ("/kt/v2/checkpoint", StatusCode::NOT_FOUND),
+    ] {
+        let answer = asked(public(), "anything.test", path).await;
+        assert_eq!(answer.status(), status, "{path}");
+        assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store", "{path}");
+    }
+    assert_eq!(
+        asked(admin(State::Ready), "localhost", "/kt/v1/checkpoint").await.status(),
+        StatusCode::NOT_FOUND
+    );
 }
 
 #[tokio::test]
@@ -95,7 +144,7 @@ async fn requests_are_counted_by_template_and_class_and_never_by_what_was_typed(
     let console = Router::new().route("/users/{name}", get(|| async { "a user" }));
     let admin = admin_router(Probes::new(Arc::new(Fixed(State::Ready))), Some(console), Hosts::new(None));
     let admin = counted(admin, Listener::Admin, metrics.clone());
-    let public = counted(public_router(), Listener::Public, metrics.clone());
+    let public = counted(public(), Listener::Public, metrics.clone());
     for (router, host, path) in [
         (&admin, "localhost", "/users/alice"),
         (&admin, "localhost", "/users/bob"),

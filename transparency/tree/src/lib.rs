@@ -7,7 +7,7 @@
 //!   [`witness`]), whose signatures are enough ([`policy`]), proofs as files ([`proof_file`]);
 //! - what is logged: [`entry`], [`commitment`], the [`label`] and the [`vrf`] that hides it, the values of accounts
 //!   ([`value`], [`succession`]) and of the domain ([`config`]), the log's word on what is newest ([`claim`]);
-//! - what a client verifies: [`lookup`].
+//! - what a client verifies: [`lookup`]; what an outsider reads of a whole log: [`audit`].
 //!
 //! No sockets, no database, no clock, no panic on any input. Delivery proofs use the hashing, too.
 
@@ -20,6 +20,7 @@
 #[cfg(test)]
 extern crate self as qpq_transparency_tree;
 
+pub mod audit;
 pub mod checkpoint;
 pub mod claim;
 pub mod commitment;

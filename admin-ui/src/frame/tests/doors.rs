@@ -9,7 +9,7 @@ const HOSTILE: &str = "<script>alert('x')</script>\"'>";
 
 #[tokio::test]
 async fn the_first_admin_sets_up_signs_out_and_signs_in_again() {
-    let home = Home::open();
+    let home = Home::open().await;
     let link = home.admins.first_run().await.unwrap().unwrap();
     let mut browser = home.browser();
     browser.sets_up(&link.url, "olga").await;
@@ -43,7 +43,7 @@ async fn the_first_admin_sets_up_signs_out_and_signs_in_again() {
 
 #[tokio::test]
 async fn wrong_passwords_get_the_form_again_and_then_a_pause() {
-    let home = Home::open();
+    let home = Home::open().await;
     drop(home.owner().await);
     let mut browser = home.browser();
     let fields = [("name", "olga\"><script>"), ("_password", "wrong"), ("_code", "000000")];
@@ -60,7 +60,7 @@ async fn wrong_passwords_get_the_form_again_and_then_a_pause() {
 
 #[tokio::test]
 async fn a_change_says_what_happened_where_it_was_asked_for() {
-    let home = Home::open();
+    let home = Home::open().await;
     let mut owner = home.owner().await;
     let fields = [("addresses", "mallory@evil.test"), ("reason", HOSTILE), ("expires_ms", "7d")];
     let done = owner.sends("/bans?kind=user", "/users/ban", &fields).await;
@@ -82,7 +82,7 @@ async fn a_change_says_what_happened_where_it_was_asked_for() {
 
 #[tokio::test]
 async fn a_page_that_renews_itself_keeps_nobody_signed_in_who_has_gone_away() {
-    let home = Home::open();
+    let home = Home::open().await;
     let mut owner = home.owner().await;
     for expected in [StatusCode::OK, StatusCode::OK, StatusCode::UNAUTHORIZED] {
         home.clock.advance(Millis::from_secs(500));
@@ -94,7 +94,7 @@ async fn a_page_that_renews_itself_keeps_nobody_signed_in_who_has_gone_away() {
 
 #[tokio::test]
 async fn what_is_shown_once_is_on_a_page_to_copy_and_to_scan() {
-    let home = Home::open();
+    let home = Home::open().await;
     let mut owner = home.owner().await;
     let made = owner
         .sends("/tokens", "/tokens/create", &[("uses", "2"), ("expires_ms", "7d"), ("note", HOSTILE)])
@@ -110,7 +110,7 @@ async fn what_is_shown_once_is_on_a_page_to_copy_and_to_scan() {
 
 #[tokio::test]
 async fn a_refused_form_comes_back_with_what_was_typed() {
-    let home = Home::open();
+    let home = Home::open().await;
     let mut owner = home.owner().await;
     let fields = [("addresses", "nobody"), ("reason", HOSTILE), ("expires_ms", "soon")];
     let refused = owner.sends("/bans", "/users/ban", &fields).await;
@@ -129,7 +129,7 @@ async fn a_refused_form_comes_back_with_what_was_typed() {
 
 #[tokio::test]
 async fn a_proof_and_the_change_that_wanted_it_are_one_step() {
-    let home = Home::open();
+    let home = Home::open().await;
     let mut owner = home.owner().await;
     home.clock.advance(Millis::from_secs(660));
     let before = owner.cookies["__Host-quicproquo"].clone();
@@ -162,7 +162,7 @@ async fn a_proof_and_the_change_that_wanted_it_are_one_step() {
 
 #[tokio::test]
 async fn what_cannot_be_undone_wants_the_name_typed() {
-    let home = Home::open();
+    let home = Home::open().await;
     let mut owner = home.owner().await;
     let fields = [("domain", "beta.test"), ("_typed", "beta.tes")];
     let refused = owner.sends("/federation", "/federation/remove", &fields).await;
@@ -172,7 +172,7 @@ async fn what_cannot_be_undone_wants_the_name_typed() {
 
 #[tokio::test]
 async fn a_session_that_was_idle_is_over() {
-    let home = Home::open();
+    let home = Home::open().await;
     let mut owner = home.owner().await;
     let token = owner.token("/account").await;
     home.clock.advance(Millis::from_secs(1_300));
@@ -183,7 +183,7 @@ async fn a_session_that_was_idle_is_over() {
 
 #[tokio::test]
 async fn the_language_is_the_browsers_until_another_is_chosen() {
-    let home = Home::open();
+    let home = Home::open().await;
     let mut browser = home.browser();
     browser.language = "de-DE,de;q=0.9,en;q=0.4";
     let page = browser.get("/sign-in").await;
@@ -197,7 +197,7 @@ async fn the_language_is_the_browsers_until_another_is_chosen() {
 
 #[tokio::test]
 async fn pages_say_how_little_a_browser_may_do_and_hsts_belongs_to_https() {
-    let home = Home::open();
+    let home = Home::open().await;
     let mut browser = home.browser();
     for path in ["/sign-in", "/no/such/page", "/setup/none", "/users"] {
         let page = browser.get(path).await;
@@ -213,14 +213,14 @@ async fn pages_say_how_little_a_browser_may_do_and_hsts_belongs_to_https() {
     let lost = browser.get("/no/such/page").await;
     assert_eq!(lost.status, StatusCode::NOT_FOUND);
     assert!(lost.body.contains("req_"), "{}", lost.body);
-    let named = Home::at("https://admin.alpha.test", "admin.alpha.test");
+    let named = Home::at("https://admin.alpha.test", "admin.alpha.test").await;
     let page = named.browser().get("/sign-in").await;
     assert_eq!(page.header("strict-transport-security"), "max-age=31536000");
 }
 
 #[tokio::test]
 async fn who_comes_by_address_is_led_to_localhost_where_passkeys_work() {
-    let home = Home::open();
+    let home = Home::open().await;
     let request = axum::http::Request::get("/sign-in?back=%2F").header("host", "127.0.0.1:7445");
     let answer = home.asked(request.body(Body::empty()).unwrap()).await;
     assert_eq!(answer.header("location"), "http://localhost:7445/sign-in?back=%2F");
@@ -228,7 +228,7 @@ async fn who_comes_by_address_is_led_to_localhost_where_passkeys_work() {
 
 #[tokio::test]
 async fn assets_are_kept_for_good_under_names_that_change_with_them() {
-    let home = Home::open();
+    let home = Home::open().await;
     let mut browser = home.browser();
     let page = browser.get("/sign-in").await;
     let style = page.between("<link rel=\"stylesheet\" href=\"", "\"");

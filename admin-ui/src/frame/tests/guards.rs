@@ -30,7 +30,7 @@ async fn sent(browser: &mut Browser<'_>, path: &str, headers: &[(&str, &str)], b
 
 #[tokio::test]
 async fn no_form_is_taken_from_another_site_or_without_its_token() {
-    let home = Home::open();
+    let home = Home::open().await;
     let mut owner = home.owner().await;
     let mut stranger = home.browser();
     let theirs = stranger.token("/sign-in").await;
@@ -73,7 +73,7 @@ fn typed_into(action: &Action, name: &str, text: &'static str) -> &'static str {
 
 #[tokio::test]
 async fn every_change_needs_its_role_and_a_fresh_proof() {
-    let home = Home::open();
+    let home = Home::open().await;
     let mut owner = home.owner().await;
     let mut auditor = home.admin(&mut owner, "auditor").await;
     let mut operator = home.admin(&mut owner, "operator").await;
@@ -138,7 +138,7 @@ async fn every_change_needs_its_role_and_a_fresh_proof() {
 
 #[tokio::test]
 async fn every_action_has_its_place_in_the_console() {
-    let home = Home::open();
+    let home = Home::open().await;
     let mut owner = home.owner().await;
     for action in Actions::all() {
         assert!(action.route.starts_with('/'), "`{}` has no route", action.verb);
@@ -156,7 +156,7 @@ async fn every_action_has_its_place_in_the_console() {
 
 #[tokio::test]
 async fn nobody_sees_a_page_without_a_session() {
-    let home = Home::open();
+    let home = Home::open().await;
     drop(home.owner().await);
     let mut stranger = home.browser();
     let pages = Actions::all().filter(|action| action.audit.is_none()).map(|action| action.route);

@@ -10,14 +10,18 @@ use axum::{
 };
 use data_encoding::BASE32_NOPAD;
 use ed25519_dalek::SigningKey;
-use qpq_core::{Clock, Digest, Domain, Entropy, Incarnation, ManualClock, Millis, OsEntropy, Pin, Timestamp};
+use qpq_core::{
+    Clock, Digest, Domain, Entropy, FederationKey, Incarnation, ManualClock, Millis, OsEntropy, Pin, Secret,
+    Timestamp,
+};
 use qpq_federation_proto::Policy;
 use qpq_hub::Engine;
 use qpq_service::{
     Actions, Admins, Appliance, ConsolePlace, DomainFacts, Ground, OpaqueSetup, Peering, PeeringIdentity,
-    Settings, UseCases, Writer,
+    Settings, UseCases, Writer, open_log,
 };
 use qpq_storage::{Storage, memory::MemoryStorage};
+use qpq_transparency::{LogKeys, LogSeeds};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
@@ -52,11 +56,11 @@ pub(super) struct Browser<'a> {
 }
 
 impl Home {
-    pub(super) fn open() -> Self {
-        Self::at(ORIGIN, "localhost")
+    pub(super) async fn open() -> Self {
+        Self::at(ORIGIN, "localhost").await
     }
 
-    pub(super) fn at(origin: &str, rp_id: &str) -> Self {
+    pub(super) async fn at(origin: &str, rp_id: &str) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_795_482_400_000)));
         let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
         let (writer, task) = Writer::new(Arc::clone(&storage));
@@ -76,6 +80,10 @@ impl Home {
             writer,
         );
         let ground = Arc::new(ground);
+        let key = SigningKey::from_bytes(&entropy.bytes32());
+        let seeds = LogSeeds { log: Secret::new([1; 32]), vrf: Secret::new([2; 32]) };
+        let federation = FederationKey::from_bytes(key.verifying_key().to_bytes());
+        open_log(&ground, LogKeys::new(ground.domain(), &seeds), federation).await.unwrap();
         let cases = UseCases::new(&ground, OpaqueSetup::generate(&mut entropy), Engine::new().unwrap());
         let facts = DomainFacts {
             domain: "alpha.test".to_owned(),
@@ -92,7 +100,7 @@ impl Home {
             address: "127.0.0.1:7444".parse().ok(),
             ca_certificate: vec![1; 100],
             pin: Pin::from_digest(Digest::ZERO),
-            key: SigningKey::from_bytes(&entropy.bytes32()),
+            key,
         };
         let place = ConsolePlace {
             origin: origin.to_owned(),

@@ -43,6 +43,8 @@ fn answers(rows: usize, text: &str) -> Planted {
         "key_exchange": text, "queued": 7, "queue_percent": 3, "oldest_queued_ms": 90_000, "last_error": text, "retry_at": TIME,
         "since": TIME, "blocked": banned, "federation_key": text, "version": 1, "clock_skew_ms": -90_000,
         "parked": many(json!({ "kind": 900, "rows": 3, "bytes": 120 })) });
+    let key = json!({ "use": text, "key": text, "not_before": TIME, "not_after": null });
+    let config = json!({ "keys": many(key), "witnesses": many(json!(text)) });
     let paged = |name: &str, row: Value| {
         let mut page = json!({ "total": rows, "page": 1, "pages": 2, "policy": text });
         page[name] = many(row);
@@ -143,6 +145,23 @@ fn answers(rows: usize, text: &str) -> Planted {
             json!({ "ok": false, "entries": 3, "head": text, "broken": { "seq": 2, "what": text } }),
         ),
         (
+            "log.status",
+            json!({ "origin": text, "key": text, "size": rows, "root": text, "last_entry_at": TIME, "level": "peer",
+                "config": config }),
+        ),
+        ("log.head", json!({ "size": rows, "root": text, "note": text })),
+        (
+            "log.entry",
+            json!({ "index": 3, "kind": "CONFIG", "label_id": text, "version": 2, "at": TIME, "prev": text,
+                "commitment": text, "leaf": text, "erased": rows == 0,
+                "config": if rows == 0 { Value::Null } else { config } }),
+        ),
+        (
+            "log.verify",
+            json!({ "ok": rows == 0, "entries": 3, "labels": 2,
+                "broken": if rows == 0 { Value::Null } else { json!(text) } }),
+        ),
+        (
             "config.show",
             json!({ "settings": many(json!({ "key": text, "value": text, "origin": text, "variable": text,
             "about": text, "reloadable": true, "pending": text })) }),
@@ -176,6 +195,10 @@ const PAGES: &[&str] = &[
     "/peer.would-allow?domain=b",
     "/audit.list",
     "/audit.verify",
+    "/log.status",
+    "/log.head",
+    "/log.entry?index=3",
+    "/log.verify",
     "/config.show",
     "/admin.list",
     "/admin.session-list",
@@ -195,7 +218,12 @@ fn caller(role: &str) -> Caller {
     caller
 }
 
-async fn get(path: &str, role: &str, language: Language, planted: Planted) -> (StatusCode, String) {
+async fn get(
+    path: &str,
+    role: &str,
+    language: Language,
+    planted: impl Answers + 'static,
+) -> (StatusCode, String) {
     let desk = Desk {
         actions: Arc::new(planted),
         caller: caller(role),
@@ -335,6 +363,83 @@ async fn what_an_action_refuses_becomes_an_answer_with_its_sentence() {
         let (status, page) = get(path, "owner", Language::English, Planted(BTreeMap::new())).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
         assert!(page.contains("is not there"), "{path}: {page}");
+    }
+}
+
+/// A homeserver that opened no log.
+#[derive(Debug)]
+struct NoLog;
+
+#[async_trait]
+impl Answers for NoLog {
+    async fn answer(&self, _: &Caller, _: &str, _: Value) -> Answered<Value> {
+        Err(Refusal::new(ErrorCode::NotFound, "this homeserver keeps no key-transparency log"))
+    }
+}
+
+#[tokio::test]
+async fn without_a_log_its_area_says_so() {
+    for (language, said) in
+        [(Language::English, "No log is open here."), (Language::German, "Hier ist kein Log offen.")]
+    {
+        let (status, page) = get("/log.status", "auditor", language, NoLog).await;
+        assert_eq!(status, StatusCode::OK, "{page}");
+        assert!(page.contains(said) && !page.contains("<form") && !page.contains("<dl"), "{page}");
+        well_formed("/log.status", &page);
+    }
+    for path in ["/log.head", "/log.entry?index=3", "/log.verify"] {
+        let (status, page) = get(path, "auditor", Language::English, NoLog).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(page, "this homeserver keeps no key-transparency log", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_of_an_entry_asks_which_one() {
+    let (status, page) = get("/log.entry", "auditor", Language::English, NoLog).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    assert!(page.contains("name=\"index\"") && !page.contains("<dl"), "{page}");
+    well_formed("/log.entry", &page);
+}
+
+/// A log with one key of each use, and so many witnesses.
+fn log_status(level: &str, witnesses: &[&str]) -> Planted {
+    let keys: Vec<Value> = ["log", "vrf", "federation", "mls-hub", "report", "witness"]
+        .iter()
+        .map(|key_use| json!({ "use": key_use, "key": "ab", "not_before": TIME, "not_after": TIME }))
+        .collect();
+    Planted(BTreeMap::from([(
+        "log.status",
+        json!({ "origin": "alpha.test/kt/v1", "key": "vkey", "size": 2, "root": "cd", "last_entry_at": null,
+            "level": level, "config": { "keys": keys, "witnesses": witnesses } }),
+    )]))
+}
+
+#[tokio::test]
+async fn a_log_says_how_it_is_witnessed_and_what_its_keys_are_for() {
+    const NOBODY: &str = "None: nobody cosigns this log yet.";
+    for (level, witnesses, said) in [
+        ("logged", &[][..], NOBODY),
+        ("peer", &["beta.test/kt-witness/v1+ab"], "all of them must cosign"),
+        ("quorum", &["b+1", "c+2", "d+3"], "Only this is called verified"),
+    ] {
+        let planted = log_status(level, witnesses);
+        let (_, page) = get("/log.status", "auditor", Language::English, planted).await;
+        assert!(page.contains(said), "{level}: {page}");
+        assert_eq!(page.matches("<li><code>").count(), witnesses.len(), "{level}: {page}");
+        assert_eq!(page.contains(NOBODY), witnesses.is_empty(), "{level}: {page}");
+        // What has no text is shown as it is.
+        assert!(!page.contains("log-key-use") && !page.contains(&format!(">{level}<")), "{level}: {page}");
+        for key_use in ["log", "vrf", "federation", "mls-hub", "report", "witness"] {
+            assert!(!page.contains(&format!("<small>{key_use}</small>")), "`{key_use}` has no text");
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_entry_has_its_sentence() {
+    for kind in ["BIND", "REVOKE", "CLOSE", "CONFIG", "MAP_ROOT", "PAD"] {
+        assert!(Words(Language::English).knows(&format!("log-kind-{kind}")), "{kind}");
     }
 }
 

@@ -48,5 +48,10 @@ pub(super) const AREA: Area = Area {
             "Rows of the audit log",
             Panel::line("Audit log", "quicproquo_audit_rows{@}", "{{instance}}", "short"),
         ),
+        Metric::gauge(
+            "log_entries",
+            "Entries of the key-transparency log",
+            Panel::line("Key-transparency log", "quicproquo_log_entries{@}", "{{instance}}", "short"),
+        ),
     ],
 };

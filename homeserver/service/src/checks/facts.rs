@@ -20,6 +20,8 @@ pub struct Facts {
     pub store: Option<String>,
     /// The peer that has shown that the database is older than what was sent from it.
     pub rolled_back_by: Option<Domain>,
+    /// What is wrong with the key-transparency log, if anything is.
+    pub log_damaged: Option<String>,
     /// The peers.
     pub peers: Vec<PeerFact>,
     /// Messages that peers could not take.

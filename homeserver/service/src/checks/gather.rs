@@ -145,6 +145,7 @@ impl Checks {
             database: self.database.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             store,
             rolled_back_by: stored.rolled_back_by,
+            log_damaged: stored.log_damaged,
             peers,
             dead_letters: stored.dead_letters,
             jobs: stored.jobs,
@@ -153,7 +154,17 @@ impl Checks {
 
     async fn stored(&self) -> Result<Told, StorageError> {
         let mut tx = self.ground.view().await?;
+        let log = match self.ground.log_keys() {
+            Some(keys) => qpq_transparency::open(tx.as_mut(), keys).await.map(drop),
+            None => Ok(()),
+        };
+        let log_damaged = match log {
+            Ok(()) => None,
+            Err(StorageError::Corrupt { what, .. }) => Some(what),
+            Err(other) => return Err(other),
+        };
         Ok(Told {
+            log_damaged,
             jobs: tx.job_runs().await?,
             rolled_back_by: tx.rollback().await?.map(|rollback| rollback.shown_by),
             dead_letters: tx.dead_letters(None, Window { offset: 0, limit: 0 }).await?.total,
@@ -166,6 +177,7 @@ impl Checks {
 struct Told {
     jobs: Vec<JobRun>,
     rolled_back_by: Option<Domain>,
+    log_damaged: Option<String>,
     dead_letters: u64,
 }
 

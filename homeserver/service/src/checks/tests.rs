@@ -71,6 +71,7 @@ fn sound() -> Facts {
         database: Some(DatabaseFact { integrity: Integrity::Whole, at: NOW }),
         store: None,
         rolled_back_by: None,
+        log_damaged: None,
         dead_letters: 0,
         peers: vec![peer("beta"), peer("delta"), peer("gamma")],
         jobs: vec![run(true)],
@@ -268,6 +269,12 @@ const FAULTS: &[(&str, Plant, &str, Severity)] = &[
         "a database that was put back",
         |facts| facts.rolled_back_by = Some("beta.test".parse().unwrap()),
         "database.rolled-back",
+        Severity::Critical,
+    ),
+    (
+        "a log that is not what it signed",
+        |facts| facts.log_damaged = Some("the tiles are not those of 7 entries".to_owned()),
+        "log.damaged",
         Severity::Critical,
     ),
     (

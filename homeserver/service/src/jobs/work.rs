@@ -9,8 +9,8 @@ use tracing::warn;
 
 use super::Jobs;
 use crate::{
-    Answered, Caller, Depth, Integrity, Severity, Swept, Upkeep, cut_off_absent, expire_messages, relay,
-    samples,
+    Answered, Caller, Depth, Integrity, Severity, Swept, Transparency, Upkeep, cut_off_absent,
+    expire_messages, relay, samples,
 };
 
 /// A ban that ends sooner than the next run is waited for.
@@ -61,6 +61,7 @@ impl Jobs {
                 .await
                 .map(|()| "took the figures".to_owned()),
             "check-database" => return self.check_database().await,
+            "check-log" => return self.check_log().await,
             _ => return Err("nobody knows what it does".to_owned()),
         }
         .map_err(|refusal| refusal.text)
@@ -90,6 +91,17 @@ impl Jobs {
             Integrity::Whole => Ok("the database is whole".to_owned()),
             Integrity::Damaged(faults) => Err(format!("the database is damaged: {}", faults.join("; "))),
             Integrity::Closed(why) | Integrity::Unknown(why) => Err(why),
+        }
+    }
+
+    async fn check_log(&self) -> Result<String, String> {
+        if self.0.ground.log_keys().is_none() {
+            return Ok("there is no log".to_owned());
+        }
+        let found = Transparency::new(Arc::clone(&self.0.ground)).verify().await;
+        match found.map_err(|refusal| refusal.text)?.wrong {
+            None => Ok("the log is what it signed".to_owned()),
+            Some(why) => Err(format!("the key-transparency log is not what it signed: {why}")),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ed25519_dalek::SigningKey;
 
 use super::{step::without, *};
-use crate::{LogSigner, claim::LatestClaim, commitment::Opening, entry::Entry};
+use crate::{LogSigner, claim::LatestClaim, commitment::Opening, entry::Entry, note::NoteError};
 
 /// A lie, whom it is told, and when.
 struct Lie {

@@ -1,0 +1,122 @@
+//! What the log says of the domain itself: its CONFIG entries.
+
+use qpq_core::Timestamp;
+use qpq_storage::{Stored, TransparencyRead, WriteTx};
+use qpq_transparency_tree::{
+    VerifierKey,
+    commitment::Opening,
+    config::{Config, ConfigError, DomainKey, KeyUse},
+    entry::Kind,
+    label::LabelId,
+};
+
+use crate::{Appended, LogKeys, NewEntry, append, sequence::corrupt};
+
+/// The newest CONFIG; `None` before the first entry.
+pub async fn newest(tx: &mut (dyn TransparencyRead + '_)) -> Stored<Option<Config>> {
+    let Some(row) = tx.kt_latest(LabelId::CONFIG.as_bytes()).await? else { return Ok(None) };
+    let contents = tx.kt_contents(row.index).await?;
+    let config = contents.and_then(|contents| Config::from_bytes(&contents.value).ok());
+    let missing =
+        || corrupt("kt_contents", format!("the CONFIG of entry {} is missing or unreadable", row.index));
+    config.map(Some).ok_or_else(missing)
+}
+
+/// What the CONFIG should say after `before`, if these are the domain's keys now.
+///
+/// A key that stays keeps its time; one that is gone ends now, and stays named, so that what it signed can be judged.
+pub fn next(
+    before: Option<&Config>,
+    keys: &[(KeyUse, [u8; 32])],
+    witnesses: Vec<VerifierKey>,
+    now: Timestamp,
+) -> Result<Config, ConfigError> {
+    let known = before.map_or(&[] as &[DomainKey], Config::keys);
+    let is_now = |key: &DomainKey| keys.contains(&(key.key_use, key.public));
+    let counts = |key: &DomainKey| key.not_after.is_none_or(|end| now < end);
+    let kept = known.iter().map(|key| {
+        if is_now(key) || !counts(key) { *key } else { DomainKey { not_after: Some(now), ..*key } }
+    });
+    let stays = |(key_use, public): &(KeyUse, [u8; 32])| {
+        known.iter().any(|key| key.key_use == *key_use && key.public == *public && counts(key))
+    };
+    let new = keys.iter().filter(|key| !stays(key));
+    let new = new.map(|(key_use, public)| DomainKey {
+        key_use: *key_use,
+        public: *public,
+        not_before: now,
+        not_after: None,
+    });
+    let mut config = Config::new(kept.chain(new).collect(), witnesses)?;
+    if let Some(before) = before {
+        config.successor.clone_from(&before.successor);
+        config.predecessor.clone_from(&before.predecessor);
+        config.audit = before.audit;
+    }
+    Ok(config)
+}
+
+/// Logs a CONFIG unless the newest one says the same; entry 0 of a log is made so.
+///
+/// `Corrupt` if it would give the origin another VRF key: every label would have another place.
+pub async fn log(
+    tx: &mut dyn WriteTx,
+    keys: &LogKeys,
+    config: &Config,
+    opening: Opening,
+    now: Timestamp,
+) -> Stored<Option<Appended>> {
+    let before = newest(tx).await?;
+    if before.as_ref() == Some(config) {
+        return Ok(None);
+    }
+    if before.is_some_and(|before| before.vrf() != config.vrf()) {
+        let what = "the log's VRF key is not the one of its first entry: `keys/vrf` was replaced; put the old file back";
+        return Err(corrupt("kt_contents", what.to_owned()));
+    }
+    let entry = NewEntry {
+        kind: Kind::Config,
+        label_id: LabelId::CONFIG,
+        label: LabelId::CONFIG.as_bytes().to_vec(),
+        opening,
+        value: config.to_bytes(),
+    };
+    append(tx, keys, &[entry], now).await.map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+    use qpq_core::{Millis, Secret};
+
+    use super::*;
+    use crate::LogSeeds;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn keys() -> Vec<(KeyUse, [u8; 32])> {
+        let seeds = LogSeeds { log: Secret::new([1; 32]), vrf: Secret::new([2; 32]) };
+        LogKeys::new(&"alpha.test".parse().unwrap(), &seeds).public().to_vec()
+    }
+
+    fn federation(n: u8) -> (KeyUse, [u8; 32]) {
+        (KeyUse::Federation, SigningKey::from_bytes(&[n; 32]).verifying_key().to_bytes())
+    }
+
+    #[test]
+    fn keys_keep_their_time_and_end_when_they_are_replaced() {
+        let with = |key| [keys(), vec![federation(key)]].concat();
+        let first = next(None, &with(3), vec![], NOW).unwrap();
+        let later = NOW.after(Millis::from_days(1));
+        assert_eq!(next(Some(&first), &with(3), vec![], later), Ok(first.clone()));
+        let second = next(Some(&first), &with(4), vec![], later).unwrap();
+        let valid = |config: &Config, n: u8, at| config.has_key(KeyUse::Federation, &federation(n).1, at);
+        assert!(valid(&second, 3, NOW) && !valid(&second, 3, later));
+        assert!(valid(&second, 4, later) && !valid(&second, 4, NOW));
+        let much_later = later.after(Millis::from_days(1));
+        assert_eq!(next(Some(&second), &with(4), vec![], much_later), Ok(second.clone()));
+        // The first key comes back: it has a second time of its own, and its first one stays as it was.
+        let third = next(Some(&second), &with(3), vec![], much_later).unwrap();
+        assert!(valid(&third, 3, NOW) && !valid(&third, 3, later) && valid(&third, 3, much_later));
+    }
+}

@@ -1,0 +1,65 @@
+//! The keys of a domain's log.
+
+use ed25519_dalek::SigningKey;
+use qpq_core::{Domain, Secret};
+use qpq_transparency_tree::{
+    KeyName, LogSigner,
+    config::KeyUse,
+    label::{Label, LabelId},
+    vrf::VrfSecret,
+};
+
+/// The secret halves, 32 bytes each, as they lie on the disk.
+#[derive(Debug)]
+pub struct LogSeeds {
+    /// Signs checkpoints and claims.
+    pub log: Secret<[u8; 32]>,
+    /// Gives labels their places. Never changes: another one would give every label another place.
+    pub vrf: Secret<[u8; 32]>,
+}
+
+/// The keys, ready to sign.
+pub struct LogKeys {
+    domain: Domain,
+    log: LogSigner,
+    vrf: VrfSecret,
+}
+
+impl LogKeys {
+    /// The keys of a domain's log.
+    pub fn new(domain: &Domain, seeds: &LogSeeds) -> Self {
+        let log = LogSigner::new(KeyName::of_log(domain), SigningKey::from_bytes(seeds.log.expose()));
+        Self { domain: domain.clone(), log, vrf: VrfSecret::from_seed(seeds.vrf.expose()) }
+    }
+
+    /// The log's origin.
+    pub const fn origin(&self) -> &KeyName {
+        self.log.verifier().name()
+    }
+
+    /// Whose log it is.
+    pub const fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// Signs the log.
+    pub const fn log(&self) -> &LogSigner {
+        &self.log
+    }
+
+    /// The public halves, with what they are for.
+    pub fn public(&self) -> [(KeyUse, [u8; 32]); 2] {
+        [(KeyUse::Log, *self.log.verifier().public()), (KeyUse::Vrf, *self.vrf.public().as_bytes())]
+    }
+
+    /// Where a label is; `None` for one in 2²⁵⁶ labels, which have no place.
+    pub fn place(&self, label: &Label) -> Option<LabelId> {
+        self.vrf.prove(label.as_bytes()).map(|(output, _)| LabelId::of(&output))
+    }
+}
+
+impl std::fmt::Debug for LogKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LogKeys").field(self.log.verifier()).finish()
+    }
+}

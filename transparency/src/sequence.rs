@@ -1,0 +1,178 @@
+//! Sequencing: which place, version and time an entry gets, and the checkpoint over it.
+//!
+//! Why no two histories can come of it:
+//! 1. Whoever appends holds the one write transaction of the store, and reads size, right edge and checkpoint in it.
+//! 2. The edge is believed only if its root is that of the checkpoint, which carries our own signature.
+//! 3. Entries, tiles and the checkpoint over them are written in that transaction. The store refuses entries that don't
+//!    continue the log.
+//! 4. The note leaves the process only by being read from the store, after the commit. If the commit is lost, so is the
+//!    note; if it was kept although the call failed, the note is the log's, and the next append reads it.
+//!
+//! The tests inject each of these faults.
+
+use qpq_core::{Digest, Timestamp};
+use qpq_storage::{LogContents, LogHead, LogRow, LogTile, StorageError, Stored, TransparencyRead, WriteTx};
+use qpq_transparency_tree::{
+    SignedCheckpoint, TreeHead,
+    commitment::{Opening, commit},
+    entry::{Entry, Kind},
+    growth::RightEdge,
+    label::LabelId,
+    proofs::ProofPlan,
+    tile::{tile_from_bytes, tile_to_bytes},
+};
+
+use crate::LogKeys;
+
+/// Something to be logged.
+#[derive(Clone, Debug)]
+pub struct NewEntry {
+    /// What it does.
+    pub kind: Kind,
+    /// Whose it is.
+    pub label_id: LabelId,
+    /// The label's bytes, which the commitment covers.
+    pub label: Vec<u8>,
+    /// Fresh randomness for the commitment.
+    pub opening: Opening,
+    /// What it commits to.
+    pub value: Vec<u8>,
+}
+
+/// What an append did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The entries, in the order given.
+    pub entries: Vec<Entry>,
+    /// The log's head over them.
+    pub head: TreeHead,
+}
+
+/// The log as the store has it.
+struct Present {
+    edge: RightEdge,
+    /// The time of the last entry.
+    time: Timestamp,
+}
+
+/// Looks at the log: its head, or nothing before the first entry. `Corrupt` if it is not what its checkpoint says, or if that
+/// is not signed by our key.
+pub async fn open(tx: &mut (dyn TransparencyRead + '_), keys: &LogKeys) -> Stored<Option<TreeHead>> {
+    let present = present(tx, keys).await?;
+    let size = present.edge.size();
+    Ok((size > 0).then(|| TreeHead { size, root: present.edge.root() }))
+}
+
+/// Appends entries, each as the next version of its label, and signs the checkpoint over them. They take effect with the
+/// transaction, and nothing of them may be told before its commit.
+pub async fn append(
+    tx: &mut dyn WriteTx,
+    keys: &LogKeys,
+    new: &[NewEntry],
+    now: Timestamp,
+) -> Stored<Appended> {
+    let Present { mut edge, time } = present(tx, keys).await?;
+    // A clock that was set back must not make the log's times run back.
+    let time = now.max(time);
+    let mut entries: Vec<Entry> = Vec::with_capacity(new.len());
+    let mut rows = Vec::with_capacity(new.len());
+    for (index, new) in (edge.size()..).zip(new) {
+        let before = match entries.iter().rev().find(|entry| entry.label_id == new.label_id) {
+            Some(entry) => Some(*entry),
+            None => latest(tx, new.label_id).await?,
+        };
+        let version = before.map_or(0, |entry| entry.version.saturating_add(1));
+        let prev = before.map_or(Digest::ZERO, |entry| entry.leaf_hash());
+        let commitment = commit(&new.opening, &new.label, version, &new.value);
+        let entry = Entry { kind: new.kind, label_id: new.label_id, version, time, prev, commitment };
+        // What can't be read again must not get in: the log would end there.
+        entry.check().map_err(|_| StorageError::Conflict { what: "append to the log" })?;
+        let row = LogRow { index, label_id: *new.label_id.as_bytes(), version, entry: entry.to_bytes() };
+        let contents = LogContents {
+            label: new.label.clone(),
+            opening: *new.opening.as_bytes(),
+            value: new.value.clone(),
+        };
+        rows.push((row, contents));
+        entries.push(entry);
+    }
+    let leaves: Vec<Digest> = entries.iter().map(Entry::leaf_hash).collect();
+    let grown = edge.append(&leaves).map_err(|full| corrupt("kt_entries", full.to_string()))?;
+    let tiles: Vec<LogTile> = grown
+        .into_iter()
+        .map(|(tile, hashes)| LogTile {
+            level: tile.level(),
+            index: tile.index(),
+            hashes: tile_to_bytes(&hashes),
+        })
+        .collect();
+    let head = TreeHead { size: edge.size(), root: edge.root() };
+    let note = SignedCheckpoint::sign(keys.log(), head).to_string();
+    tx.kt_append(&rows, &tiles, &LogHead { size: head.size, note }).await?;
+    Ok(Appended { entries, head })
+}
+
+/// The newest entry of a label.
+async fn latest(tx: &mut (dyn TransparencyRead + '_), label_id: LabelId) -> Stored<Option<Entry>> {
+    let row = tx.kt_latest(label_id.as_bytes()).await?;
+    row.map(|row| read_entry(&row)).transpose()
+}
+
+fn read_entry(row: &LogRow) -> Stored<Entry> {
+    Entry::from_bytes(&row.entry)
+        .map_err(|error| corrupt("kt_entries", format!("entry {}: {error}", row.index)))
+}
+
+async fn present(tx: &mut (dyn TransparencyRead + '_), keys: &LogKeys) -> Stored<Present> {
+    let Some(LogHead { size, note }) = tx.kt_head().await? else {
+        if !tx.kt_entries(0, 1).await?.is_empty() {
+            return Err(corrupt("kt_head", "there are entries, and no checkpoint over them".to_owned()));
+        }
+        return Ok(Present { edge: RightEdge::empty(), time: Timestamp::from_millis(0) });
+    };
+    let signed = SignedCheckpoint::parse(note.as_bytes())
+        .map_err(|error| corrupt("kt_head", format!("the checkpoint can't be read: {error}")))?;
+    signed.signed_by(keys.log().verifier()).map_err(|_| {
+        corrupt("kt_head", format!("the checkpoint is not signed by our key {}", keys.log().verifier()))
+    })?;
+    let edge = right_edge(tx, size).await?;
+    if signed.head() != (TreeHead { size, root: edge.root() }) {
+        return Err(corrupt(
+            "kt_tiles",
+            format!("the tiles are not those of the checkpoint over {size} entries"),
+        ));
+    }
+    let last = tx.kt_entries(size.saturating_sub(1), 2).await?;
+    match last.as_slice() {
+        [last] => Ok(Present { edge, time: read_entry(last)?.time }),
+        _ => Err(corrupt("kt_entries", format!("the last entry should be {}", size.saturating_sub(1)))),
+    }
+}
+
+/// The partial tiles of a tree of this size.
+async fn right_edge(tx: &mut (dyn TransparencyRead + '_), size: u64) -> Stored<RightEdge> {
+    let plan = ProofPlan::root(size).ok_or_else(|| corrupt("kt_head", format!("{size} is no size")))?;
+    let mut levels: Vec<Vec<Digest>> = Vec::new();
+    let mut hashes = size;
+    while hashes > 0 {
+        levels.push(Vec::new());
+        hashes >>= 8;
+    }
+    for tile in plan.tiles() {
+        let Some(level) = levels.get_mut(usize::from(tile.level())).filter(|_| !tile.is_full()) else {
+            continue;
+        };
+        let stored = tx.kt_tile(tile.level(), tile.index()).await?.unwrap_or_default();
+        *level = tile_from_bytes(tile, &stored)
+            .map_err(|error| corrupt("kt_tiles", format!("`{tile}`: {error}")))?;
+    }
+    RightEdge::from_parts(size, levels)
+        .ok_or_else(|| corrupt("kt_tiles", format!("the tiles are not those of {size} entries")))
+}
+
+pub(crate) const fn corrupt(table: &'static str, what: String) -> StorageError {
+    StorageError::Corrupt { table, what }
+}
+
+#[cfg(test)]
+mod tests;
