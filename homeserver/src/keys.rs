@@ -91,7 +91,8 @@ pub(crate) fn generate_log(directory: &DataDir, entropy: &mut dyn Entropy) -> Re
     for name in LOG_KEYS {
         if !directory.key(name).exists() {
             let seed = Secret::new(entropy.bytes32());
-            DataDir::write_new(&directory.key(name), line(HEXLOWER.encode(seed.expose())).as_bytes())?;
+            // Whole or not at all: half a key would be taken for one that was damaged.
+            DataDir::replace(&directory.key(name), line(HEXLOWER.encode(seed.expose())).as_bytes())?;
         }
     }
     Ok(())

@@ -30,6 +30,7 @@ mod verbs;
 
 use std::{path::Path, process::ExitCode};
 
+use qpq_storage::StorageError;
 use serde_json::Value;
 
 use crate::{
@@ -104,9 +105,11 @@ async fn ask(socket: &Path, verb: &str, arguments: &Value, format: Format) -> an
     let result = admin::perform(socket, verb, arguments).await?;
     match (verb, format) {
         ("peer.probe", Format::Text) => output::whole(&probe::written(&result))?,
+        // A note is signed to the byte, so it is printed to the byte.
+        ("log.head", Format::Text) => output::raw(result["note"].as_str().unwrap_or_default())?,
         _ => output::result(format, &result)?,
     }
-    let is_check = matches!(verb, "audit.verify" | "peer.probe");
+    let is_check = matches!(verb, "audit.verify" | "log.verify" | "peer.probe");
     Ok(if is_check && result.get("ok") == Some(&Value::Bool(false)) {
         Verdict::Problems
     } else {
@@ -129,6 +132,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         || error.is::<production::Refused>()
         || error.is::<qpq_web::BindError>()
         || error.is::<KeyError>()
+        // A log that is not what it signed is not by the next start, either.
+        || matches!(error.downcast_ref::<StorageError>(), Some(StorageError::Corrupt { .. }))
         || error
             .downcast_ref::<DataDirError>()
             .is_some_and(|error| !matches!(error, DataDirError::Locked(_)));

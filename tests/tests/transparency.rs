@@ -66,7 +66,7 @@ fn without_its_keys_nothing_is_served_and_none_are_made_anew() -> anyhow::Result
         let alpha = world.domain("alpha").await?;
         let first = checkpoint(&alpha).await?;
         alpha.stop().await?;
-        for (name, words) in [("log", "not signed by our key"), ("vrf", "VRF key")] {
+        for (name, words) in [("log", "not signed by our key"), ("vrf", "`keys/vrf` was replaced")] {
             let (file, away) = (alpha.directory().join("keys").join(name), world.path().join(name));
             fs::rename(&file, &away)?;
             alpha.server(&["serve"])?.refuse(2, &["put the files back", name]).await?;

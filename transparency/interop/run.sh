@@ -20,4 +20,7 @@ fi
 verifier="$(mktemp -d)/verify"
 GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE="$CACHE/go" GOFLAGS= go build -o "$verifier" transparency/interop/verify.go
 
-exec "$VENV/bin/python" transparency/interop/suite.py "$1" "$verifier"
+status=0
+"$VENV/bin/python" transparency/interop/suite.py "$1" "$verifier" || status=$?
+rm -r "$(dirname "$verifier")"
+exit "$status"

@@ -5,21 +5,26 @@ use qpq_storage::{Stored, TransparencyRead, WriteTx};
 use qpq_transparency_tree::{
     VerifierKey,
     commitment::Opening,
-    config::{Config, ConfigError, DomainKey, KeyUse},
+    config::{CONFIG_KEYS, Config, ConfigError, DomainKey, KeyUse},
     entry::Kind,
     label::LabelId,
 };
 
-use crate::{Appended, LogKeys, NewEntry, append, sequence::corrupt};
+use crate::{
+    Appended, LogKeys, NewEntry, append,
+    sequence::{commits_to, corrupt, read_entry},
+};
 
-/// The newest CONFIG; `None` before the first entry.
+/// The newest CONFIG; `None` before the first entry. `Corrupt` if it is not what its entry commits to.
 pub async fn newest(tx: &mut (dyn TransparencyRead + '_)) -> Stored<Option<Config>> {
     let Some(row) = tx.kt_latest(LabelId::CONFIG.as_bytes()).await? else { return Ok(None) };
     let contents = tx.kt_contents(row.index).await?;
-    let config = contents.and_then(|contents| Config::from_bytes(&contents.value).ok());
-    let missing =
-        || corrupt("kt_contents", format!("the CONFIG of entry {} is missing or unreadable", row.index));
-    config.map(Some).ok_or_else(missing)
+    let fault = |what: &str| corrupt("kt_contents", format!("the CONFIG of entry {} {what}", row.index));
+    let contents = contents.ok_or_else(|| fault("is missing"))?;
+    if !commits_to(&read_entry(&row)?, &contents) {
+        return Err(fault("is not what the entry commits to"));
+    }
+    Config::from_bytes(&contents.value).map(Some).map_err(|_| fault("can't be read"))
 }
 
 /// What the CONFIG should say after `before`, if these are the domain's keys now.
@@ -47,7 +52,11 @@ pub fn next(
         not_before: now,
         not_after: None,
     });
-    let mut config = Config::new(kept.chain(new).collect(), witnesses)?;
+    let mut all: Vec<DomainKey> = kept.chain(new).collect();
+    // Older CONFIGs stay in the log, so what is left out here is not forgotten.
+    all.sort_unstable_by_key(|key| key.not_after.is_some().then_some(std::cmp::Reverse(key.not_after)));
+    all.truncate(CONFIG_KEYS);
+    let mut config = Config::new(all, witnesses)?;
     if let Some(before) = before {
         config.successor.clone_from(&before.successor);
         config.predecessor.clone_from(&before.predecessor);
@@ -56,23 +65,27 @@ pub fn next(
     Ok(config)
 }
 
-/// Logs a CONFIG unless the newest one says the same; entry 0 of a log is made so.
+/// Logs what the domain's keys are, unless the newest CONFIG says so already; entry 0 of a log is made so. The witnesses stay.
 ///
 /// `Corrupt` if it would give the origin another VRF key: every label would have another place.
 pub async fn log(
     tx: &mut dyn WriteTx,
     keys: &LogKeys,
-    config: &Config,
+    domain_keys: &[(KeyUse, [u8; 32])],
     opening: Opening,
     now: Timestamp,
 ) -> Stored<Option<Appended>> {
     let before = newest(tx).await?;
-    if before.as_ref() == Some(config) {
-        return Ok(None);
-    }
-    if before.is_some_and(|before| before.vrf() != config.vrf()) {
-        let what = "the log's VRF key is not the one of its first entry: `keys/vrf` was replaced; put the old file back";
+    let vrf = domain_keys.iter().find(|(key_use, _)| *key_use == KeyUse::Vrf).map(|(_, public)| *public);
+    if before.as_ref().is_some_and(|before| before.vrf().map(|vrf| *vrf.as_bytes()) != vrf) {
+        let what = "`keys/vrf` was replaced: it is not the key of the log's first entry, and no log has a second one";
         return Err(corrupt("kt_contents", what.to_owned()));
+    }
+    let witnesses = before.as_ref().map_or_else(Vec::new, |config| config.witnesses().to_vec());
+    let config = next(before.as_ref(), domain_keys, witnesses, now)
+        .map_err(|error| corrupt("kt_contents", format!("the next CONFIG: {error}")))?;
+    if before.as_ref() == Some(&config) {
+        return Ok(None);
     }
     let entry = NewEntry {
         kind: Kind::Config,
@@ -118,5 +131,20 @@ mod tests {
         // The first key comes back: it has a second time of its own, and its first one stays as it was.
         let third = next(Some(&second), &with(3), vec![], much_later).unwrap();
         assert!(valid(&third, 3, NOW) && !valid(&third, 3, later) && valid(&third, 3, much_later));
+    }
+    #[test]
+    fn the_oldest_keys_that_have_ended_make_room() {
+        let mut config = None;
+        for n in 0..60_u8 {
+            let now = NOW.after(Millis::from_days(u64::from(n)));
+            let keys = [keys(), vec![federation(n.wrapping_add(100))]].concat();
+            config = Some(next(config.as_ref(), &keys, vec![], now).unwrap());
+        }
+        let config = config.unwrap();
+        assert_eq!(config.keys().len(), CONFIG_KEYS);
+        let valid = |n: u8, day| {
+            config.has_key(KeyUse::Federation, &federation(n).1, NOW.after(Millis::from_days(day)))
+        };
+        assert!(valid(159, 59) && valid(158, 58) && !valid(100, 0));
     }
 }

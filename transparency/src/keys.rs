@@ -2,12 +2,7 @@
 
 use ed25519_dalek::SigningKey;
 use qpq_core::{Domain, Secret};
-use qpq_transparency_tree::{
-    KeyName, LogSigner,
-    config::KeyUse,
-    label::{Label, LabelId},
-    vrf::VrfSecret,
-};
+use qpq_transparency_tree::{KeyName, LogSigner, config::KeyUse, vrf::VrfSecret};
 
 /// The secret halves, 32 bytes each, as they lie on the disk.
 #[derive(Debug)]
@@ -20,7 +15,6 @@ pub struct LogSeeds {
 
 /// The keys, ready to sign.
 pub struct LogKeys {
-    domain: Domain,
     log: LogSigner,
     vrf: VrfSecret,
 }
@@ -29,17 +23,12 @@ impl LogKeys {
     /// The keys of a domain's log.
     pub fn new(domain: &Domain, seeds: &LogSeeds) -> Self {
         let log = LogSigner::new(KeyName::of_log(domain), SigningKey::from_bytes(seeds.log.expose()));
-        Self { domain: domain.clone(), log, vrf: VrfSecret::from_seed(seeds.vrf.expose()) }
+        Self { log, vrf: VrfSecret::from_seed(seeds.vrf.expose()) }
     }
 
     /// The log's origin.
     pub const fn origin(&self) -> &KeyName {
         self.log.verifier().name()
-    }
-
-    /// Whose log it is.
-    pub const fn domain(&self) -> &Domain {
-        &self.domain
     }
 
     /// Signs the log.
@@ -50,11 +39,6 @@ impl LogKeys {
     /// The public halves, with what they are for.
     pub fn public(&self) -> [(KeyUse, [u8; 32]); 2] {
         [(KeyUse::Log, *self.log.verifier().public()), (KeyUse::Vrf, *self.vrf.public().as_bytes())]
-    }
-
-    /// Where a label is; `None` for one in 2²⁵⁶ labels, which have no place.
-    pub fn place(&self, label: &Label) -> Option<LabelId> {
-        self.vrf.prove(label.as_bytes()).map(|(output, _)| LabelId::of(&output))
     }
 }
 

@@ -10,9 +10,11 @@
 //! accounts come next.
 
 pub mod configuration;
+mod inspection;
 mod keys;
 pub mod publication;
 mod sequence;
 
+pub use inspection::{Inspection, Progress};
 pub use keys::{LogKeys, LogSeeds};
-pub use sequence::{Appended, NewEntry, append, open};
+pub use sequence::{Appended, NewEntry, Opened, append, open};

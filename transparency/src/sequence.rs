@@ -1,6 +1,6 @@
 //! Sequencing: which place, version and time an entry gets, and the checkpoint over it.
 //!
-//! Why no two histories can come of it:
+//! Why no two histories can come of it, as long as the database never goes back (what restores do about that comes with them):
 //! 1. Whoever appends holds the one write transaction of the store, and reads size, right edge and checkpoint in it.
 //! 2. The edge is believed only if its root is that of the checkpoint, which carries our own signature.
 //! 3. Entries, tiles and the checkpoint over them are written in that transaction. The store refuses entries that don't
@@ -55,12 +55,21 @@ struct Present {
     time: Timestamp,
 }
 
-/// Looks at the log: its head, or nothing before the first entry. `Corrupt` if it is not what its checkpoint says, or if that
-/// is not signed by our key.
-pub async fn open(tx: &mut (dyn TransparencyRead + '_), keys: &LogKeys) -> Stored<Option<TreeHead>> {
-    let present = present(tx, keys).await?;
-    let size = present.edge.size();
-    Ok((size > 0).then(|| TreeHead { size, root: present.edge.root() }))
+/// The log as it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Its head.
+    pub head: TreeHead,
+    /// The time of its last entry.
+    pub last_entry_at: Timestamp,
+}
+
+/// Looks at the log: how it stands, or nothing before the first entry. `Corrupt` if it is not what its checkpoint says, or if
+/// that is not signed by our key.
+pub async fn open(tx: &mut (dyn TransparencyRead + '_), keys: &LogKeys) -> Stored<Option<Opened>> {
+    let Present { edge, time } = present(tx, keys).await?;
+    let head = TreeHead { size: edge.size(), root: edge.root() };
+    Ok((head.size > 0).then_some(Opened { head, last_entry_at: time }))
 }
 
 /// Appends entries, each as the next version of its label, and signs the checkpoint over them. They take effect with the
@@ -78,6 +87,8 @@ pub async fn append(
     let mut rows = Vec::with_capacity(new.len());
     for (index, new) in (edge.size()..).zip(new) {
         let before = match entries.iter().rev().find(|entry| entry.label_id == new.label_id) {
+            // Entries without a label form no chain.
+            _ if new.label_id == LabelId::NONE => None,
             Some(entry) => Some(*entry),
             None => latest(tx, new.label_id).await?,
         };
@@ -118,9 +129,21 @@ async fn latest(tx: &mut (dyn TransparencyRead + '_), label_id: LabelId) -> Stor
     row.map(|row| read_entry(&row)).transpose()
 }
 
-fn read_entry(row: &LogRow) -> Stored<Entry> {
-    Entry::from_bytes(&row.entry)
-        .map_err(|error| corrupt("kt_entries", format!("entry {}: {error}", row.index)))
+/// The entry of a row. `Corrupt` if it is none, or the row's columns say something else.
+pub(crate) fn read_entry(row: &LogRow) -> Stored<Entry> {
+    let fault = |what: String| corrupt("kt_entries", format!("entry {}: {what}", row.index));
+    let entry = Entry::from_bytes(&row.entry).map_err(|error| fault(error.to_string()))?;
+    if row.label_id == *entry.label_id.as_bytes() && row.version == entry.version {
+        Ok(entry)
+    } else {
+        Err(fault("its row names another label or version".to_owned()))
+    }
+}
+
+/// Whether an entry commits to this.
+pub(crate) fn commits_to(entry: &Entry, contents: &LogContents) -> bool {
+    let LogContents { label, opening, value } = contents;
+    commit(&Opening::from_bytes(*opening), label, entry.version, value) == entry.commitment
 }
 
 async fn present(tx: &mut (dyn TransparencyRead + '_), keys: &LogKeys) -> Stored<Present> {

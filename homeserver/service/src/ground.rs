@@ -26,6 +26,10 @@ pub struct Ground {
     peers: OnceLock<Arc<dyn PeerCalls>>,
     notary: OnceLock<Notary>,
     log: OnceLock<LogKeys>,
+    /// One reading of the whole log at a time.
+    log_reading: tokio::sync::Mutex<()>,
+    /// What the last reading found wrong.
+    log_fault: Mutex<Option<String>>,
     metrics: Metrics,
     halted: watch::Sender<Option<String>>,
 }
@@ -54,6 +58,8 @@ impl Ground {
             peers: OnceLock::new(),
             notary: OnceLock::new(),
             log: OnceLock::new(),
+            log_reading: tokio::sync::Mutex::new(()),
+            log_fault: Mutex::new(None),
             metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
             halted: watch::Sender::new(None),
         }
@@ -196,6 +202,21 @@ impl Ground {
     /// The keys of the domain's log; `None` before it was opened.
     pub fn log_keys(&self) -> Option<&LogKeys> {
         self.log.get()
+    }
+
+    /// Who reads the whole log holds this.
+    pub(crate) const fn log_reading(&self) -> &tokio::sync::Mutex<()> {
+        &self.log_reading
+    }
+
+    /// Keeps what a reading of the whole log found wrong.
+    pub(crate) fn log_was(&self, wrong: Option<String>) {
+        *self.log_fault.lock().unwrap_or_else(PoisonError::into_inner) = wrong;
+    }
+
+    /// What the last reading of the whole log found wrong.
+    pub(crate) fn log_fault(&self) -> Option<String> {
+        self.log_fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Keeps the keys of the log that was opened, once, at start.

@@ -73,7 +73,7 @@ pub const JOBS: [Job; 9] = [
     job(
         "upkeep",
         "0 * * * * *",
-        "Lets go of sessions, KeyPackages, records and log entries whose time is over.",
+        "Lets go of sessions, KeyPackages, records and entries of groups' logs whose time is over.",
     ),
     job("expire-messages", "20 * * * * *", "Expires messages that were not read in their time."),
     job("cut-off", "0 41 * * * *", "Cuts devices off that stayed away from a larger group for too long."),

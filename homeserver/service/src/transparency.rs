@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use qpq_core::{ErrorCode, FederationKey, Timestamp};
+use qpq_core::{ErrorCode, FederationKey, Millis, Timestamp};
 use qpq_storage::{LogRow, StorageError, Stored};
-use qpq_transparency::{LogKeys, configuration, publication};
+use qpq_transparency::{Inspection, LogKeys, Progress, configuration, publication};
 use qpq_transparency_tree::{
     SignedCheckpoint, TreeHead,
-    audit::Audit,
     commitment::Opening,
     config::{Config, KeyUse},
     entry::{Entry, Kind},
@@ -15,9 +14,6 @@ use qpq_transparency_tree::{
 };
 
 use crate::{Answered, Ground, Refusal};
-
-/// Entries that are read at once.
-const PIECE: usize = 256;
 
 /// The log of this domain, for whoever reads it.
 #[derive(Clone, Debug)]
@@ -52,6 +48,7 @@ pub(crate) struct Status {
 /// What reading the whole log found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verification {
+    /// How many entries were read and found fine.
     pub(crate) entries: u64,
     pub(crate) labels: usize,
     /// What is wrong, if anything is.
@@ -61,27 +58,22 @@ pub(crate) struct Verification {
 /// Opens the log at the start, before anything is served: looks whether it is what it signed, and logs what the domain's keys
 /// are now. From here on the ground has the log's keys.
 pub async fn open_log(ground: &Ground, keys: LogKeys, federation: FederationKey) -> Stored<TreeHead> {
-    let now = ground.now();
     let opening = ground.draw(Opening::random);
     let mut tx = ground.write_alone().await?;
-    qpq_transparency::open(tx.as_mut(), &keys).await?;
-    let before = configuration::newest(tx.as_mut()).await?;
+    let opened = qpq_transparency::open(tx.as_mut(), &keys).await?;
+    // A key must not begin or end before the log's own time, or it would count at no time at all.
+    let now = opened.map_or_else(|| ground.now(), |opened| opened.last_entry_at.max(ground.now()));
     let domain_keys = [keys.public().as_slice(), &[(KeyUse::Federation, *federation.as_bytes())]].concat();
-    let witnesses = before.as_ref().map_or_else(Vec::new, |config| config.witnesses().to_vec());
-    let config = configuration::next(before.as_ref(), &domain_keys, witnesses, now).map_err(|error| {
-        StorageError::Corrupt { table: "kt_contents", what: format!("the next CONFIG: {error}") }
-    })?;
-    let logged = configuration::log(tx.as_mut(), &keys, &config, opening, now).await?;
-    let head = match logged {
-        Some(appended) => {
-            tracing::info!(entries = appended.head.size, "the log says what the domain's keys are");
-            appended.head
-        }
-        None => qpq_transparency::open(tx.as_mut(), &keys)
-            .await?
-            .ok_or(StorageError::Conflict { what: "open the log" })?,
+    let logged = configuration::log(tx.as_mut(), &keys, &domain_keys, opening, now).await?;
+    let head = match (&logged, opened) {
+        (Some(appended), _) => appended.head,
+        (None, Some(opened)) => opened.head,
+        (None, None) => return Err(StorageError::Conflict { what: "open the log" }),
     };
     tx.commit().await?;
+    if logged.is_some() {
+        tracing::info!(entries = head.size, "the log says what the domain's keys are");
+    }
     ground.keep_log(keys);
     Ok(head)
 }
@@ -139,36 +131,37 @@ impl Transparency {
         Ok(Shown { index, entry, config, erased })
     }
 
-    /// Reads every entry and computes the tree anew, as an outsider would; the whole look is at one moment.
+    /// Reads everything that is kept of the log and compares it with what was signed. One reading at a time: it is long, and
+    /// whoever else wants one hears so.
     pub(crate) async fn verify(&self) -> Answered<Verification> {
-        let mut tx = self.ground.read().await?;
-        let note = publication::checkpoint(tx.as_mut()).await?.ok_or_else(no_log)?;
-        let (head, mut audit) = (read(&note)?, Audit::new());
-        loop {
-            let rows = tx.kt_entries(audit.size(), PIECE).await?;
-            if rows.is_empty() {
-                break;
-            }
-            let entries: Vec<&[u8]> = rows.iter().map(|row| row.entry.as_slice()).collect();
-            if let Err(error) = audit.take(&entries) {
-                return Ok(found(&audit, Some(error.to_string())));
-            }
-        }
-        if let Err(error) = audit.finish(head) {
-            return Ok(found(&audit, Some(error.to_string())));
-        }
         let keys = self.keys()?;
-        let wrong = match qpq_transparency::open(tx.as_mut(), keys).await {
-            Ok(_) => None,
-            Err(StorageError::Corrupt { what, .. }) => Some(what),
+        let Ok(_one) = self.ground.log_reading().try_lock() else {
+            let text = "the log is being read already: see what that finds (`job list`)";
+            return Err(Refusal::retry(ErrorCode::Overloaded, text, Millis::from_secs(30)));
+        };
+        let begun = Inspection::begin(self.ground.read().await?.as_mut(), keys).await;
+        let found = match begun {
+            Ok(inspection) => self.inspect(inspection.ok_or_else(no_log)?).await?,
+            Err(StorageError::Corrupt { what, .. }) => {
+                Verification { entries: 0, labels: 0, wrong: Some(what) }
+            }
             Err(other) => return Err(other.into()),
         };
-        Ok(found(&audit, wrong))
+        self.ground.log_was(found.wrong.clone());
+        Ok(found)
     }
-}
 
-fn found(audit: &Audit, wrong: Option<String>) -> Verification {
-    Verification { entries: audit.size(), labels: audit.labels(), wrong }
+    async fn inspect(&self, mut inspection: Inspection) -> Answered<Verification> {
+        let wrong = loop {
+            let mut tx = self.ground.read().await?;
+            match inspection.piece(tx.as_mut()).await? {
+                Progress::More => {}
+                Progress::Whole => break None,
+                Progress::Broken(why) => break Some(why),
+            }
+        };
+        Ok(Verification { entries: inspection.entries(), labels: inspection.labels(), wrong })
+    }
 }
 
 fn read(note: &str) -> Answered<TreeHead> {

@@ -25,8 +25,9 @@ pub(super) fn look(directory: &DataDir, database_key: &Path) -> Vec<FileFact> {
         fact(&directory.database(), 0o600),
         database_key_fact(directory, database_key),
     ];
-    // A directory from before there was a log gets its keys at the next start.
-    let of_the_log = keys::LOG_KEYS.into_iter().filter(|name| directory.key(name).exists());
+    // A directory from before there was a log gets its keys at the next start, both of them.
+    let has_log = keys::LOG_KEYS.iter().any(|name| directory.key(name).exists());
+    let of_the_log = keys::LOG_KEYS.into_iter().filter(|_| has_log);
     let names: Vec<&str> = KEYS.into_iter().chain(of_the_log).collect();
     facts.extend(names.iter().map(|name| key_fact(directory, name)));
     let seen: Vec<PathBuf> =

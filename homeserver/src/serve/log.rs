@@ -1,12 +1,16 @@
 //! The key-transparency log at the start, and as strangers read it.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use async_trait::async_trait;
 use qpq_core::{Entropy, FederationKey};
 use qpq_service::{Answered, Ground, Transparency, open_log};
-use qpq_storage::Storage;
+use qpq_storage::{Storage, StorageError};
 use qpq_transparency::LogKeys;
 use qpq_web::{Published, PublishedLog};
+
+use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{data_dir::DataDir, keys};
 
@@ -25,27 +29,54 @@ pub(super) async fn open(
     let seeds = keys::log(directory).context(
         "nothing is served without the keys of the key-transparency log: put the files back, they can't be made anew",
     )?;
-    let head = open_log(ground, LogKeys::new(ground.domain(), &seeds), federation).await.context(
-        "nothing is served, because the key-transparency log is not what it signed: the database or `keys/log` and \
-         `keys/vrf` were changed; put them back as they were together",
-    )?;
+    let opened = open_log(ground, LogKeys::new(ground.domain(), &seeds), federation).await;
+    let head = opened.map_err(|error| {
+        let damaged = matches!(error, StorageError::Corrupt { .. });
+        anyhow::Error::from(error).context(if damaged {
+            "nothing is served, because the key-transparency log is not what it signed: the database or `keys/log` and \
+             `keys/vrf` were changed; put them back as they were together"
+        } else {
+            "the key-transparency log can't be opened now"
+        })
+    })?;
     tracing::debug!(entries = head.size, "the key-transparency log is open");
     Ok(())
 }
 
+/// Readers of the store that strangers may keep busy at once; the others are for users.
+const READERS: usize = 2;
+/// How long a stranger waits for one.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What everybody may read.
 #[derive(Debug)]
-pub(super) struct Log(pub(super) Transparency);
+pub(super) struct Log {
+    log: Transparency,
+    readers: Semaphore,
+}
+
+impl Log {
+    pub(super) const fn new(log: Transparency) -> Self {
+        Self { log, readers: Semaphore::const_new(READERS) }
+    }
+
+    async fn read<T>(&self, ask: impl Future<Output = Answered<Option<T>>>) -> Published<T> {
+        match timeout(PATIENCE, self.readers.acquire()).await {
+            Ok(Ok(_reader)) => published(ask.await),
+            Ok(Err(_)) | Err(_) => Published::Busy,
+        }
+    }
+}
 
 #[async_trait]
 impl PublishedLog for Log {
     async fn checkpoint(&self) -> Published<String> {
-        published(self.0.checkpoint().await)
+        self.read(self.log.checkpoint()).await
     }
 
     async fn tile(&self, path: &str) -> Published<Vec<u8>> {
         match path.parse() {
-            Ok(path) => published(self.0.tile(&path).await),
+            Ok(path) => self.read(self.log.tile(&path)).await,
             Err(error) => Published::Malformed(format!("This is no path of a tile: {error}.")),
         }
     }

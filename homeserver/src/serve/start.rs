@@ -226,7 +226,7 @@ pub(super) async fn start(
     let hosts = Hosts::new(config.admin_name.as_ref().map(Domain::as_str));
     let router = counted(admin_router(probes, Some(pages), hosts), Told::Admin, ground.metrics().clone());
     let mut sites = vec![Site { bound: admin, router }];
-    let published = log::Log(Transparency::new(Arc::clone(&ground)));
+    let published = log::Log::new(Transparency::new(Arc::clone(&ground)));
     let published = public_router(Arc::new(published) as Arc<dyn PublishedLog>);
     let router = counted(published, Told::Public, ground.metrics().clone());
     sites.extend(public.map(|bound| Site { bound, router }));

@@ -3,9 +3,11 @@ CREATE TABLE kt_entries (
     idx      INTEGER PRIMARY KEY,
     label_id BLOB    NOT NULL,
     version  INTEGER NOT NULL,
-    entry    BLOB    NOT NULL,
-    UNIQUE (label_id, version)
+    entry    BLOB    NOT NULL
 ) STRICT;
+
+-- Entries without a label have no versions.
+CREATE UNIQUE INDEX kt_versions ON kt_entries (label_id, version) WHERE label_id <> zeroblob(32);
 
 -- What entries commit to. Erasing a person deletes rows here; the entries stay.
 CREATE TABLE kt_contents (

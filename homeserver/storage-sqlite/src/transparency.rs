@@ -1,7 +1,9 @@
 //! The key-transparency log.
 
 use async_trait::async_trait;
-use qpq_storage::{LogContents, LogHead, LogRow, LogTile, Stored, TransparencyRead, TransparencyWrite};
+use qpq_storage::{
+    LOG_NO_LABEL, LogContents, LogHead, LogRow, LogTile, Stored, TransparencyRead, TransparencyWrite,
+};
 
 use crate::{
     fields::{Fields, each, one},
@@ -79,8 +81,11 @@ impl TransparencyWrite for Transaction {
         let mut next = self.kt_size(what).await?;
         for (row, contents) in entries {
             let before = self.kt_latest(&row.label_id).await?.map(|before| before.version);
-            let follows = row.version == before.map_or(0, |version| version.saturating_add(1));
-            if row.index != next || !follows {
+            let version = match before {
+                Some(version) if row.label_id != LOG_NO_LABEL => version.saturating_add(1),
+                Some(_) | None => 0,
+            };
+            if row.index != next || row.version != version {
                 return Err(self.conflict(what));
             }
             next = next.saturating_add(1);

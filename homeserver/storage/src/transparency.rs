@@ -9,6 +9,9 @@ use crate::Stored;
 /// The bytes of an entry of the log.
 pub const LOG_ENTRY_BYTES: usize = 110;
 
+/// The label id of entries that have no label, and so no versions: each has version 0.
+pub const LOG_NO_LABEL: [u8; 32] = [0; 32];
+
 /// The newest checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogHead {
@@ -78,7 +81,7 @@ pub trait TransparencyWrite: Send {
     /// Appends entries with what they commit to, puts tiles in the place of their former selves, and the checkpoint over all of
     /// it in the place of the one before.
     ///
-    /// `Conflict` unless the entries continue the log without a hole, each label's versions do, and the checkpoint's size is
+    /// `Conflict` unless the entries continue the log without a hole, each label's versions do ([`LOG_NO_LABEL`] is none), and the checkpoint's size is
     /// that of the log then: a second history can't be written.
     async fn kt_append(
         &mut self,

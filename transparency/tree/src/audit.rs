@@ -12,6 +12,7 @@ use crate::{
     entry::{Entry, EntryError, Kind},
     growth::RightEdge,
     label::LabelId,
+    tile::TileId,
 };
 
 /// What was read so far.
@@ -20,7 +21,6 @@ pub struct Audit {
     edge: RightEdge,
     time: Timestamp,
     labels: BTreeMap<LabelId, (u32, Digest)>,
-    counts: BTreeMap<Kind, u64>,
 }
 
 /// What is wrong with a log.
@@ -72,12 +72,7 @@ pub enum AuditError {
 impl Audit {
     /// Of a log of which nothing was read yet.
     pub const fn new() -> Self {
-        Self {
-            edge: RightEdge::empty(),
-            time: Timestamp::from_millis(0),
-            labels: BTreeMap::new(),
-            counts: BTreeMap::new(),
-        }
+        Self { edge: RightEdge::empty(), time: Timestamp::from_millis(0), labels: BTreeMap::new() }
     }
 
     /// How many entries were read.
@@ -90,13 +85,9 @@ impl Audit {
         self.labels.len()
     }
 
-    /// How many entries of a kind there are.
-    pub fn count(&self, kind: Kind) -> u64 {
-        self.counts.get(&kind).copied().unwrap_or(0)
-    }
-
-    /// Reads the next entries, as many as the caller has.
-    pub fn take(&mut self, entries: &[&[u8]]) -> Result<(), AuditError> {
+    /// Reads the next entries, as many as the caller has; gives the tiles that are new or wider than before, with all their
+    /// hashes. After an error nothing more can be read.
+    pub fn take(&mut self, entries: &[&[u8]]) -> Result<Vec<(TileId, Vec<Digest>)>, AuditError> {
         let mut leaves = Vec::new();
         for (index, bytes) in (self.size()..).zip(entries) {
             let entry = Entry::from_bytes(bytes).map_err(|error| AuditError::Entry { index, error })?;
@@ -104,7 +95,7 @@ impl Audit {
             self.judge(index, &entry, leaf)?;
             leaves.push(leaf);
         }
-        self.edge.append(&leaves).map(drop).map_err(|_| AuditError::TooMany)
+        self.edge.append(&leaves).map_err(|_| AuditError::TooMany)
     }
 
     /// Whether what was read is what was signed.
@@ -135,8 +126,6 @@ impl Audit {
             }
         }
         self.time = entry.time;
-        let count = self.counts.entry(entry.kind).or_default();
-        *count = count.saturating_add(1);
         Ok(())
     }
 }
@@ -184,7 +173,6 @@ mod tests {
         let log = log();
         let audit = audited(&bytes(&log), log.head(log.size())).unwrap();
         assert_eq!((audit.size(), audit.labels()), (4, 3));
-        assert_eq!((audit.count(Kind::Config), audit.count(Kind::Bind), audit.count(Kind::Close)), (1, 3, 0));
     }
 
     #[test]

@@ -24,10 +24,10 @@ pub struct LatestClaim {
     pub origin: KeyName,
     /// The label.
     pub label_id: LabelId,
-    /// Its newest version; `None` if there is no entry of it.
-    pub version: Option<u32>,
-    /// The newest version of the log's CONFIG, so that none of those is withheld either.
-    pub config_version: u32,
+    /// Its newest version and the hash of its leaf; `None` if there is no entry of it.
+    pub latest: Option<(u32, Digest)>,
+    /// The same of the log's CONFIG, so that none of those is withheld either.
+    pub config: (u32, Digest),
     /// The tree that is spoken of.
     pub head: TreeHead,
     /// When.
@@ -43,8 +43,8 @@ impl LatestClaim {
     /// | 2, n | length, origin |
     /// | 32 | label id |
     /// | 1 | 1 if there is a version, 0 if the label is absent |
-    /// | 4 | version, or 0 |
-    /// | 4 | version of the CONFIG |
+    /// | 4, 32 | version and leaf hash, or zeros |
+    /// | 4, 32 | version and leaf hash of the CONFIG |
     /// | 8 | size of the tree |
     /// | 32 | its root |
     /// | 8 | time, ms |
@@ -54,9 +54,11 @@ impl LatestClaim {
         out.extend_from_slice(&u16::try_from(origin.len()).unwrap_or(u16::MAX).to_be_bytes());
         out.extend_from_slice(origin);
         out.extend_from_slice(self.label_id.as_bytes());
-        out.push(u8::from(self.version.is_some()));
-        out.extend_from_slice(&self.version.unwrap_or(0).to_be_bytes());
-        out.extend_from_slice(&self.config_version.to_be_bytes());
+        out.push(u8::from(self.latest.is_some()));
+        for (version, leaf) in [self.latest.unwrap_or((0, Digest::ZERO)), self.config] {
+            out.extend_from_slice(&version.to_be_bytes());
+            out.extend_from_slice(leaf.as_bytes());
+        }
         out.extend_from_slice(&self.head.size.to_be_bytes());
         out.extend_from_slice(self.head.root.as_bytes());
         out.extend_from_slice(&self.time.as_millis().to_be_bytes());
@@ -76,16 +78,18 @@ impl LatestClaim {
         let origin = std::str::from_utf8(reader.take(length)?).ok().and_then(|name| name.parse().ok());
         let origin = origin.ok_or(CodecError::Invalid("the origin"))?;
         let label_id = LabelId::from_bytes(reader.array()?);
-        let version = match (reader.u8()?, reader.u32()?) {
-            (0, 0) => None,
-            (1, version) => Some(version),
+        let there = reader.u8()?;
+        let named = (reader.u32()?, Digest::from_bytes(reader.array()?));
+        let latest = match there {
+            0 if named == (0, Digest::ZERO) => None,
+            1 => Some(named),
             _ => return Err(CodecError::Invalid("the version")),
         };
-        let config_version = reader.u32()?;
+        let config = (reader.u32()?, Digest::from_bytes(reader.array()?));
         let head = TreeHead { size: reader.u64()?, root: Digest::from_bytes(reader.array()?) };
         let time = Timestamp::from_millis(reader.u64()?);
         reader.finish()?;
-        Ok(Self { origin, label_id, version, config_version, head, time })
+        Ok(Self { origin, label_id, latest, config, head, time })
     }
 
     /// Signs it; the log's key must be that of [`origin`](Self::origin).
@@ -126,8 +130,8 @@ mod tests {
         LatestClaim {
             origin: "alpha.test/kt/v1".parse().unwrap(),
             label_id: LabelId::from_bytes([4; 32]),
-            version,
-            config_version: 2,
+            latest: version.map(|version| (version, Digest::of(&[b"leaf"]))),
+            config: (2, Digest::of(&[b"config"])),
             head: TreeHead { size: 11, root: Digest::of(&[b"r"]) },
             time: Timestamp::from_millis(1_800_000_000_000),
         }

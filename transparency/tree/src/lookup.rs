@@ -8,6 +8,8 @@ mod error;
 mod pinned;
 mod step;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use qpq_core::{Digest, IdentityKey, Millis, Timestamp};
 
 pub use answer::{Evidence, LOOKUP_LINKS, LookupAnswer, Proven, ResetEvidence};
@@ -27,7 +29,7 @@ use crate::{
     name::KeyName,
     policy::{Level, Policy, PolicyRefusal},
     succession::{RESET_DELAY, SuccessionError, judge_self, judge_signatures},
-    value::{AccountValue, Reason, SignedValue},
+    value::{AccountValue, Reason, SignedValue, Status},
     vrf::VrfPublic,
 };
 
@@ -100,7 +102,7 @@ pub enum KeyChange {
 /// How far the log can be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trust {
-    /// By its witnesses.
+    /// By its witnesses, as many of them as are of different domains, and others than the log's own.
     pub level: Level,
     /// How many of them signed.
     pub cosignatures: usize,
@@ -110,6 +112,8 @@ pub struct Trust {
     pub stale: bool,
     /// Needed witnesses have not signed; only [`Asker::Own`] gets this far.
     pub witness_silent: bool,
+    /// The domain names other witnesses than it did: whoever relies on them must be shown that.
+    pub witnesses_changed: bool,
 }
 
 /// Verifies an answer.
@@ -125,10 +129,11 @@ pub fn verify(
     let trust = judge_trust(pinned, &log, question.asker, &answer.evidence, now)?;
     let label_id = prove_label(&log, question.label, answer)?;
     judge_claim(&log, label_id, answer)?;
+    check(Step::OneChain, one_chain(question.known, answer), LookupError::TwoHistories)?;
     let head = answer.evidence.checkpoint.head();
     let place = Place { log: &log, label: question.label.as_bytes(), label_id, head };
     let (label, binding, change) = place.bind(question, answer, trust.at)?;
-    let log = PinnedLog { level: log.level.max(trust.level_reached()), ..log };
+    let log = PinnedLog { level: log.level.max(trust.level), ..log };
     Ok(Verified { log, label, binding, change, trust })
 }
 
@@ -139,7 +144,7 @@ fn check(step: Step, sound: bool, error: LookupError) -> Result<(), LookupError>
 
 impl PinnedLog {
     /// What is pinned after an answer's evidence: steps 1 and 3 of the design, section 4, and the CONFIG.
-    pub fn advance(&self, evidence: &Evidence) -> Result<Self, LookupError> {
+    fn advance(&self, evidence: &Evidence) -> Result<Self, LookupError> {
         let checkpoint: &SignedCheckpoint = &evidence.checkpoint;
         if let Err(error) = checkpoint.signed_by(&self.key) {
             check(Step::LogSignature, false, LookupError::LogSignature(error))?;
@@ -157,10 +162,10 @@ impl PinnedLog {
     }
 
     fn newer_config(&self, evidence: &Evidence) -> Result<KnownConfig, LookupError> {
-        let claimed = evidence.claim.claim.config_version;
+        let claimed = evidence.claim.claim.config;
         let Some(proven) = &evidence.config else {
             let known = self.config.clone().ok_or(LookupError::ConfigVersion)?;
-            check(Step::ConfigVersion, known.version == claimed, LookupError::ConfigVersion)?;
+            check(Step::ConfigVersion, (known.version, known.leaf) == claimed, LookupError::ConfigVersion)?;
             return Ok(known);
         };
         let is_config = proven.entry.kind == Kind::Config && proven.entry.label_id == LabelId::CONFIG;
@@ -169,16 +174,15 @@ impl PinnedLog {
         let included = proven.is_in(evidence.checkpoint.head());
         check(Step::ConfigIncluded, included, LookupError::NotIncluded)?;
         let version = proven.entry.version;
-        let older = self
-            .config
-            .as_ref()
-            .is_some_and(|known| version < known.version || (version == known.version && leaf != known.leaf));
-        check(Step::ConfigVersion, !older && version == claimed, LookupError::ConfigVersion)?;
+        let follows = self.config.as_ref().is_none_or(|known| {
+            let next = known.version.checked_add(1) == Some(version);
+            let later = known.version < version && (!next || proven.entry.prev == known.leaf);
+            later || (version, leaf) == (known.version, known.leaf)
+        });
+        check(Step::ConfigVersion, follows && (version, leaf) == claimed, LookupError::ConfigVersion)?;
         let (opened, value) = proven.open(LabelId::CONFIG.as_bytes())?;
         check(Step::ConfigCommitment, opened, LookupError::Commitment)?;
         let config = Config::from_bytes(value).map_err(|_| LookupError::ConfigUnreadable)?;
-        let named = config.has_key(KeyUse::Log, self.key.public(), proven.entry.time);
-        check(Step::ConfigKey, named, LookupError::ConfigKey)?;
         let same_vrf = self.config.as_ref().is_none_or(|known| known.config.vrf() == config.vrf());
         check(Step::VrfKey, same_vrf, LookupError::VrfKey)?;
         Ok(KnownConfig { version, leaf, config })
@@ -189,11 +193,33 @@ impl PinnedLog {
     }
 }
 
-impl Trust {
-    /// The level that may not be lowered from now on.
-    const fn level_reached(self) -> Level {
-        if self.witness_silent { Level::Logged } else { self.level }
-    }
+/// How many different operators stand behind witnesses. The log's own domain is none of them; names that are no domain's
+/// count each for itself.
+fn operators(origin: &KeyName, witnesses: &[VerifierKey]) -> usize {
+    let own = origin.domain();
+    let of = |key: &VerifierKey| match key.name().domain() {
+        Some(domain) if Some(&domain) == own.as_ref() => None,
+        Some(domain) => Some(domain.to_string()),
+        None => Some(key.name().to_string()),
+    };
+    witnesses.iter().filter_map(of).collect::<BTreeSet<String>>().len()
+}
+
+/// Whether everything that is shown of the label, and what is known of it, can be of one chain: each version once, and each
+/// after the one before it. What lies between, the reader of a whole log sees.
+fn one_chain(known: Option<&KnownLabel>, answer: &LookupAnswer) -> bool {
+    let resets = answer.resets.iter().map(|reset| &reset.pending);
+    let shown = answer.latest.iter().chain(&answer.base).chain(&answer.links).chain(resets);
+    let mut leaves: BTreeMap<u32, Digest> = known.iter().map(|known| (known.version, known.leaf)).collect();
+    let each_once = shown.clone().all(|proven| {
+        let leaf = proven.leaf_hash();
+        *leaves.entry(proven.entry.version).or_insert(leaf) == leaf
+    });
+    let follows = |proven: &Proven| {
+        let before = proven.entry.version.checked_sub(1).and_then(|version| leaves.get(&version));
+        before.is_none_or(|leaf| *leaf == proven.entry.prev)
+    };
+    each_once && shown.clone().all(follows)
 }
 
 /// Who signed, and when: step 2 of the design, section 4.
@@ -204,7 +230,7 @@ fn judge_trust(
     evidence: &Evidence,
     now: Timestamp,
 ) -> Result<Trust, LookupError> {
-    let level = Level::of(log.witnesses().len());
+    let level = Level::of(operators(&log.origin, log.witnesses()));
     let lowered = LookupError::LevelLowered { reached: pinned.level, shown: level };
     check(Step::Level, level >= pinned.level, lowered)?;
     let claimed = evidence.claim.claim.time;
@@ -220,8 +246,14 @@ fn judge_trust(
     let newest = at.max(claimed);
     check(Step::Ahead, newest <= now.after(AHEAD), LookupError::Ahead(newest))?;
     check(Step::Frozen, now <= at.after(TOO_OLD), LookupError::Frozen(at))?;
+    // A key that has ended can't sign on, whatever it signed while it counted.
+    let named =
+        log.config.as_ref().is_some_and(|known| known.config.has_key(KeyUse::Log, log.key.public(), at));
+    check(Step::ConfigKey, named, LookupError::ConfigKey)?;
     let stale = at.after(FRESH) < now;
-    Ok(Trust { level, cosignatures, at, stale, witness_silent })
+    let level = if witness_silent { Level::Logged } else { level };
+    let witnesses_changed = pinned.config.is_some() && pinned.witnesses() != log.witnesses();
+    Ok(Trust { level, cosignatures, at, stale, witness_silent, witnesses_changed })
 }
 
 /// Which place in the log the label has.
@@ -239,8 +271,8 @@ fn judge_claim(log: &PinnedLog, label_id: LabelId, answer: &LookupAnswer) -> Res
     check(Step::ClaimSignature, signed.holds(&log.key), LookupError::Claim)?;
     check(Step::ClaimTree, claim.head == answer.evidence.checkpoint.head(), LookupError::Claim)?;
     check(Step::ClaimLabel, claim.label_id == label_id, LookupError::Claim)?;
-    let shown = answer.latest.as_ref().map(|proven| proven.entry.version);
-    check(Step::Latest, claim.version == shown, LookupError::NotLatest)
+    let shown = answer.latest.as_ref().map(|proven| (proven.entry.version, proven.leaf_hash()));
+    check(Step::Latest, claim.latest == shown, LookupError::NotLatest)
 }
 
 /// Where entries of a label must be.
@@ -255,7 +287,8 @@ struct Place<'a> {
 #[derive(Clone, Copy)]
 struct Before {
     version: u32,
-    identity: IdentityKey,
+    status: Status,
+    identity: Option<IdentityKey>,
 }
 
 /// What a label is found to be: what to remember, what is bound, and how the key changed.
@@ -284,8 +317,9 @@ impl Place<'_> {
         }
         if latest.entry.kind == Kind::Close {
             // It takes away, so it needs no signature; what it says besides may be erased.
-            let label = question.known.map(|known| KnownLabel { version, leaf, ..*known });
-            return Ok((label, Binding::Closed, KeyChange::First));
+            let identity = question.known.and_then(|known| known.identity);
+            let label = KnownLabel { version, leaf, status: Status::Closed, identity };
+            return Ok((Some(label), Binding::Closed, KeyChange::First));
         }
         let signed = self.opened(latest)?;
         let (carrier, signed) = if signed.value.reason() == Reason::ResetPending {
@@ -294,7 +328,8 @@ impl Place<'_> {
             (latest, signed)
         };
         let change = self.succeed(question.known, answer, carrier, &signed, at)?;
-        let label = KnownLabel { version, leaf, identity: signed.value.identity() };
+        let (status, identity) = (signed.value.status(), Some(signed.value.identity()));
+        let label = KnownLabel { version, leaf, status, identity };
         Ok((Some(label), Binding::Keys(signed.value), change))
     }
 
@@ -339,14 +374,14 @@ impl Place<'_> {
         };
         if carrier.entry.version <= known.version {
             // Below the known version stands only what an announcement that is known already leaves as it was.
-            let same = answer.links.is_empty() && signed.value.identity() == known.identity;
-            let other = carrier.entry.version == known.version && carrier.leaf_hash() != known.leaf;
-            return if same && !other { Ok(KeyChange::Same) } else { Err(LookupError::Links) };
+            let same = answer.links.is_empty() && Some(signed.value.identity()) == known.identity;
+            return if same { Ok(KeyChange::Same) } else { Err(LookupError::Links) };
         }
         if answer.links.len() > LOOKUP_LINKS {
             return Err(LookupError::Links);
         }
-        let mut before = Before { version: known.version, identity: known.identity };
+        let KnownLabel { version, status, identity, .. } = *known;
+        let mut before = Before { version, status, identity };
         let mut change = KeyChange::Same;
         for link in &answer.links {
             self.included(link)?;
@@ -355,7 +390,8 @@ impl Place<'_> {
             let between = before.version < link.entry.version && link.entry.version < carrier.entry.version;
             check(Step::LinkReason, changes && between, LookupError::Links)?;
             change = self.step(answer, before, link, &of_link, at, change)?;
-            before = Before { version: link.entry.version, identity: of_link.value.identity() };
+            let (status, identity) = (of_link.value.status(), Some(of_link.value.identity()));
+            before = Before { version: link.entry.version, status, identity };
         }
         self.step(answer, before, carrier, signed, at, change)
     }
@@ -370,12 +406,23 @@ impl Place<'_> {
         at: Timestamp,
         change: KeyChange,
     ) -> Result<KeyChange, LookupError> {
-        self.signed(Some(before.identity), proven, signed)?;
-        let same = signed.value.identity() == before.identity;
-        let (fits, changed) = match signed.value.reason() {
+        let reason = signed.value.reason();
+        // Keys that don't count sign nothing that would make them count again.
+        let may = match before.status {
+            Status::Active => true,
+            Status::Revoked => {
+                let stays = reason == Reason::ResetCancelled && signed.value.status() == Status::Revoked;
+                stays || reason == Reason::Reset
+            }
+            Status::Closed => reason == Reason::Reset,
+        };
+        check(Step::Status, may, LookupError::Links)?;
+        self.signed(before.identity, proven, signed)?;
+        let same = Some(signed.value.identity()) == before.identity;
+        let (fits, changed) = match reason {
             Reason::Reset => {
                 self.announced(answer, proven, signed, at)?;
-                (true, KeyChange::Reset)
+                (!same || before.status == Status::Closed, KeyChange::Reset)
             }
             Reason::Rotation => (!same, if change == KeyChange::Same { KeyChange::Rotated } else { change }),
             Reason::Devices | Reason::ResetCancelled | Reason::Revocation => (same, change),
@@ -451,7 +498,8 @@ impl Place<'_> {
         check(Step::ResetSeenIncluded, included, error())?;
         let consistent = is_consistent(then.size, &then.root, now.size, &now.root, &evidence.consistency);
         check(Step::ResetSeenConsistent, consistent, error())?;
-        let witnessed = accepted.ok().and_then(|accepted| accepted.witnessed_at);
+        // The time by which a quorum had seen it: a single witness can't make it earlier.
+        let witnessed = accepted.ok().and_then(|accepted| accepted.seen_by);
         Ok(witnessed.unwrap_or(evidence.pending.entry.time))
     }
 

@@ -135,11 +135,22 @@ pub enum PolicyFault {
     Quorum,
 }
 
+/// From which end times are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    LatestFirst,
+    EarliestFirst,
+}
+
 /// What a policy found in a checkpoint that it accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
-    /// The latest time at which the quorum still stands: of the needed cosignatures the oldest. `None` if none is needed.
+    /// How fresh it is: the latest time that a quorum has not signed before, so that one old signature beside it takes nothing
+    /// away. `None` if no signature is needed.
     pub witnessed_at: Option<Timestamp>,
+    /// Since when it was seen: the earliest time by which a quorum had signed, so that one witness that says an early time
+    /// makes nothing older. `None` if no signature is needed.
+    pub seen_by: Option<Timestamp>,
     /// How many witnesses signed.
     pub cosignatures: usize,
 }
@@ -187,10 +198,15 @@ impl Policy {
     /// Whether a checkpoint is signed by a log of the policy and cosigned by its quorum.
     pub fn accepts(&self, checkpoint: &SignedCheckpoint) -> Result<Accepted, PolicyRefusal> {
         let origin = &checkpoint.checkpoint().origin;
-        let log = self.logs.iter().find(|log| log.name() == origin);
-        let log = log.ok_or_else(|| PolicyRefusal::UnknownLog(origin.to_string()))?;
-        checkpoint.signed_by(log)?;
-        self.cosigned(checkpoint)
+        // A log may have several keys under one name, as while it is being rotated.
+        let mut refused = None;
+        for log in self.logs.iter().filter(|log| log.name() == origin) {
+            match checkpoint.signed_by(log) {
+                Ok(()) => return self.cosigned(checkpoint),
+                Err(error) => refused = Some(error),
+            }
+        }
+        Err(refused.map_or_else(|| PolicyRefusal::UnknownLog(origin.to_string()), PolicyRefusal::Note))
     }
 
     /// Whether a checkpoint, whoever signed it as its log, is cosigned by the quorum.
@@ -205,22 +221,29 @@ impl Policy {
             keys.iter().map(|key| opened.iter().find(|(signer, _)| *signer == key)?.1.at_secs).collect();
         let cosignatures = times.iter().flatten().count();
         let Quorum::Of(member) = self.quorum else {
-            return Ok(Accepted { witnessed_at: None, cosignatures });
+            return Ok(Accepted { witnessed_at: None, seen_by: None, cosignatures });
         };
-        let seconds = self.witnessed(member, &times).ok_or(PolicyRefusal::TooFew(cosignatures))?;
-        let witnessed_at = Some(Timestamp::from_millis(seconds.saturating_mul(1_000)));
-        Ok(Accepted { witnessed_at, cosignatures })
+        let at = |order| {
+            let seconds = self.witnessed(member, &times, order)?;
+            Some(Timestamp::from_millis(seconds.saturating_mul(1_000)))
+        };
+        let too_few = || PolicyRefusal::TooFew(cosignatures);
+        let witnessed_at = Some(at(Order::LatestFirst).ok_or_else(too_few)?);
+        Ok(Accepted { witnessed_at, seen_by: at(Order::EarliestFirst), cosignatures })
     }
 
-    /// The latest time at which a member had witnessed: of a group, the k-th latest of its members' times.
-    fn witnessed(&self, member: Member, times: &[Option<u64>]) -> Option<u64> {
+    /// A member's time: of a group, the k-th of its members' times in this order.
+    fn witnessed(&self, member: Member, times: &[Option<u64>], order: Order) -> Option<u64> {
         match member {
             Member::Witness(index) => times.get(index).copied().flatten(),
             Member::Group(index) => {
                 let group = self.groups.get(index)?;
-                let mut of_members: Vec<u64> =
-                    group.members.iter().filter_map(|member| self.witnessed(*member, times)).collect();
-                of_members.sort_unstable_by(|a, b| b.cmp(a));
+                let of_member = |member: &Member| self.witnessed(*member, times, order);
+                let mut of_members: Vec<u64> = group.members.iter().filter_map(of_member).collect();
+                of_members.sort_unstable();
+                if order == Order::LatestFirst {
+                    of_members.reverse();
+                }
                 of_members.get(group.threshold.checked_sub(1)?).copied()
             }
         }

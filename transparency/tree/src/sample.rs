@@ -188,7 +188,11 @@ impl SampleLog {
     /// That a reset was announced; the checkpoint that had it is made at the announcement's time.
     pub(crate) fn announcement(&self, reset: usize) -> ResetEvidence {
         let entry = self.entries[reset].0;
-        let pending = self.place_of(entry.label_id, entry.version - 1);
+        self.announced_by(self.place_of(entry.label_id, entry.version - 1))
+    }
+
+    /// The same for an announcement at a place.
+    pub(crate) fn announced_by(&self, pending: usize) -> ResetEvidence {
         let (index, size) = (u64::try_from(pending).unwrap(), u64::try_from(pending).unwrap() + 1);
         let then = self.entries[pending].0.time;
         let signed = SignedCheckpoint::sign(&self.signer, self.head(size));
@@ -236,14 +240,20 @@ impl SampleLog {
         }
     }
 
+    /// A version and its leaf, as claims name it.
+    pub(crate) fn named(&self, index: usize) -> (u32, Digest) {
+        let (entry, _) = &self.entries[index];
+        (entry.version, entry.leaf_hash())
+    }
+
     fn evidence(&self, label_id: LabelId, latest: Option<usize>, has: Has) -> Evidence {
         let (size, config) = (self.size(), self.latest_of(LabelId::CONFIG).unwrap());
         let config_version = self.entries[config].0.version;
         let claim = LatestClaim {
             origin: self.origin.clone(),
             label_id,
-            version: latest.map(|index| self.entries[index].0.version),
-            config_version,
+            latest: latest.map(|index| self.named(index)),
+            config: self.named(config),
             head: self.head(size),
             time: self.now,
         };

@@ -21,8 +21,10 @@ pub struct Predecessor {
     pub leaf: Digest,
     /// When it was sequenced.
     pub time: Timestamp,
-    /// What it says.
-    pub value: AccountValue,
+    /// Since when the log's witnesses had seen it, a quorum of them; `None` if the log has none.
+    pub seen_by: Option<Timestamp>,
+    /// What it says; `None` of a closed account that was erased.
+    pub value: Option<AccountValue>,
 }
 
 /// Why a version can't stand where it does.
@@ -91,11 +93,20 @@ pub fn judge(
     if entry.kind != signed.value.status().kind() {
         return Err(SuccessionError::Kind);
     }
-    judge_value(previous.map(|known| &known.value), entry.version, &signed.value)?;
-    judge_signatures(origin, previous.map(|known| known.value.identity()), entry, signed)?;
+    match previous {
+        Some(Predecessor { value: None, .. }) => judge_after_erasure(&signed.value)?,
+        Some(Predecessor { value: Some(before), .. }) => {
+            judge_value(Some(before), entry.version, &signed.value)?;
+        }
+        None => judge_value(None, entry.version, &signed.value)?,
+    }
+    let identity = previous.and_then(|known| known.value.as_ref()).map(AccountValue::identity);
+    judge_signatures(origin, identity, entry, signed)?;
     match (signed.value.reason(), previous) {
-        (Reason::Reset, Some(known)) if entry.time < known.time.after(RESET_DELAY) => {
-            Err(SuccessionError::TooEarly)
+        (Reason::Reset, Some(known)) => {
+            // Contacts count from when witnesses had seen the announcement.
+            let announced = known.seen_by.map_or(known.time, |seen| seen.max(known.time));
+            if entry.time < announced.after(RESET_DELAY) { Err(SuccessionError::TooEarly) } else { Ok(()) }
         }
         _ => Ok(()),
     }
@@ -194,8 +205,12 @@ fn judge_value(
     if !fits {
         return Err(refused());
     }
-    // A name that was closed may be opened again for somebody else, by a reset only.
-    if before.account() != value.account() && reason != Reason::Reset {
+    if before.status() == Status::Closed {
+        // Somebody else may have the name now; nothing of the account before needs to be known any more.
+        let announces = reason == Reason::ResetPending;
+        return if announces { judge_after_erasure(value) } else { judge_devices(None, version, value) };
+    }
+    if before.account() != value.account() {
         return Err(SuccessionError::Account);
     }
     let changes_key = matches!(reason, Reason::Rotation | Reason::Reset);
@@ -211,6 +226,13 @@ fn judge_value(
         return Err(SuccessionError::Devices);
     }
     judge_devices(Some(before), version, value)
+}
+
+/// A closed name is opened again by an announcement first, which says nothing of whoever had it.
+fn judge_after_erasure(value: &AccountValue) -> Result<(), SuccessionError> {
+    let refused = SuccessionError::Reason { previous: Some(Reason::Closure), next: value.reason() };
+    let announced = value.reason() == Reason::ResetPending && value.status() == Status::Closed;
+    if announced { Ok(()) } else { Err(refused) }
 }
 
 /// Each device was in the set before, unchanged, or is added by this version.

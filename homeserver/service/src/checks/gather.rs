@@ -159,7 +159,7 @@ impl Checks {
             None => Ok(()),
         };
         let log_damaged = match log {
-            Ok(()) => None,
+            Ok(()) => self.ground.log_fault(),
             Err(StorageError::Corrupt { what, .. }) => Some(what),
             Err(other) => return Err(other),
         };

@@ -10,7 +10,7 @@ fn judge(facts: &Facts, findings: &mut Vec<Finding>) {
         findings.push(
             Finding::new("log.damaged", Severity::Critical, "the key-transparency log")
                 .because(format!("the log is not what it signed: {why}"))
-                .remedy("stop the homeserver, copy the data directory as it is, and go back to a good copy of the whole directory")
+                .remedy("stop the homeserver and keep a copy of the data directory as it is; an older copy put back would sign a second history of what came after it, so go back only to one in which nothing is missing")
                 .preventing_work(),
         );
     }

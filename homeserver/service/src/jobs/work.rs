@@ -112,7 +112,7 @@ fn words(swept: &Swept) -> String {
         (*sessions, "sessions"),
         (*key_packages, "KeyPackages"),
         (*submits, "submit records"),
-        (*log_entries, "log entries"),
+        (*log_entries, "entries of groups' logs"),
         (*kept_rows, "kept rows"),
         (*console, "console sessions and links"),
         (*contacts, "contact requests"),

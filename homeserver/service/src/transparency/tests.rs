@@ -1,7 +1,7 @@
 use ed25519_dalek::SigningKey;
 use qpq_core::{Millis, Secret};
 use qpq_transparency::LogSeeds;
-use qpq_transparency_tree::{KeyName, tile::unbundle};
+use qpq_transparency_tree::{KeyName, audit::Audit, tile::unbundle};
 use serde_json::{Value, json};
 
 use super::*;
@@ -55,7 +55,7 @@ async fn a_log_begins_with_what_the_domain_says_of_itself() {
 async fn another_key_does_not_continue_a_log() {
     let home = Home::open();
     let head = opened(&home, 3).await;
-    for (stranger, what) in [(keys(9, 2), "not signed by our key"), (keys(1, 9), "VRF key")] {
+    for (stranger, what) in [(keys(9, 2), "not signed by our key"), (keys(1, 9), "`keys/vrf` was replaced")] {
         let refused = open_log(&home.ground, stranger, federation(3)).await;
         let StorageError::Corrupt { what: said, .. } = refused.unwrap_err() else { panic!("corrupt") };
         assert!(said.contains(what), "{said}");

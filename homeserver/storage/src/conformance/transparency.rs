@@ -40,7 +40,12 @@ pub async fn a_log_reads_back(subject: &mut dyn Subject) -> Outcome {
     same("no contents", tx.kt_contents(3).await?, None)?;
     same("tile", tx.kt_tile(0, 0).await?, Some(tile(0, 0, 3).hashes))?;
     same("higher tile", tx.kt_tile(1, 0).await?, Some(tile(1, 0, 1).hashes))?;
-    same("no tile", tx.kt_tile(0, 1).await?, None)
+    same("no tile", tx.kt_tile(0, 1).await?, None)?;
+    drop(tx);
+    // Entries without a label have no versions.
+    let mut tx = write(subject).await?;
+    tx.kt_append(&[row(3, 0, 0), row(4, 0, 0), row(5, 1, 2)], &[], &head(6)).await?;
+    tx.commit().await.map_err(Into::into)
 }
 
 /// A log has one history: no hole, no repeat, no version out of turn, no checkpoint over another size.

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 
 use super::MemoryTx;
-use crate::{LogContents, LogHead, LogRow, LogTile, Stored, TransparencyRead, TransparencyWrite};
+use crate::{
+    LOG_NO_LABEL, LogContents, LogHead, LogRow, LogTile, Stored, TransparencyRead, TransparencyWrite,
+};
 
 /// The log.
 #[derive(Clone, Default)]
@@ -29,8 +31,11 @@ impl Log {
     /// Whether an entry may be the next one.
     fn continues(&self, row: &LogRow) -> bool {
         let version = self.latest(&row.label_id).map(|before| before.version);
-        u64::try_from(self.entries.len()) == Ok(row.index)
-            && row.version == version.map_or(0, |version| version.saturating_add(1))
+        let next = match version {
+            Some(version) if row.label_id != LOG_NO_LABEL => version.saturating_add(1),
+            Some(_) | None => 0,
+        };
+        u64::try_from(self.entries.len()) == Ok(row.index) && row.version == next
     }
 }
 

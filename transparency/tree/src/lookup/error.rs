@@ -65,6 +65,9 @@ pub enum LookupError {
     /// The claim is not the log's, or of another tree.
     #[error("the log's word on the newest version is missing, of another tree, or not its own")]
     Claim,
+    /// Versions that are shown, or known, can't be of one chain.
+    #[error("the log shows two histories of the label")]
+    TwoHistories,
     /// The claim names another version than the one that is shown.
     #[error("the log says that another version is the newest")]
     NotLatest,

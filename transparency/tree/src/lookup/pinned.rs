@@ -2,7 +2,9 @@
 
 use qpq_core::{Digest, IdentityKey};
 
-use crate::{checkpoint::TreeHead, config::Config, key::VerifierKey, name::KeyName, policy::Level};
+use crate::{
+    checkpoint::TreeHead, config::Config, key::VerifierKey, name::KeyName, policy::Level, value::Status,
+};
 
 /// What is pinned of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub struct KnownLabel {
     pub version: u32,
     /// The hash of its leaf.
     pub leaf: Digest,
-    /// The identity key that it binds.
-    pub identity: IdentityKey,
+    /// Whether the account's keys count.
+    pub status: Status,
+    /// The identity key that it binds; `None` of an account that was closed before anything was known of it.
+    pub identity: Option<IdentityKey>,
 }

@@ -22,6 +22,7 @@ pub(crate) enum Step {
     ClaimTree,
     ClaimLabel,
     Latest,
+    OneChain,
     Label,
     Included,
     Commitment,
@@ -32,6 +33,7 @@ pub(crate) enum Step {
     FirstVersion,
     Announcement,
     LinkReason,
+    Status,
     KeyReason,
     ResetAnnounced,
     ResetSeen,
@@ -68,7 +70,7 @@ pub(crate) fn without<T>(step: Step, run: impl FnOnce() -> T) -> T {
 
 #[cfg(test)]
 impl Step {
-    pub(crate) const ALL: [Self; 35] = [
+    pub(crate) const ALL: [Self; 37] = [
         Self::Origin,
         Self::LogSignature,
         Self::Size,
@@ -88,6 +90,7 @@ impl Step {
         Self::ClaimTree,
         Self::ClaimLabel,
         Self::Latest,
+        Self::OneChain,
         Self::Label,
         Self::Included,
         Self::Commitment,
@@ -98,6 +101,7 @@ impl Step {
         Self::FirstVersion,
         Self::Announcement,
         Self::LinkReason,
+        Self::Status,
         Self::KeyReason,
         Self::ResetAnnounced,
         Self::ResetSeen,

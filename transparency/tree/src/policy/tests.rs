@@ -63,7 +63,12 @@ fn a_quorum_is_as_old_as_the_oldest_signature_that_it_needs() {
     let policy = Policy::of_log(log().verifier().clone(), &keys);
     let accepted = policy.accepts(&cosigned(&[2, 3, 4])).unwrap();
     // Two of three are needed: the two latest are one and two seconds later.
-    assert_eq!(accepted, Accepted { witnessed_at: Some(NOW.after(Millis::from_secs(1))), cosignatures: 3 });
+    let second = Some(NOW.after(Millis::from_secs(1)));
+    assert_eq!(accepted, Accepted { witnessed_at: second, seen_by: second, cosignatures: 3 });
+    let all = Policy::of_log(log().verifier().clone(), &keys[..2]);
+    let accepted = all.accepts(&cosigned(&[2, 3])).unwrap();
+    // One of the two may say any time: it makes nothing fresher, and nothing older.
+    assert_eq!((accepted.witnessed_at, accepted.seen_by), (Some(NOW), second));
     assert_eq!(policy.accepts(&cosigned(&[2])), Err(PolicyRefusal::TooFew(1)));
     assert_eq!(policy.to_string().parse(), Ok(policy));
 }
@@ -75,7 +80,10 @@ fn levels_follow_the_number_of_witnesses() {
     let needed: Vec<usize> = (0..6).map(Level::needed).collect();
     assert_eq!(needed, [0, 1, 2, 2, 3, 3]);
     let alone = Policy::of_log(log().verifier().clone(), &[]);
-    assert_eq!(alone.accepts(&cosigned(&[])), Ok(Accepted { witnessed_at: None, cosignatures: 0 }));
+    assert_eq!(
+        alone.accepts(&cosigned(&[])),
+        Ok(Accepted { witnessed_at: None, seen_by: None, cosignatures: 0 })
+    );
 }
 
 #[test]

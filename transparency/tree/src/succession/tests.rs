@@ -36,7 +36,8 @@ impl Story {
         let judged = judge(&self.log.origin, self.last.as_ref(), &entry, signed);
         if judged.is_ok() {
             let (version, leaf, time) = (entry.version, entry.leaf_hash(), entry.time);
-            self.last = Some(Predecessor { version, leaf, time, value: signed.value.clone() });
+            let value = Some(signed.value.clone());
+            self.last = Some(Predecessor { version, leaf, time, seen_by: None, value });
         }
         judged
     }
@@ -165,7 +166,7 @@ fn numbers_times_and_predecessors_have_no_gaps() {
 fn a_closed_name_is_opened_by_a_reset_and_nobody_objects() {
     let mut story = Story::registered();
     assert_eq!(story.tries(Reason::Closure, None), Ok(()));
-    let before = story.last.clone().unwrap().value;
+    let before = story.last.clone().unwrap().value.unwrap();
     let closed =
         |reason| AccountValue::new(before.account(), before.identity(), Status::Closed, reason, vec![]);
     assert_eq!(closed(Reason::Devices), Err(ValueError::Status));
@@ -182,4 +183,32 @@ fn a_closed_name_is_opened_by_a_reset_and_nobody_objects() {
     story.alice =
         Person { devices: vec![device(8, 3)], label: story.alice.label.clone(), ..Person::new("x", 33) };
     assert_eq!(story.tries(Reason::Reset, None), Ok(()));
+}
+
+#[test]
+fn what_was_erased_is_not_needed_to_open_the_name_again() {
+    let mut story = Story::registered();
+    assert_eq!(story.tries(Reason::Closure, None), Ok(()));
+    story.last = story.last.take().map(|last| Predecessor { value: None, ..last });
+    let (account, identity) = (qpq_core::AccountId::from_bytes([0; 16]), IdentityKey::from_bytes([0; 32]));
+    let neutral = AccountValue::new(account, identity, Status::Closed, Reason::ResetPending, vec![]).unwrap();
+    let neutral = SignedValue { value: neutral, by_previous: None, by_self: None };
+    assert_eq!(story.tries_as(&neutral), Ok(()));
+    story.log.later(RESET_DELAY);
+    story.alice =
+        Person { devices: vec![device(8, 3)], label: story.alice.label.clone(), ..Person::new("x", 33) };
+    assert_eq!(story.tries(Reason::Reset, None), Ok(()));
+}
+
+#[test]
+fn a_day_begins_when_witnesses_have_seen_the_announcement() {
+    let mut story = Story::registered();
+    assert_eq!(story.tries(Reason::ResetPending, None), Ok(()));
+    let seen = story.last.as_ref().map(|last| last.time.after(Millis(5_000)));
+    story.last = story.last.take().map(|last| Predecessor { seen_by: seen, ..last });
+    assert_eq!(story.own(Reason::ResetCancelled), Ok(()), "a no needs no waiting");
+    assert_eq!(story.tries(Reason::ResetPending, None), Ok(()));
+    story.last = story.last.take().map(|last| Predecessor { seen_by: seen, ..last });
+    story.log.later(RESET_DELAY);
+    assert_eq!(story.with_new_key(22, Reason::Reset, false), Err(SuccessionError::TooEarly));
 }

@@ -12,7 +12,14 @@ fn keys_are_found_and_followed() {
     assert_eq!((first.change, keys(&first).devices()), (KeyChange::First, alice.devices.as_slice()));
     assert_eq!(
         first.trust,
-        Trust { level: Level::Quorum, cosignatures: 3, at: log.now, stale: false, witness_silent: false }
+        Trust {
+            level: Level::Quorum,
+            cosignatures: 3,
+            at: log.now,
+            stale: false,
+            witness_silent: false,
+            witnesses_changed: false
+        }
     );
 
     alice.devices.push(device(8, 1));
@@ -92,7 +99,7 @@ fn revoked_and_closed_accounts_have_no_devices() {
     client.asks(&log, &alice);
     alice.logs(&mut log, Reason::Revocation, Some(&alice.identity));
     let revoked = client.asks(&log, &alice);
-    assert_eq!((keys(&revoked).status(), keys(&revoked).devices()), (crate::value::Status::Revoked, &[][..]));
+    assert_eq!((keys(&revoked).status(), keys(&revoked).devices()), (Status::Revoked, &[][..]));
     alice.logs(&mut log, Reason::Closure, None);
     assert_eq!(client.asks(&log, &alice).binding, Binding::Closed);
     // Erased: opening and value are gone, the entry stays.
@@ -102,7 +109,8 @@ fn revoked_and_closed_accounts_have_no_devices() {
     }
     assert_eq!(client.asks(&log, &alice).binding, Binding::Closed);
     let stranger = Client::new(&log).asks(&log, &alice);
-    assert_eq!((stranger.binding, stranger.label), (Binding::Closed, None));
+    assert_eq!(stranger.binding, Binding::Closed);
+    assert_eq!(stranger.label.map(|label| (label.version, label.identity)), Some((2, None)));
     assert_eq!(log.entries[last].0.kind, Kind::Close);
 }
 
@@ -133,6 +141,50 @@ fn a_silent_witness_stops_others_not_ones_own_users() {
     assert_eq!(refused, Err(LookupError::Witnesses(PolicyRefusal::TooFew(0))));
     client.asker = Asker::Own;
     let served = client.judges(&alice, &silent, log.now).unwrap();
-    assert!(served.trust.witness_silent);
+    assert!(served.trust.witness_silent && served.trust.level == Level::Logged);
     assert_eq!(served.log.level, Level::Quorum, "what was reached stays");
+}
+
+#[test]
+fn a_closed_name_is_somebody_elses_after_a_reset() {
+    let mut log = SampleLog::new(3);
+    let mut alice = Person::new("alice", 7);
+    alice.registers(&mut log);
+    let mut client = Client::new(&log);
+    client.asks(&log, &alice);
+    alice.logs(&mut log, Reason::Closure, None);
+    client.asks(&log, &alice);
+    let mut stranger = Client::new(&log);
+    stranger.asks(&log, &alice);
+    // The announcement says nothing of whoever had the name.
+    let (account, identity) = (qpq_core::AccountId::from_bytes([0; 16]), IdentityKey::from_bytes([0; 32]));
+    let neutral = AccountValue::new(account, identity, Status::Closed, Reason::ResetPending, vec![]).unwrap();
+    log.log(&alice, &SignedValue { value: neutral, by_previous: None, by_self: None });
+    assert_eq!(client.asks(&log, &alice).binding, Binding::Closed);
+    log.later(DAY);
+    alice = Person { label: alice.label.clone(), devices: vec![device(8, 3)], ..Person::new("x", 33) };
+    alice.logs(&mut log, Reason::Reset, None);
+    for asker in [&mut client, &mut stranger] {
+        let opened = asker.asks(&log, &alice);
+        assert_eq!((opened.change, keys(&opened).devices()), (KeyChange::Reset, alice.devices.as_slice()));
+    }
+}
+
+#[test]
+fn other_witnesses_are_shown_and_ones_own_count_for_nothing() {
+    let mut log = SampleLog::new(3);
+    let alice = Person::new("alice", 7);
+    alice.registers(&mut log);
+    let mut client = Client::new(&log);
+    assert!(!client.asks(&log, &alice).trust.witnesses_changed);
+    log.witnesses = (4..=6).map(crate::sample::witness).collect();
+    log.configure(&log.config());
+    assert!(client.asks(&log, &alice).trust.witnesses_changed);
+    assert!(!client.asks(&log, &alice).trust.witnesses_changed);
+
+    let own = KeyName::of_witness(&"alpha.test".parse().unwrap());
+    let keys: Vec<VerifierKey> = log.config().witnesses().to_vec();
+    let own = VerifierKey::new(own, crate::key::Algorithm::CosignatureV1, *keys[0].public()).unwrap();
+    assert_eq!(operators(&log.origin, &keys), 3);
+    assert_eq!(operators(&log.origin, &[own, keys[1].clone(), keys[1].clone()]), 1);
 }

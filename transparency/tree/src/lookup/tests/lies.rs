@@ -129,11 +129,15 @@ fn of_the_config() -> Vec<Lie> {
     relabelled.log.append(entry, Some((opening, value)));
     let relabelled = relabelled.lie(Step::ConfigLabel, LookupError::Label, |answer, log| {
         answer.evidence.config = Some(log.proven(2));
+        claim_anew(answer, log, |claim| claim.config = log.named(2));
     });
-    let outside = Scene::new().newcomer().lie(Step::ConfigIncluded, LookupError::NotIncluded, |answer, _| {
-        let entry = &mut answer.evidence.config.as_mut().unwrap().entry;
-        entry.time = entry.time.after(Millis(1));
-    });
+    let outside =
+        Scene::new().newcomer().lie(Step::ConfigIncluded, LookupError::NotIncluded, |answer, log| {
+            let entry = &mut answer.evidence.config.as_mut().unwrap().entry;
+            entry.time = entry.time.after(Millis(1));
+            let leaf = entry.leaf_hash();
+            claim_anew(answer, log, |claim| claim.config = (0, leaf));
+        });
     let withheld = {
         let mut scene = Scene::new();
         let config = scene.log.config();
@@ -225,7 +229,10 @@ fn of_the_label() -> Vec<Lie> {
         let bob_id = scene.log.label_id(&bob);
         let signed = eve.says_at(&scene.log, bob_id, Reason::Registration, None);
         scene.log.push(Kind::Bind, bob_id, eve.label.as_bytes(), signed.to_bytes());
-        scene.lie(Step::Label, LookupError::Label, |answer, log| answer.latest = Some(log.proven(2)))
+        scene.lie(Step::Label, LookupError::Label, |answer, log| {
+            answer.latest = Some(log.proven(2));
+            claim_anew(answer, log, |claim| claim.latest = Some(log.named(2)));
+        })
     };
     vec![other_label, unsigned, other_tree, other_claim, older, of_bob]
 }
@@ -236,10 +243,11 @@ fn of_the_entry() -> Vec<Lie> {
     let outside = {
         let scene = Scene::new().newcomer();
         let eve = swap(&scene.alice);
-        scene.lie(Step::Included, LookupError::NotIncluded, |answer, _| {
+        scene.lie(Step::Included, LookupError::NotIncluded, |answer, log| {
             let mut other = SampleLog::new(3);
             eve.registers(&mut other);
             answer.latest = Some(other.proven(1));
+            claim_anew(answer, log, |claim| claim.latest = Some(other.named(1)));
         })
     };
     let swapped = {
@@ -264,13 +272,13 @@ fn of_the_entry() -> Vec<Lie> {
         scene.client.asks(&scene.log, &scene.alice.clone());
         scene.lie(Step::Rollback, LookupError::Rollback { known: 1, shown: 0 }, |answer, log| {
             answer.latest = Some(log.proven(1));
-            claim_anew(answer, log, |claim| claim.version = Some(0));
+            claim_anew(answer, log, |claim| claim.latest = Some(log.named(1)));
         })
     };
     let vanished =
         Scene::new().lie(Step::Absent, LookupError::Rollback { known: 0, shown: 0 }, |answer, log| {
             answer.latest = None;
-            claim_anew(answer, log, |claim| claim.version = None);
+            claim_anew(answer, log, |claim| claim.latest = None);
         });
     vec![outside, swapped, kind, rollback, vanished]
 }
@@ -308,7 +316,14 @@ fn of_the_signatures() -> Vec<Lie> {
         swapped.logs(&mut scene.log, Reason::Devices, Some(&before));
         scene.told(Step::KeyReason, LookupError::Links)
     };
-    vec![ghost, late_first, announced_ghost, not_a_change, silent_swap]
+    let revived = {
+        let mut scene = Scene::new();
+        scene.alice.logs(&mut scene.log, Reason::Revocation, Some(&scene.alice.identity));
+        scene.client.asks(&scene.log, &scene.alice.clone());
+        scene.alice.logs(&mut scene.log, Reason::Devices, Some(&scene.alice.identity));
+        scene.told(Step::Status, LookupError::Links)
+    };
+    vec![ghost, late_first, announced_ghost, not_a_change, silent_swap, revived]
 }
 
 fn of_resets() -> Vec<Lie> {
@@ -323,6 +338,25 @@ fn of_resets() -> Vec<Lie> {
         let eve = Person { identity: mallory(), devices: vec![device(66, 2)], ..scene.alice.clone() };
         eve.logs(&mut scene.log, Reason::Reset, None);
         scene
+    };
+    // An announcement beside the version that everybody saw, shown to witnesses only.
+    let hidden = {
+        let mut scene = Scene::new();
+        scene.alice.logs(&mut scene.log, Reason::Devices, Some(&scene.alice.identity));
+        scene.client.asks(&scene.log, &scene.alice.clone());
+        let (first, _) = scene.log.entries[1].clone();
+        let mut other = SampleLog::new(3);
+        scene.alice.registers(&mut other);
+        let announced = scene.alice.logs(&mut other, Reason::ResetPending, None);
+        assert_eq!(announced.prev, first.leaf_hash());
+        let (_, contents) = other.entries[2].clone();
+        scene.log.append(announced, contents);
+        scene.log.later(DAY);
+        let eve = Person { identity: mallory(), devices: vec![device(66, 2)], ..scene.alice.clone() };
+        eve.logs(&mut scene.log, Reason::Reset, None);
+        scene.lie(Step::OneChain, LookupError::TwoHistories, |answer, log| {
+            answer.resets = vec![log.announced_by(3)];
+        })
     };
     let error = LookupError::ResetNotAnnounced;
     let forged = reset_after(DAY, false).told(Step::ResetAnnounced, error.clone());
@@ -347,7 +381,7 @@ fn of_resets() -> Vec<Lie> {
         answer.resets[0].seen = other.checkpoint(3);
         answer.resets[0].seen_inclusion = other.inclusion(2, 3);
     });
-    vec![forged, hasty, unseen, not_in_it, elsewhere]
+    vec![hidden, forged, hasty, unseen, not_in_it, elsewhere]
 }
 
 fn all() -> Vec<Lie> {
