@@ -13,6 +13,7 @@ mod member;
 pub mod mls;
 pub mod parts;
 pub mod proof;
+pub mod vectors;
 
 use std::{fs, path::PathBuf};
 
