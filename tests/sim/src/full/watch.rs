@@ -112,7 +112,13 @@ impl Watch {
             seen.parked.insert((domain, origin, parked.stream), parked.rows.len());
             seen.logged.extend(parked.rows.iter().map(|row| (domain, id_of(&row.id))));
         }
-        for queue in store.queues_seen() {
+        let queues = store.queues_seen();
+        let kept: BTreeSet<Id> =
+            queues.iter().flat_map(|queue| queue.rows.iter().map(|(_, id)| id_of(id.as_bytes()))).collect();
+        // Whoever was not answered about what the homeserver forgets now will ask it again.
+        let forgotten: Vec<Id> = seen.numbered_by(domain).filter(|id| !kept.contains(id)).collect();
+        seen.repeated.extend(forgotten);
+        for queue in queues {
             let Some(peer) = seen.number_of(&queue.destination) else { continue };
             let last = queue.rows.iter().map(|(seq, _)| seq.0).max().unwrap_or(queue.acknowledged.0);
             let waiting = queue.rows.iter().filter(|(seq, _)| *seq > queue.acknowledged);
@@ -185,6 +191,14 @@ impl Seen {
 
     fn number_of(&self, name: &Domain) -> Option<DomainNo> {
         self.names.iter().position(|known| known == name)
+    }
+
+    /// What a domain has numbered so far, for whomever.
+    fn numbered_by(&self, domain: DomainNo) -> impl Iterator<Item = Id> + '_ {
+        self.history.iter().filter_map(move |event| match event {
+            Event::Numbered { origin, id, .. } if *origin == domain => Some(*id),
+            _ => None,
+        })
     }
 
     fn tell(&mut self, event: Event) {
