@@ -26,11 +26,6 @@ impl LogKeys {
         Self { log, vrf: VrfSecret::from_seed(seeds.vrf.expose()) }
     }
 
-    /// The log's origin.
-    pub const fn origin(&self) -> &KeyName {
-        self.log.verifier().name()
-    }
-
     /// Signs the log.
     pub const fn log(&self) -> &LogSigner {
         &self.log

@@ -17,4 +17,4 @@ mod sequence;
 
 pub use inspection::{Inspection, Progress};
 pub use keys::{LogKeys, LogSeeds};
-pub use sequence::{Appended, NewEntry, Opened, append, open};
+pub use sequence::{Appended, NewEntry, Opened, append, open, read_entry};

@@ -130,7 +130,7 @@ async fn latest(tx: &mut (dyn TransparencyRead + '_), label_id: LabelId) -> Stor
 }
 
 /// The entry of a row. `Corrupt` if it is none, or the row's columns say something else.
-pub(crate) fn read_entry(row: &LogRow) -> Stored<Entry> {
+pub fn read_entry(row: &LogRow) -> Stored<Entry> {
     let fault = |what: String| corrupt("kt_entries", format!("entry {}: {what}", row.index));
     let entry = Entry::from_bytes(&row.entry).map_err(|error| fault(error.to_string()))?;
     if row.label_id == *entry.label_id.as_bytes() && row.version == entry.version {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use qpq_core::{ErrorCode, FederationKey, Millis, Timestamp};
-use qpq_storage::{LogRow, StorageError, Stored};
-use qpq_transparency::{Inspection, LogKeys, Progress, configuration, publication};
+use qpq_storage::{StorageError, Stored};
+use qpq_transparency::{Inspection, LogKeys, Progress, configuration, publication, read_entry};
 use qpq_transparency_tree::{
     SignedCheckpoint, TreeHead,
     commitment::Opening,
@@ -108,7 +108,7 @@ impl Transparency {
         let head = read(&note)?;
         let config = configuration::newest(tx.as_mut()).await?.ok_or_else(no_log)?;
         let last = tx.kt_entries(head.size.saturating_sub(1), 1).await?;
-        let last_entry_at = last.first().map(parse).transpose()?.map(|entry| entry.time);
+        let last_entry_at = last.first().map(read_entry).transpose()?.map(|entry| entry.time);
         Ok(Status { note, head, config, last_entry_at })
     }
 
@@ -122,7 +122,7 @@ impl Transparency {
         };
         let rows = tx.kt_entries(index, 1).await?;
         let row = rows.first().filter(|row| row.index == index).ok_or_else(unknown)?;
-        let entry = parse(row)?;
+        let entry = read_entry(row)?;
         let contents = tx.kt_contents(index).await?;
         let commits = !matches!(entry.kind, Kind::MapRoot | Kind::Pad);
         let erased = commits && contents.is_none();
@@ -168,13 +168,6 @@ fn read(note: &str) -> Answered<TreeHead> {
     let signed = SignedCheckpoint::parse(note.as_bytes())
         .map_err(|error| StorageError::Corrupt { table: "kt_head", what: error.to_string() })?;
     Ok(signed.head())
-}
-
-fn parse(row: &LogRow) -> Stored<Entry> {
-    Entry::from_bytes(&row.entry).map_err(|error| {
-        let what = format!("entry {}: {error}", row.index);
-        StorageError::Corrupt { table: "kt_entries", what }
-    })
 }
 
 fn no_log() -> Refusal {

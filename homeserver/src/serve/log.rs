@@ -9,7 +9,6 @@ use qpq_service::{Answered, Ground, Transparency, open_log};
 use qpq_storage::{Storage, StorageError};
 use qpq_transparency::LogKeys;
 use qpq_web::{Published, PublishedLog};
-
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{data_dir::DataDir, keys};

@@ -323,7 +323,7 @@ impl Place<'_> {
         }
         let signed = self.opened(latest)?;
         let (carrier, signed) = if signed.value.reason() == Reason::ResetPending {
-            self.announces(answer, latest, signed)?
+            self.announces(answer, latest, &signed)?
         } else {
             (latest, signed)
         };
@@ -338,7 +338,7 @@ impl Place<'_> {
         &self,
         answer: &'a LookupAnswer,
         latest: &Proven,
-        announced: SignedValue,
+        announced: &SignedValue,
     ) -> Result<(&'a Proven, SignedValue), LookupError> {
         let base = answer.base.as_ref().ok_or(LookupError::Links)?;
         let before = self.included(base)?;
@@ -351,8 +351,7 @@ impl Place<'_> {
         let next = base.entry.version.checked_add(1) == Some(latest.entry.version);
         let follows = next && before == latest.entry.prev && unchanged;
         check(Step::Announcement, follows, LookupError::Links)?;
-        // Left out, the step would take the announcement's word.
-        Ok((base, if follows { signed } else { announced }))
+        Ok((base, signed))
     }
 
     /// Whether the identity key follows from the known one, over the versions that changed it.

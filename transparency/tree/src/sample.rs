@@ -14,7 +14,10 @@ use qpq_transparency_tree::{
     entry::{Entry, Kind},
     growth::RightEdge,
     label::{Label, LabelId},
-    lookup::{Evidence, KnownLabel, LookupAnswer, PinnedLog, Proven, ResetEvidence},
+    lookup::{
+        Asker, Evidence, KnownLabel, LookupAnswer, LookupError, PinnedLog, Proven, Question, ResetEvidence,
+        Verified, verify,
+    },
     proofs::ProofPlan,
     value::{AccountValue, LoggedDevice, Reason, SignedValue, Standing, Status, signed_bytes},
     vrf::VrfSecret,
@@ -320,6 +323,43 @@ impl Person {
 
     pub(crate) fn registers(&self, log: &mut SampleLog) -> Entry {
         self.logs(log, Reason::Registration, None)
+    }
+}
+
+/// Somebody who looks keys up, and what they keep between two lookups.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) log: PinnedLog,
+    pub(crate) known: Option<KnownLabel>,
+    pub(crate) asker: Asker,
+}
+
+impl Client {
+    pub(crate) fn new(log: &SampleLog) -> Self {
+        let log = PinnedLog::first_seen(log.signer.verifier().clone());
+        Self { log, known: None, asker: Asker::Foreign }
+    }
+
+    pub(crate) fn has(&self) -> Has {
+        Has::of(&self.log, self.known.as_ref())
+    }
+
+    pub(crate) fn judges(
+        &self,
+        person: &Person,
+        answer: &LookupAnswer,
+        now: Timestamp,
+    ) -> Result<Verified, LookupError> {
+        let question = Question { label: &person.label, asker: self.asker, known: self.known.as_ref() };
+        verify(&self.log, &question, answer, now)
+    }
+
+    /// Asks an honest log and keeps what it learns.
+    pub(crate) fn asks(&mut self, log: &SampleLog, person: &Person) -> Verified {
+        let answer = log.answer(&person.label, self.has());
+        let verified = self.judges(person, &answer, log.now).unwrap();
+        (self.log, self.known) = (verified.log.clone(), verified.label);
+        verified
     }
 }
 

@@ -4,8 +4,8 @@ use ed25519_dalek::SigningKey;
 use qpq_core::{Millis, Timestamp};
 use qpq_transparency_tree::{
     lookup::{
-        Asker, Binding, KeyChange, KnownConfig, KnownLabel, LookupAnswer, LookupError, PinnedLog, Proven,
-        Question, ResetEvidence, Trust, Verified, verify,
+        Asker, Binding, KeyChange, KnownConfig, KnownLabel, LookupAnswer, PinnedLog, Proven, ResetEvidence,
+        Trust, Verified,
     },
     value::Reason,
 };
@@ -13,41 +13,9 @@ use serde_json::{Value, json};
 
 use super::{
     hashes, head, hex,
-    sample::{Has, Person, SampleLog, device, witness},
+    sample::{Client, Has, Person, SampleLog, device, witness},
     values::status_word,
 };
-
-/// What somebody keeps between two lookups.
-#[derive(Clone)]
-pub(crate) struct Client {
-    pub(crate) log: PinnedLog,
-    pub(crate) known: Option<KnownLabel>,
-    pub(crate) asker: Asker,
-}
-
-impl Client {
-    pub(crate) fn new(log: &SampleLog) -> Self {
-        let log = PinnedLog::first_seen(log.signer.verifier().clone());
-        Self { log, known: None, asker: Asker::Foreign }
-    }
-
-    fn judges(
-        &self,
-        person: &Person,
-        answer: &LookupAnswer,
-        now: Timestamp,
-    ) -> Result<Verified, LookupError> {
-        let question = Question { label: &person.label, asker: self.asker, known: self.known.as_ref() };
-        verify(&self.log, &question, answer, now)
-    }
-
-    /// Looks, and remembers.
-    pub(crate) fn asks(&mut self, log: &SampleLog, person: &Person) {
-        let answer = log.answer(&person.label, Has::of(&self.log, self.known.as_ref()));
-        let verified = self.judges(person, &answer, log.now).unwrap();
-        (self.log, self.known) = (verified.log, verified.label);
-    }
-}
 
 /// A log, somebody in it, and somebody who asks.
 pub(crate) struct Scene {

@@ -302,6 +302,14 @@ fn of_the_signatures() -> Vec<Lie> {
         haunted.logs(&mut scene.log, Reason::ResetPending, None);
         scene.told(Step::Announcement, LookupError::Links)
     };
+    // A device was removed, and the version with it is shown as the one that an announcement leaves as it was.
+    let older_base = {
+        let mut scene = Scene::new().newcomer();
+        let removed = Person { devices: vec![], ..scene.alice.clone() };
+        removed.logs(&mut scene.log, Reason::Devices, Some(&scene.alice.identity));
+        removed.logs(&mut scene.log, Reason::ResetPending, None);
+        scene.lie(Step::Announcement, LookupError::Links, |answer, log| answer.base = Some(log.proven(1)))
+    };
     let not_a_change = {
         let mut scene = Scene::new();
         let alice = scene.alice.clone();
@@ -323,7 +331,7 @@ fn of_the_signatures() -> Vec<Lie> {
         scene.alice.logs(&mut scene.log, Reason::Devices, Some(&scene.alice.identity));
         scene.told(Step::Status, LookupError::Links)
     };
-    vec![ghost, late_first, announced_ghost, not_a_change, silent_swap, revived]
+    vec![ghost, late_first, announced_ghost, older_base, not_a_change, silent_swap, revived]
 }
 
 fn of_resets() -> Vec<Lie> {
