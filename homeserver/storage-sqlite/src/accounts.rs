@@ -7,8 +7,8 @@ mod users;
 use async_trait::async_trait;
 use qpq_core::{AccountId, DeviceId, Digest, IdentityKey, Localpart, SessionId, Timestamp, TokenId};
 use qpq_storage::{
-    Account, AccountCreated, AccountsRead, AccountsWrite, Device, DeviceEnrolled, Page, Resumed, Session,
-    Stored, UserLine, UsersQuery,
+    Account, AccountCreated, AccountsRead, AccountsWrite, Device, DeviceEnrolled, Page, Rekey, Resumed,
+    Session, Stored, UserLine, UsersQuery,
 };
 
 use crate::{
@@ -119,6 +119,21 @@ impl AccountsWrite for Transaction {
         }
         self.device_insert(what, first).await?;
         Ok(AccountCreated::Created)
+    }
+
+    async fn account_rekey(&mut self, account: &AccountId, rekey: &Rekey) -> Stored<bool> {
+        let what = "account_rekey";
+        let update = sql("UPDATE accounts SET identity_key = ?, sealed_identity = ? WHERE id = ?")
+            .bind(rekey.identity_key.as_bytes().to_vec())
+            .bind(rekey.sealed_identity.clone())
+            .bind(account.as_bytes().to_vec());
+        if self.run(what, update).await? == 0 {
+            return Ok(false);
+        }
+        for certificate in &rekey.certificates {
+            self.recertify(what, account, certificate).await?;
+        }
+        Ok(true)
     }
 
     async fn account_delete(&mut self, id: &AccountId) -> Stored<bool> {

@@ -5,7 +5,7 @@ mod audit_chain;
 use sqlx::{Connection as _, SqliteConnection};
 
 /// Each brings the schema from the version before it to its own number, counted from 1. A released one never changes.
-const MIGRATIONS: [Migration; 12] = [
+const MIGRATIONS: [Migration; 13] = [
     Migration {
         sql: include_str!("../migrations/0001_first.sql"),
         then: Step::Nothing,
@@ -65,6 +65,11 @@ const MIGRATIONS: [Migration; 12] = [
         sql: include_str!("../migrations/0012_transparency.sql"),
         then: Step::Nothing,
         mark: "PRAGMA user_version = 12",
+    },
+    Migration {
+        sql: include_str!("../migrations/0013_accounts_in_the_log.sql"),
+        then: Step::Nothing,
+        mark: "PRAGMA user_version = 13",
     },
 ];
 

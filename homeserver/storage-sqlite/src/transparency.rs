@@ -56,6 +56,17 @@ impl TransparencyRead for Transaction {
         one("kt_entries", self.row("kt_latest", query).await?.as_ref(), entry)
     }
 
+    async fn kt_versions(&mut self, label_id: &[u8; 32], from: u32, limit: usize) -> Stored<Vec<LogRow>> {
+        // The second condition is that of the index, which is not used without it.
+        let query = sql("SELECT idx, label_id, version, entry FROM kt_entries
+                         WHERE label_id = ? AND label_id <> zeroblob(32) AND version >= ?
+                         ORDER BY version LIMIT ?")
+        .bind(label_id.to_vec())
+        .bind(from)
+        .bind(size(limit));
+        each("kt_entries", &self.rows("kt_versions", query).await?, entry)
+    }
+
     async fn kt_contents(&mut self, index: u64) -> Stored<Option<LogContents>> {
         let query = sql("SELECT idx, label, opening, value FROM kt_contents WHERE idx = ?").bind(int(index));
         let row = self.row("kt_contents", query).await?;
@@ -66,6 +77,11 @@ impl TransparencyRead for Transaction {
                 value: row.blob("value")?,
             })
         })
+    }
+
+    async fn kt_seen(&mut self, index: u64) -> Stored<Option<String>> {
+        let query = sql("SELECT idx, note FROM kt_seen WHERE idx = ?").bind(int(index));
+        one("kt_seen", self.row("kt_seen", query).await?.as_ref(), |row| row.text("note"))
     }
 }
 
@@ -116,5 +132,21 @@ impl TransparencyWrite for Transaction {
             .bind(int(head.size))
             .bind(head.note.clone());
         self.run(what, replace).await.map(drop)
+    }
+
+    async fn kt_keep_seen(&mut self, index: u64, note: &str) -> Stored<()> {
+        let insert = sql("INSERT INTO kt_seen (idx, note) VALUES (?, ?) ON CONFLICT (idx) DO NOTHING")
+            .bind(int(index))
+            .bind(note.to_owned());
+        self.run("kt_keep_seen", insert).await.map(drop)
+    }
+
+    async fn kt_erase(&mut self, label_id: &[u8; 32]) -> Stored<u64> {
+        // As with `kt_versions`: the second condition is that of the index.
+        let delete = sql("DELETE FROM kt_contents
+                          WHERE idx IN (SELECT idx FROM kt_entries
+                                        WHERE label_id = ? AND label_id <> zeroblob(32))")
+        .bind(label_id.to_vec());
+        self.run("kt_erase", delete).await
     }
 }

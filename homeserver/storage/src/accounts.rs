@@ -40,6 +40,26 @@ pub struct Device {
     pub revoked_at: Option<Timestamp>,
 }
 
+impl Device {
+    /// Whether a certificate says of an account what is stored: it is this device, with this signature key.
+    pub fn fits(&self, account: &AccountId, certificate: &DeviceCertificate) -> bool {
+        self.account == *account
+            && self.certificate.device == certificate.device
+            && self.certificate.signature_key == certificate.signature_key
+    }
+}
+
+/// Another identity key of an account, with what it signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rekey {
+    /// The new identity key.
+    pub identity_key: IdentityKey,
+    /// Its private half, encrypted by the client under OPAQUE's export key.
+    pub sealed_identity: Vec<u8>,
+    /// The new key's statements about devices of the account.
+    pub certificates: Vec<DeviceCertificate>,
+}
+
 /// A session of a device. The resumption token itself is never stored, only its SHA-256.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -188,6 +208,12 @@ pub trait AccountsWrite: Send {
         first: &Device,
         token: Option<&TokenId>,
     ) -> Stored<AccountCreated>;
+    /// Gives an account another identity key, and each of its active devices that is named the certificate by that key;
+    /// devices that are not named, and revoked ones, stay as they are. `false` if there is no such account.
+    ///
+    /// `Conflict` if a certificate is for a device that the account does not have, or says another address or signature
+    /// key than the stored one.
+    async fn account_rekey(&mut self, account: &AccountId, rekey: &Rekey) -> Stored<bool>;
     /// Deletes an account, its devices, sessions, KeyPackages, notices and feeds; `false` if there was none.
     /// Its memberships in groups end locally.
     async fn account_delete(&mut self, id: &AccountId) -> Stored<bool>;

@@ -114,7 +114,9 @@ macro_rules! conformance_suite {
                 a_token_is_judged_before_the_name, accounts_are_paged_by_name, devices_are_found_again,
                 devices_are_limited, revoked_devices_stay_revoked, devices_are_paged_by_age,
                 a_resumption_token_works_once, an_old_resumption_token_is_expired, revoking_ends_sessions,
-                sessions_expire, deleting_an_account_takes_all_along;
+                sessions_expire, deleting_an_account_takes_all_along,
+                another_identity_key_brings_its_certificates, another_identity_key_is_for_ones_own_devices,
+                another_identity_key_of_nobody_changes_nothing;
             key_packages: stock_is_counted, uploads_are_limited_and_repeatable, a_claim_is_repeatable,
                 the_first_to_end_goes_first, the_last_resort_stays, two_claims_get_two_packages,
                 a_replaced_last_resort_is_lent_no_more, expiry_takes_packages_and_claims,
@@ -151,7 +153,9 @@ macro_rules! conformance_suite {
             contacts: a_contact_reads_back, requests_are_listed_while_they_wait, crowds_are_counted,
                 asks_are_noted_once_and_bounded, what_is_over_is_forgotten, deleting_an_account_takes_its_contacts;
             jobs: the_last_run_of_a_job_is_kept, samples_are_a_ring;
-            transparency: a_log_reads_back, a_log_has_one_history;
+            transparency: a_log_reads_back, a_log_has_one_history, versions_are_paged_in_order,
+                what_has_no_label_has_no_versions, the_first_checkpoint_that_was_seen_stays,
+                no_checkpoint_is_kept_for_no_entry, what_a_label_said_can_be_erased;
             peers: a_peer_reads_back, incarnations_only_grow, a_refusal_is_set_and_cleared,
                 an_invite_is_used_once, bound_and_late_invites_are_refused;
         }

@@ -71,8 +71,14 @@ pub trait TransparencyRead: Send {
     /// The newest entry of a label.
     async fn kt_latest(&mut self, label_id: &[u8; 32]) -> Stored<Option<LogRow>>;
 
+    /// At most `limit` entries of a label from a version on, in order; none of [`LOG_NO_LABEL`].
+    async fn kt_versions(&mut self, label_id: &[u8; 32], from: u32, limit: usize) -> Stored<Vec<LogRow>>;
+
     /// What an entry commits to; `None` if it was erased, or there is no such entry.
     async fn kt_contents(&mut self, index: u64) -> Stored<Option<LogContents>>;
+
+    /// The checkpoint that was kept for an entry, a signed note; see [`TransparencyWrite::kt_keep_seen`].
+    async fn kt_seen(&mut self, index: u64) -> Stored<Option<String>>;
 }
 
 /// Writes the log.
@@ -89,4 +95,14 @@ pub trait TransparencyWrite: Send {
         tiles: &[LogTile],
         head: &LogHead,
     ) -> Stored<()>;
+
+    /// Keeps for an entry, a reset that was announced, the first checkpoint over it that witnesses had signed: since when
+    /// others could see it. A second one for the same entry is ignored.
+    ///
+    /// `Conflict` if there is no such entry.
+    async fn kt_keep_seen(&mut self, index: u64, note: &str) -> Stored<()>;
+
+    /// Erases what all entries of a label commit to, and says how many still had it; the entries and the tiles stay.
+    /// Nothing is erased of [`LOG_NO_LABEL`].
+    async fn kt_erase(&mut self, label_id: &[u8; 32]) -> Stored<u64>;
 }

@@ -86,9 +86,7 @@ impl Transaction {
     pub(super) async fn enrol(&mut self, device: &Device, most: usize) -> Stored<DeviceEnrolled> {
         let what = "device_enrol";
         if let Some(known) = self.device_of_id(&device.certificate.device.device).await? {
-            let same = known.account == device.account
-                && known.certificate.device == device.certificate.device
-                && known.certificate.signature_key == device.certificate.signature_key;
+            let same = known.fits(&device.account, &device.certificate);
             return Ok(match (same, known.revoked_at) {
                 (false, _) => DeviceEnrolled::Taken,
                 (true, Some(_)) => DeviceEnrolled::Revoked,
@@ -104,6 +102,25 @@ impl Transaction {
         }
         self.device_insert(what, device).await?;
         Ok(DeviceEnrolled::New)
+    }
+
+    /// Replaces the certificate of a device of an account, unless it is revoked.
+    pub(super) async fn recertify(
+        &mut self,
+        what: &'static str,
+        account: &AccountId,
+        certificate: &DeviceCertificate,
+    ) -> Stored<()> {
+        let known = self.device_of_id(&certificate.device.device).await?;
+        if !known.is_some_and(|known| known.fits(account, certificate)) {
+            return Err(self.conflict(what));
+        }
+        let update = sql("UPDATE devices SET certified_at = ?, signature = ?
+                          WHERE id = ? AND revoked_at IS NULL")
+        .bind(time(certificate.certified_at))
+        .bind(certificate.signature.to_vec())
+        .bind(certificate.device.device.as_bytes().to_vec());
+        self.run(what, update).await.map(drop)
     }
 
     pub(super) async fn revoke(&mut self, id: &DeviceId, now: Timestamp) -> Stored<bool> {

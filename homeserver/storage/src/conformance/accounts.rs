@@ -1,16 +1,19 @@
 //! Accounts, devices, sessions.
 
-use qpq_core::{AccountId, Digest, SessionId};
+use qpq_core::{AccountId, DeviceCertificate, Digest, IdentityKey, SessionId, SignatureKey};
 
 use super::{
     Failure, Outcome, Subject, conflicts,
-    fixtures::{account, at, device, device_id, digest, enrol, group_id, group_of, message, waiting},
+    fixtures::{
+        account, at, device, device_address, device_id, digest, enrol, group_id, group_of, message, waiting,
+    },
     read, same,
     small::token,
     write,
 };
 use crate::{
-    AccountCreated, Device, DeviceEnrolled, Feed, KeyPackageStock, Notice, Resumed, Session, StoredKeyPackage,
+    Account, AccountCreated, Device, DeviceEnrolled, Feed, KeyPackageStock, Notice, Rekey, Resumed, Session,
+    StoredKeyPackage,
 };
 
 /// Everything of an account and its device comes back, also after a restart.
@@ -88,7 +91,7 @@ pub async fn devices_are_found_again(subject: &mut dyn Subject) -> Outcome {
     let known = device("alice", 1, 1)?;
     same("the same", tx.device_enrol(&known, 16).await?, DeviceEnrolled::Known)?;
     let mut other_key = known.clone();
-    other_key.certificate.signature_key = qpq_core::SignatureKey::from_bytes([77; 32]);
+    other_key.certificate.signature_key = SignatureKey::from_bytes([77; 32]);
     same("another key", tx.device_enrol(&other_key, 16).await?, DeviceEnrolled::Taken)?;
     same("another account", tx.device_enrol(&device("bob", 2, 1)?, 16).await?, DeviceEnrolled::Taken)?;
     same("a new one", tx.device_enrol(&device("alice", 1, 5)?, 16).await?, DeviceEnrolled::New)?;
@@ -258,4 +261,97 @@ pub async fn deleting_an_account_takes_all_along(subject: &mut dyn Subject) -> O
     same("the other reads on", feed, Some(2))?;
     let again = tx.account_create(&account("alice", 3)?, &device("alice", 3, 3)?, None).await?;
     same("the name is free", again, AccountCreated::Created)
+}
+
+fn rekey(certificates: Vec<DeviceCertificate>) -> Rekey {
+    Rekey { identity_key: IdentityKey::from_bytes([90; 32]), sealed_identity: vec![91; 70], certificates }
+}
+
+/// The device with another key's certificate.
+fn certified(device: &Device) -> Device {
+    let device = device.clone();
+    let certificate =
+        DeviceCertificate { certified_at: at(60), signature: [92; 64], ..device.certificate.clone() };
+    Device { certificate, ..device }
+}
+
+/// Key, sealed private half and certificates change together, also after a restart; all else stays, and so do devices that
+/// are revoked or not named.
+pub async fn another_identity_key_brings_its_certificates(subject: &mut dyn Subject) -> Outcome {
+    enrol(subject, "alice", 1).await?;
+    enrol(subject, "bob", 2).await?;
+    let mut tx = write(subject).await?;
+    for number in [3, 4, 5] {
+        tx.device_enrol(&device("alice", 1, number)?, 16).await?;
+    }
+    tx.device_revoke(&device_id(4), at(50)).await?;
+    tx.commit().await?;
+    let session = opened(subject, 1, 1, &digest(1)).await?;
+    let mut tx = write(subject).await?;
+    let alice = account("alice", 1)?;
+    let named =
+        [1, 3, 4].map(|number| device("alice", 1, number).map(|device| certified(&device).certificate));
+    let rekey = rekey(named.into_iter().collect::<Result<_, _>>()?);
+    same("rekeying", tx.account_rekey(&alice.id, &rekey).await?, true)?;
+    tx.commit().await?;
+    subject.reopen().await?;
+    let mut tx = read(subject).await?;
+    let expected = Account {
+        identity_key: rekey.identity_key,
+        sealed_identity: rekey.sealed_identity.clone(),
+        ..alice.clone()
+    };
+    same("by name", tx.account_named(&alice.localpart).await?, Some(expected.clone()))?;
+    same("by id", tx.account(&alice.id).await?, Some(expected))?;
+    let devices = vec![
+        Device { last_seen_at: session.opened_at, ..certified(&device("alice", 1, 1)?) },
+        certified(&device("alice", 1, 3)?),
+        Device { revoked_at: Some(at(50)), ..device("alice", 1, 4)? },
+        device("alice", 1, 5)?,
+    ];
+    same("devices", tx.devices(&alice.id).await?, devices)?;
+    same("session", tx.session(&session.id).await?, Some(session))?;
+    let bob = account("bob", 2)?;
+    same("another account", tx.account(&bob.id).await?, Some(bob.clone()))?;
+    same("its device", tx.devices(&bob.id).await?, vec![device("bob", 2, 2)?])
+}
+
+/// A certificate for a device that is not the account's, or not as it is stored, is a contradiction; nothing changes then.
+pub async fn another_identity_key_is_for_ones_own_devices(subject: &mut dyn Subject) -> Outcome {
+    enrol(subject, "alice", 1).await?;
+    enrol(subject, "bob", 2).await?;
+    let (alice, own) = (account("alice", 1)?, certified(&device("alice", 1, 1)?).certificate);
+    let another = certified(&device("bob", 2, 2)?).certificate;
+    let renamed = DeviceCertificate { device: device_address("alice", 2)?, ..another.clone() };
+    let moved = DeviceCertificate { device: device_address("bob", 1)?, ..own.clone() };
+    let other_key = DeviceCertificate { signature_key: SignatureKey::from_bytes([77; 32]), ..own.clone() };
+    let unknown = certified(&device("alice", 1, 9)?).certificate;
+    for (what, wrong) in [
+        ("another account's device", another),
+        ("another account's device under one's own name", renamed),
+        ("one's own device under another name", moved),
+        ("another signature key", other_key),
+        ("an unknown device", unknown),
+    ] {
+        let mut tx = write(subject).await?;
+        conflicts(what, tx.account_rekey(&alice.id, &rekey(vec![own.clone(), wrong])).await)?;
+        conflicts(what, tx.commit().await)?;
+    }
+    let mut tx = read(subject).await?;
+    same("account", tx.account(&alice.id).await?, Some(alice.clone()))?;
+    same("device", tx.devices(&alice.id).await?, vec![device("alice", 1, 1)?])?;
+    same("another's device", tx.device(&device_id(2)).await?, Some(device("bob", 2, 2)?))
+}
+
+/// Without the account there is nothing to give a key to; whose devices are named does not matter then.
+pub async fn another_identity_key_of_nobody_changes_nothing(subject: &mut dyn Subject) -> Outcome {
+    enrol(subject, "alice", 1).await?;
+    let mut tx = write(subject).await?;
+    let rekey = rekey(vec![certified(&device("alice", 1, 1)?).certificate]);
+    same("unknown", tx.account_rekey(&AccountId::from_bytes([9; 16]), &rekey).await?, false)?;
+    tx.commit().await?;
+    let mut tx = read(subject).await?;
+    let alice = account("alice", 1)?;
+    same("account", tx.account(&alice.id).await?, Some(alice))?;
+    same("device", tx.device(&device_id(1)).await?, Some(device("alice", 1, 1)?))
 }

@@ -84,6 +84,20 @@ async fn an_admins_secret_that_works_twice_is_noticed() {
     fails(super::admins::a_totp_step_is_used_once(&mut subject)).await;
 }
 
+#[tokio::test]
+async fn a_new_identity_key_beside_old_certificates_is_noticed() {
+    let mut subject = InMemory::with(Bug::CertificatesStay);
+    fails(super::accounts::another_identity_key_brings_its_certificates(&mut subject)).await;
+}
+
+#[tokio::test]
+async fn a_log_that_forgets_or_remembers_the_wrong_thing_is_noticed() {
+    let mut subject = InMemory::with(Bug::SeenReplaced);
+    fails(super::transparency::the_first_checkpoint_that_was_seen_stays(&mut subject)).await;
+    let mut subject = InMemory::with(Bug::FormerVersionsStay);
+    fails(super::transparency::what_a_label_said_can_be_erased(&mut subject)).await;
+}
+
 /// The same stores pass where their bug is not looked at.
 #[tokio::test]
 async fn a_bug_does_not_fail_what_it_does_not_touch() {

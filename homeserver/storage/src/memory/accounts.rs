@@ -4,13 +4,14 @@ use std::{cmp::Reverse, collections::BTreeMap, ops::Bound, sync::Arc};
 
 use async_trait::async_trait;
 use qpq_core::{
-    AccountId, Address, DeviceAddress, DeviceId, Digest, Localpart, SessionId, Timestamp, TokenId,
+    AccountId, Address, DeviceAddress, DeviceCertificate, DeviceId, Digest, Localpart, SessionId, Timestamp,
+    TokenId,
 };
 
 use super::MemoryTx;
 use crate::{
-    Account, AccountCreated, AccountsRead, AccountsWrite, BanSubject, Device, DeviceEnrolled, Page, Resumed,
-    Session, Stored, UserFilter, UserLine, UserSort, UsersQuery,
+    Account, AccountCreated, AccountsRead, AccountsWrite, BanSubject, Device, DeviceEnrolled, Page, Rekey,
+    Resumed, Session, Stored, UserFilter, UserLine, UserSort, UsersQuery,
 };
 
 /// Accounts and what hangs on them.
@@ -186,6 +187,36 @@ impl AccountsWrite for MemoryTx {
         Ok(AccountCreated::Created)
     }
 
+    async fn account_rekey(&mut self, account: &AccountId, rekey: &Rekey) -> Stored<bool> {
+        let planted = self.planted;
+        let known = &self.state.accounts;
+        if known.by_id(account).is_none() {
+            return Ok(false);
+        }
+        let fits = |certificate: &DeviceCertificate| {
+            let device = known.devices.get(&certificate.device.device);
+            device.is_some_and(|device| device.fits(account, certificate))
+        };
+        if !rekey.certificates.iter().all(fits) {
+            return Err(self.conflict("account_rekey"));
+        }
+        let accounts = Arc::make_mut(&mut self.state.accounts);
+        if let Some(account) = accounts.by_name.values_mut().find(|known| known.id == *account) {
+            let account = Arc::make_mut(account);
+            account.identity_key = rekey.identity_key;
+            account.sealed_identity.clone_from(&rekey.sealed_identity);
+        }
+        for certificate in &rekey.certificates {
+            if let Some(device) = accounts.devices.get_mut(&certificate.device.device)
+                && device.revoked_at.is_none()
+                && !planted.certificates_stay()
+            {
+                Arc::make_mut(device).certificate = certificate.clone();
+            }
+        }
+        Ok(true)
+    }
+
     async fn account_delete(&mut self, id: &AccountId) -> Stored<bool> {
         let Some(localpart) = self.state.accounts.by_id(id).map(|account| account.localpart.clone()) else {
             return Ok(false);
@@ -204,9 +235,7 @@ impl AccountsWrite for MemoryTx {
         let id = device.certificate.device.device;
         let accounts = &self.state.accounts;
         if let Some(known) = accounts.devices.get(&id) {
-            let same = known.account == device.account
-                && known.certificate.device == device.certificate.device
-                && known.certificate.signature_key == device.certificate.signature_key;
+            let same = known.fits(&device.account, &device.certificate);
             return Ok(match (same, known.revoked_at) {
                 (false, _) => DeviceEnrolled::Taken,
                 (true, Some(_)) => DeviceEnrolled::Revoked,

@@ -20,6 +20,12 @@ pub(crate) enum Bug {
     CodesRepeat,
     /// A TOTP code can be used again.
     StepsRepeat,
+    /// Another identity key leaves the certificates by the one before.
+    CertificatesStay,
+    /// The checkpoint that was kept last is the one that counts.
+    SeenReplaced,
+    /// Only what the newest entry of a label commits to is erased.
+    FormerVersionsStay,
 }
 
 /// What is planted in a store: nothing, except in tests.
@@ -59,6 +65,9 @@ impl Planted {
         links_repeat = LinksRepeat;
         codes_repeat = CodesRepeat;
         steps_repeat = StepsRepeat;
+        certificates_stay = CertificatesStay;
+        seen_replaced = SeenReplaced;
+        former_versions_stay = FormerVersionsStay;
     }
 
     #[cfg(test)]

@@ -15,6 +15,7 @@ pub(super) struct Log {
     entries: Vec<LogRow>,
     contents: BTreeMap<u64, LogContents>,
     latest: BTreeMap<[u8; 32], u64>,
+    seen: BTreeMap<u64, String>,
     tiles: BTreeMap<(u8, u64), Vec<u8>>,
     head: Option<LogHead>,
 }
@@ -26,6 +27,11 @@ impl Log {
 
     fn latest(&self, label_id: &[u8; 32]) -> Option<&LogRow> {
         self.latest.get(label_id).and_then(|index| self.entry(*index))
+    }
+
+    /// All entries of a label in the order of their versions; what has no label has no versions.
+    fn versions(&self, label_id: &[u8; 32]) -> impl Iterator<Item = &LogRow> {
+        self.entries.iter().filter(move |row| row.label_id == *label_id && row.label_id != LOG_NO_LABEL)
     }
 
     /// Whether an entry may be the next one.
@@ -58,8 +64,17 @@ impl TransparencyRead for MemoryTx {
         Ok(self.state.log.latest(label_id).cloned())
     }
 
+    async fn kt_versions(&mut self, label_id: &[u8; 32], from: u32, limit: usize) -> Stored<Vec<LogRow>> {
+        let versions = self.state.log.versions(label_id).filter(|row| row.version >= from);
+        Ok(versions.take(limit).cloned().collect())
+    }
+
     async fn kt_contents(&mut self, index: u64) -> Stored<Option<LogContents>> {
         Ok(self.state.log.contents.get(&index).cloned())
+    }
+
+    async fn kt_seen(&mut self, index: u64) -> Stored<Option<String>> {
+        Ok(self.state.log.seen.get(&index).cloned())
     }
 }
 
@@ -91,5 +106,26 @@ impl TransparencyWrite for MemoryTx {
         grown.head = Some(head.clone());
         self.state.log = log;
         Ok(())
+    }
+
+    async fn kt_keep_seen(&mut self, index: u64, note: &str) -> Stored<()> {
+        if self.state.log.entry(index).is_none() {
+            return Err(self.conflict("kt_keep_seen"));
+        }
+        let seen = &mut Arc::make_mut(&mut self.state.log).seen;
+        if !seen.contains_key(&index) || self.planted.seen_replaced() {
+            seen.insert(index, note.to_owned());
+        }
+        Ok(())
+    }
+
+    async fn kt_erase(&mut self, label_id: &[u8; 32]) -> Stored<u64> {
+        let least = if self.planted.former_versions_stay() { self.state.log.latest(label_id) } else { None };
+        let least = least.map_or(0, |row| row.version);
+        let versions = self.state.log.versions(label_id).filter(|row| row.version >= least);
+        let indexes: Vec<u64> = versions.map(|row| row.index).collect();
+        let contents = &mut Arc::make_mut(&mut self.state.log).contents;
+        let erased = indexes.iter().filter(|index| contents.remove(index).is_some()).count();
+        Ok(u64::try_from(erased).unwrap_or(u64::MAX))
     }
 }
