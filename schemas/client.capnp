@@ -12,6 +12,9 @@ using import "common.capnp".CommitAnswer;
 using import "common.capnp".CommitAccepted;
 using import "common.capnp".GroupTree;
 using import "common.capnp".Receipt;
+using import "transparency.capnp".LogView;
+using import "transparency.capnp".LogPlace;
+using import "transparency.capnp".LoggedVersion;
 
 interface Homeserver {
   # All that an unauthenticated connection can do; it must log in within 10 s.
@@ -20,9 +23,11 @@ interface Homeserver {
   # What this homeserver is and allows.
 
   register @1 (localpart :Text, registrationToken :Text, request :Data)
-      -> (registration :Registration, response :Data, challenge :Data, failure :Failure);
+      -> (registration :Registration, response :Data, challenge :Data, failure :Failure, place :LogPlace);
   # Begins to make an account. `request` is an OPAQUE RegistrationRequest, `response` the
   # RegistrationResponse (RFC 9807, section 5.1). The token is checked before the name. `challenge` is signed in `DeviceClaim`.
+  # `place` is where the account's keys will stand in the log; absent if the domain keeps none. A name whose account was closed
+  # is free again a day after somebody asked for it here: 204 with the time to wait.
   # Failures: 100, 101, 203, 204, 300.
 
   logIn @2 (address :Text, request :Data) -> (login :Login, response :Data, failure :Failure);
@@ -78,25 +83,31 @@ struct Limits {
 
 interface Registration {
   # An account being made; gone with the connection.
-  finish @0 (upload :Data, identityKey :Data, sealedIdentity :Data, device :DeviceClaim)
+  finish @0 (upload :Data, identityKey :Data, sealedIdentity :Data, device :DeviceClaim, binding :Data)
       -> (session :Session, grant :SessionGrant, failure :Failure);
-  # Makes the account and its first device in one transaction. `upload` is an OPAQUE RegistrationRecord;
+  # Makes the account, its first device and the first version of its keys in the log in one transaction. `binding` is that
+  # version: a signed value (transparency/tree/src/value.rs) with the reason `registration`, or `reset` where `place` is not the
+  # name's first; without one the account stays out of the log until `Account.bind`. `upload` is an OPAQUE RegistrationRecord;
   # `sealedIdentity` the private identity key, encrypted under OPAQUE's export key, which the server can't
-  # read and hands to the account's next device. Failures: 100, 203, 204, 205, 500.
+  # read and hands to the account's next device. Failures: 100, 203, 204, 205, 214, 500.
 }
 
 interface Login {
   # A login under way; gone with the connection.
   finish @0 (finalization :Data)
-      -> (enrolment :Enrolment, identityKey :Data, sealedIdentity :Data, challenge :Data, failure :Failure);
-  # `finalization` is an OPAQUE KE3. Failures: 200.
+      -> (enrolment :Enrolment, identityKey :Data, sealedIdentity :Data, challenge :Data, failure :Failure,
+          place :LogPlace);
+  # `finalization` is an OPAQUE KE3. `place` is where the account's next version will stand in the log; absent if the domain keeps
+  # none. Failures: 200.
 }
 
 interface Enrolment {
   # The password was right; which device is it?
-  enrol @0 (device :DeviceClaim) -> (session :Session, grant :SessionGrant, failure :Failure);
-  # Adds the device to the account, or logs a known one in again when id and key are unchanged.
-  # Failures: 100, 202, 205, 210.
+  enrol @0 (device :DeviceClaim, binding :Data) -> (session :Session, grant :SessionGrant, failure :Failure);
+  # Adds the device to the account, or logs a known one in again when id and key are unchanged. `binding` is the account's next
+  # version, which adds the device (reason `devices`; `registration` if the account is not in the log): both are made in one
+  # transaction. A device that no version names is in no directory, and its KeyPackages are served to nobody; without `binding`
+  # it stays so until `Account.bind`. Failures: 100, 202, 205, 210, 211, 214.
 }
 
 struct DeviceClaim {
@@ -133,6 +144,24 @@ interface Session {
 interface Account {
   # The account itself.
   show @0 () -> (address :Text, account :Data, keys :UserKeys, createdAt :UInt64, failure :Failure);
+
+  history @1 (after :UInt64) -> (place :LogPlace, versions :List(LoggedVersion), more :Bool, failure :Failure);
+  # What the log has of this account: where the next version will stand, and the versions from number `after` on, ascending.
+  # Compare them with what this account signed. Failures: 102 (the domain keeps no log).
+
+  bind @2 (binding :Data) -> (place :LogPlace, failure :Failure);
+  # Logs the next version of the account's keys: a signed value with the reason `registration` (an account from before the log),
+  # `devices` (what is active here may be added, anything may be taken away), `reset_cancelled` or `revocation`. Answered when
+  # its entry is in a durable checkpoint. Failures: 100, 102, 205, 214.
+
+  rekey @3 (binding :Data, sealedIdentity :Data, certificates :List(DeviceCertificate))
+      -> (place :LogPlace, failure :Failure);
+  # Gives the account another identity key: a signed value with the reason `rotation`, or `reset` a day after `announceReset`.
+  # `certificates` are those of all devices that the value names, by the new key. Failures: 100, 102, 205, 214.
+
+  announceReset @4 () -> (place :LogPlace, earliest :UInt64, failure :Failure);
+  # For who can't sign with the identity key any more: announces in the log that another one will come, at `earliest`. Until then
+  # whoever has the present key can say no (`bind` with `reset_cancelled`). Failures: 102, 214.
 }
 
 interface Devices {
@@ -163,10 +192,11 @@ interface KeyPackages {
 
   stock @1 () -> (stock :KeyPackageStock, failure :Failure);
 
-  claim @2 (group :Data, nonce :Data, targets :List(Text)) -> (users :List(ClaimedUser), failure :Failure);
+  claim @2 (group :Data, nonce :Data, targets :List(Text), views :List(LogView))
+      -> (users :List(ClaimedUser), failure :Failure);
   # Takes one KeyPackage of every device of each target, of any domain, for adding them to `group`.
   # Repeating the call with the same nonce (16 bytes) takes nothing more. Order as asked. A target's own
-  # failure is in its `keys.failure`: 102, 209, 300, 303, 305, 306.
+  # failure is in its `keys.failure`: 102, 209, 300, 303, 305, 306. `views` as in `Directory.resolve`.
 }
 
 struct KeyPackageUpload {
@@ -185,10 +215,11 @@ struct KeyPackageStock {
 
 interface Directory {
   # Who is who.
-  resolve @0 (addresses :List(Text), group :Data) -> (users :List(UserKeys), failure :Failure);
+  resolve @0 (addresses :List(Text), group :Data, views :List(LogView))
+      -> (users :List(UserKeys), failure :Failure);
   # The keys of users of any domain, in the order asked. Asking for somebody whose domain wants their consent first
   # leaves a request (306). `group` names a group that the device shares with them: its members see each other without
-  # having accepted each other; empty: none.
+  # having accepted each other; empty: none. For each address that `views` names, the answer has the proof of its domain's log.
 }
 
 interface Contacts {

@@ -11,6 +11,8 @@
 #   * The server answers a call beyond its cap of calls in flight with an RPC exception of type
 #     "overloaded", before any work was done.
 
+using import "transparency.capnp".LookupAnswer;
+
 struct Failure {
   # Why a request was not fulfilled. Programs act on the code, people read the text.
   code @0 :UInt16;
@@ -41,11 +43,14 @@ struct UserKeys {
   # What a domain says about the keys of one of its users. The caller checks every signature.
   address @0 :Text;
   identityKey @1 :Data;
-  # The account's Ed25519 identity key (32 bytes), pinned by clients on first use.
+  # The account's Ed25519 identity key (32 bytes). Where `lookup` proves it, it is what was proven; otherwise clients pin it
+  # on first use.
   devices @2 :List(DeviceCertificate);
-  # Every active device.
+  # Every active device; of an account that is in the log, those that the log names.
   failure @3 :Failure;
   # Set when this address could not be answered; the other fields are then absent.
+  lookup @4 :LookupAnswer;
+  # What the domain's log says of the user, if that was asked for and the domain keeps one.
 }
 
 struct ClaimedUser {

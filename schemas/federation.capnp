@@ -10,6 +10,7 @@ using import "common.capnp".ClaimedUser;
 using import "common.capnp".CommitSubmit;
 using import "common.capnp".CommitAnswer;
 using import "common.capnp".GroupTree;
+using import "transparency.capnp".LogView;
 
 interface Peering {
   # The bootstrap capability, trusted or not.
@@ -56,15 +57,16 @@ interface Link {
       -> (answers :List(StreamAnswer), failure :Failure);
   # Hands over rows of the caller's streams, answered after they are durable. Failures: 100, 206, 302.
 
-  proxyFetchKeyPackages @1 (requester :Text, group :Data, nonce :Data, targets :List(Text), call :Call)
-      -> (users :List(ClaimedUser), failure :Failure);
-  # Claims KeyPackages of the callee's users for the caller's user `requester`. 306 as in `resolveUser`.
+  proxyFetchKeyPackages @1 (requester :Text, group :Data, nonce :Data, targets :List(Text), call :Call,
+                            views :List(LogView)) -> (users :List(ClaimedUser), failure :Failure);
+  # Claims KeyPackages of the callee's users for the caller's user `requester`. 306 and `views` as in `resolveUser`.
 
-  resolveUser @2 (requester :Text, addresses :List(Text), call :Call, group :Data)
+  resolveUser @2 (requester :Text, addresses :List(Text), call :Call, group :Data, views :List(LogView))
       -> (users :List(UserKeys), failure :Failure);
   # The keys of the callee's users. Where these must accept the requester first, the answer about each of them is 306, the
   # same for a user who doesn't exist. `group` names a group that the user is a member of, or a KeyPackage was claimed for:
-  # who knows its id is told without consent. A hub that asks for another domain's committer must name it.
+  # who knows its id is told without consent. A hub that asks for another domain's committer must name it. For each address that `views`
+  # names, the answer has the proof of the callee's log, for the requester to verify.
 
   federationHealth @3 () -> (health :FederationHealth, failure :Failure);
   # What the callee thinks of the caller.

@@ -76,6 +76,8 @@ codes! {
     ReauthenticationNeeded = 212,
     /// The admin's role does not allow this action.
     RoleRefused = 213,
+    /// The next version of the account's keys can't stand in the log; the text says why. Ask where it stands now.
+    LogRefused = 214,
     /// Too many requests of this kind; the answer says when to retry.
     RateLimited = 300,
     /// The recipient's queue is full; the answer says when to retry.

@@ -14,6 +14,9 @@
 #[path = "gen/common_capnp.rs"]
 pub mod common_capnp;
 #[rustfmt::skip]
+#[path = "gen/transparency_capnp.rs"]
+pub mod transparency_capnp;
+#[rustfmt::skip]
 #[path = "gen/client_capnp.rs"]
 pub mod client_capnp;
 #[rustfmt::skip]

@@ -2,7 +2,12 @@
 
 use ed25519_dalek::SigningKey;
 use qpq_core::{Domain, Secret};
-use qpq_transparency_tree::{KeyName, LogSigner, config::KeyUse, vrf::VrfSecret};
+use qpq_transparency_tree::{
+    KeyName, LogSigner,
+    config::KeyUse,
+    label::{Label, LabelId},
+    vrf::{VrfProof, VrfSecret},
+};
 
 /// The secret halves, 32 bytes each, as they lie on the disk.
 #[derive(Debug)]
@@ -29,6 +34,16 @@ impl LogKeys {
     /// Signs the log.
     pub const fn log(&self) -> &LogSigner {
         &self.log
+    }
+
+    /// The log's name.
+    pub const fn origin(&self) -> &KeyName {
+        self.log.verifier().name()
+    }
+
+    /// Where a label's entries are, with the proof of it. `None` for one label in 2^256, which has no place.
+    pub fn place(&self, label: &Label) -> Option<(LabelId, VrfProof)> {
+        self.vrf.prove(label.as_bytes()).map(|(output, proof)| (LabelId::of(&output), proof))
     }
 
     /// The public halves, with what they are for.

@@ -3,15 +3,16 @@
 //! [`append`] runs within the transaction that changes what is logged, so a change and its entry are kept together or not at
 //! all, and whoever is answered after the commit is in a signed, durable checkpoint (decision 0032). The group commit is the
 //! batch. [`open`] is the look at a start: the root is computed anew from the tiles, and a log that doesn't fit its own
-//! checkpoint is not served. What the log says of the domain itself is made in [`configuration`]; what strangers read of it
-//! in [`publication`].
+//! checkpoint is not served. What the log says of the domain itself is made in [`configuration`], what of people in
+//! [`accounts`]; what a client is answered in [`lookup`], what strangers read in [`publication`].
 //!
-//! The tree itself, and everything that a verifier needs, is in `qpq-transparency-tree`. Witnesses, mirrors and the values of
-//! accounts come next.
+//! The tree itself, and everything that a verifier needs, is in `qpq-transparency-tree`. Witnesses and mirrors come next.
 
+pub mod accounts;
 pub mod configuration;
 mod inspection;
 mod keys;
+pub mod lookup;
 pub mod publication;
 mod sequence;
 

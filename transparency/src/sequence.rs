@@ -46,6 +46,8 @@ pub struct Appended {
     pub entries: Vec<Entry>,
     /// The log's head over them.
     pub head: TreeHead,
+    /// The checkpoint over them.
+    pub note: String,
 }
 
 /// The log as the store has it.
@@ -80,13 +82,33 @@ pub async fn append(
     new: &[NewEntry],
     now: Timestamp,
 ) -> Stored<Appended> {
-    let Present { mut edge, time } = present(tx, keys).await?;
-    // A clock that was set back must not make the log's times run back.
-    let time = now.max(time);
-    let mut entries: Vec<Entry> = Vec::with_capacity(new.len());
-    let mut rows = Vec::with_capacity(new.len());
-    for (index, new) in (edge.size()..).zip(new) {
-        let before = match entries.iter().rev().find(|entry| entry.label_id == new.label_id) {
+    let mut batch = Batch::begin(tx, keys, now).await?;
+    for new in new {
+        let entry = batch.next(tx, new).await?;
+        batch.push(entry, new)?;
+    }
+    batch.write(tx, keys).await
+}
+
+/// Entries on their way into the log: whoever has rules of their own about an entry looks at it before it is pushed.
+pub(crate) struct Batch {
+    edge: RightEdge,
+    time: Timestamp,
+    entries: Vec<Entry>,
+    rows: Vec<(LogRow, LogContents)>,
+}
+
+impl Batch {
+    /// Looks at the log as it stands.
+    pub(crate) async fn begin(tx: &mut dyn WriteTx, keys: &LogKeys, now: Timestamp) -> Stored<Self> {
+        let Present { edge, time } = present(tx, keys).await?;
+        // A clock that was set back must not make the log's times run back.
+        Ok(Self { edge, time: now.max(time), entries: Vec::new(), rows: Vec::new() })
+    }
+
+    /// The entry that this would be.
+    pub(crate) async fn next(&self, tx: &mut dyn WriteTx, new: &NewEntry) -> Stored<Entry> {
+        let before = match self.entries.iter().rev().find(|entry| entry.label_id == new.label_id) {
             // Entries without a label form no chain.
             _ if new.label_id == LabelId::NONE => None,
             Some(entry) => Some(*entry),
@@ -95,36 +117,51 @@ pub async fn append(
         let version = before.map_or(0, |entry| entry.version.saturating_add(1));
         let prev = before.map_or(Digest::ZERO, |entry| entry.leaf_hash());
         let commitment = commit(&new.opening, &new.label, version, &new.value);
-        let entry = Entry { kind: new.kind, label_id: new.label_id, version, time, prev, commitment };
+        Ok(Entry { kind: new.kind, label_id: new.label_id, version, time: self.time, prev, commitment })
+    }
+
+    /// Takes it in.
+    pub(crate) fn push(&mut self, entry: Entry, new: &NewEntry) -> Stored<()> {
         // What can't be read again must not get in: the log would end there.
         entry.check().map_err(|_| StorageError::Conflict { what: "append to the log" })?;
-        let row = LogRow { index, label_id: *new.label_id.as_bytes(), version, entry: entry.to_bytes() };
+        let taken = u64::try_from(self.rows.len()).unwrap_or(u64::MAX);
+        let row = LogRow {
+            index: self.edge.size().saturating_add(taken),
+            label_id: *new.label_id.as_bytes(),
+            version: entry.version,
+            entry: entry.to_bytes(),
+        };
         let contents = LogContents {
             label: new.label.clone(),
             opening: *new.opening.as_bytes(),
             value: new.value.clone(),
         };
-        rows.push((row, contents));
-        entries.push(entry);
+        self.rows.push((row, contents));
+        self.entries.push(entry);
+        Ok(())
     }
-    let leaves: Vec<Digest> = entries.iter().map(Entry::leaf_hash).collect();
-    let grown = edge.append(&leaves).map_err(|full| corrupt("kt_entries", full.to_string()))?;
-    let tiles: Vec<LogTile> = grown
-        .into_iter()
-        .map(|(tile, hashes)| LogTile {
-            level: tile.level(),
-            index: tile.index(),
-            hashes: tile_to_bytes(&hashes),
-        })
-        .collect();
-    let head = TreeHead { size: edge.size(), root: edge.root() };
-    let note = SignedCheckpoint::sign(keys.log(), head).to_string();
-    tx.kt_append(&rows, &tiles, &LogHead { size: head.size, note }).await?;
-    Ok(Appended { entries, head })
+
+    /// Writes all of it with the checkpoint over it.
+    pub(crate) async fn write(mut self, tx: &mut dyn WriteTx, keys: &LogKeys) -> Stored<Appended> {
+        let leaves: Vec<Digest> = self.entries.iter().map(Entry::leaf_hash).collect();
+        let grown = self.edge.append(&leaves).map_err(|full| corrupt("kt_entries", full.to_string()))?;
+        let tiles: Vec<LogTile> = grown
+            .into_iter()
+            .map(|(tile, hashes)| LogTile {
+                level: tile.level(),
+                index: tile.index(),
+                hashes: tile_to_bytes(&hashes),
+            })
+            .collect();
+        let head = TreeHead { size: self.edge.size(), root: self.edge.root() };
+        let note = SignedCheckpoint::sign(keys.log(), head).to_string();
+        tx.kt_append(&self.rows, &tiles, &LogHead { size: head.size, note: note.clone() }).await?;
+        Ok(Appended { entries: self.entries, head, note })
+    }
 }
 
 /// The newest entry of a label.
-async fn latest(tx: &mut (dyn TransparencyRead + '_), label_id: LabelId) -> Stored<Option<Entry>> {
+pub(crate) async fn latest(tx: &mut (dyn TransparencyRead + '_), label_id: LabelId) -> Stored<Option<Entry>> {
     let row = tx.kt_latest(label_id.as_bytes()).await?;
     row.map(|row| read_entry(&row)).transpose()
 }

@@ -24,7 +24,9 @@ fn understood(bytes: &[u8]) -> bool {
 
 fn read(which: u8, message: &Reader<OwnedSegments>) -> capnp::Result<bool> {
     Ok(match which % 6 {
-        0 => qpq_federation::fuzzing::hello(message.get_root::<peering::hello_params::Reader<'_>>()?.get_hello()?),
+        0 => qpq_federation::fuzzing::hello(
+            message.get_root::<peering::hello_params::Reader<'_>>()?.get_hello()?,
+        ),
         1 => {
             let results = message.get_root::<link::relay_enqueue_results::Reader<'_>>()?;
             qpq_federation::fuzzing::stream_answers(results.get_answers()?)
@@ -40,13 +42,15 @@ fn read(which: u8, message: &Reader<OwnedSegments>) -> capnp::Result<bool> {
         }
         3 => {
             let results = message.get_root::<link::resolve_user_results::Reader<'_>>()?;
-            let Ok(users) = results.get_users()?.iter().map(wire::read_user).collect::<Result<Vec<_>, _>>() else {
+            let Ok(users) = results.get_users()?.iter().map(wire::read_user).collect::<Result<Vec<_>, _>>()
+            else {
                 return Ok(false);
             };
             let mut again = Builder::new_default();
             let mut list = again.init_root::<link::resolve_user_results::Builder<'_>>();
             wire::write_users(&users, list.reborrow().init_users(wire::length(users.len())));
-            let read: Result<Vec<_>, _> = list.into_reader().get_users()?.iter().map(wire::read_user).collect();
+            let read: Result<Vec<_>, _> =
+                list.into_reader().get_users()?.iter().map(wire::read_user).collect();
             assert_eq!(read, Ok(users));
             true
         }
@@ -75,68 +79,90 @@ fn refused(refusal: &qpq_service::Refusal) -> capnp::Result<bool> {
 
 fn written() -> Vec<(&'static str, Vec<u8>)> {
     let seeds = vec![
-        ("hello", message(0, |message| {
-            let mut hello = message.init_root::<peering::hello_params::Builder<'_>>().init_hello();
-            hello.set_min_version(1);
-            hello.set_max_version(1);
-            hello.set_domain("beta.test");
-            hello.reborrow().init_features(1).set(0, "later");
-            let mut trusted = hello.init_trusted();
-            trusted.set_incarnation(&[1; 16]);
-            trusted.set_yours(&[2; 16]);
-            trusted.set_heads_digest(&[3; 32]);
-            trusted.set_clock(1_800_000_000_000);
-        })),
-        ("relay", message(1, |message| {
-            let mut answers = message.init_root::<link::relay_enqueue_results::Builder<'_>>().init_answers(4);
-            let mut applied = answers.reborrow().get(0);
-            applied.set_stream(&[1; 16]);
-            let mut applied = applied.init_applied();
-            applied.set_through(9);
-            applied.set_chain(&[4; 32]);
-            let mut ack = applied.init_acks(1).get(0);
-            ack.set_seq(8);
-            ack.init_failure().set_code(301);
-            for (index, fill) in (1..).zip([0, 1, 2]) {
-                let mut answer = answers.reborrow().get(index);
-                answer.set_stream(&[2; 16]);
-                match fill {
-                    0 => answer.set_expect_seq(4),
-                    1 => answer.set_chain_differs(&[6; 80]),
-                    _ => answer.init_not_now().set_retry_after_ms(500),
+        (
+            "hello",
+            message(0, |message| {
+                let mut hello = message.init_root::<peering::hello_params::Builder<'_>>().init_hello();
+                hello.set_min_version(1);
+                hello.set_max_version(1);
+                hello.set_domain("beta.test");
+                hello.reborrow().init_features(1).set(0, "later");
+                let mut trusted = hello.init_trusted();
+                trusted.set_incarnation(&[1; 16]);
+                trusted.set_yours(&[2; 16]);
+                trusted.set_heads_digest(&[3; 32]);
+                trusted.set_clock(1_800_000_000_000);
+            }),
+        ),
+        (
+            "relay",
+            message(1, |message| {
+                let mut answers =
+                    message.init_root::<link::relay_enqueue_results::Builder<'_>>().init_answers(4);
+                let mut applied = answers.reborrow().get(0);
+                applied.set_stream(&[1; 16]);
+                let mut applied = applied.init_applied();
+                applied.set_through(9);
+                applied.set_chain(&[4; 32]);
+                let mut ack = applied.init_acks(1).get(0);
+                ack.set_seq(8);
+                ack.init_failure().set_code(301);
+                for (index, fill) in (1..).zip([0, 1, 2]) {
+                    let mut answer = answers.reborrow().get(index);
+                    answer.set_stream(&[2; 16]);
+                    match fill {
+                        0 => answer.set_expect_seq(4),
+                        1 => answer.set_chain_differs(&[6; 80]),
+                        _ => answer.init_not_now().set_retry_after_ms(500),
+                    }
                 }
-            }
-        })),
-        ("claimed", message(2, |message| {
-            let results = message.init_root::<link::proxy_fetch_key_packages_results::Builder<'_>>();
-            let mut user = results.init_users(1).get(0);
-            keys(user.reborrow().init_keys());
-            let mut package = user.init_packages(1).get(0);
-            package.set_device(&[2; 16]);
-            package.set_key_package(&[8; 30]);
-        })),
-        ("users", message(3, |message| {
-            let mut users = message.init_root::<link::resolve_user_results::Builder<'_>>().init_users(2);
-            keys(users.reborrow().get(0));
-            let mut failed = users.get(1);
-            failed.set_address("nobody@beta.test");
-            failed.init_failure().set_code(102);
-        })),
-        ("accepted", message(4, |message| {
-            let results = message.init_root::<link::group_commit_results::Builder<'_>>();
-            results.init_answer().init_accepted().set_seq(4);
-        })),
-        ("refused", message(4, |message| {
-            let results = message.init_root::<link::group_commit_results::Builder<'_>>();
-            let mut failure = results.init_answer().init_failure();
-            failure.set_code(303);
-            failure.set_text("another commit was first");
-        })),
-        ("tree", message(5, |message| {
-            let mut tree = message.init_root::<link::group_tree_results::Builder<'_>>().init_tree();
-            tree.set_epoch(2);
-            tree.set_ratchet_tree(&[7; 50]);
-        })),
+            }),
+        ),
+        (
+            "claimed",
+            message(2, |message| {
+                let results = message.init_root::<link::proxy_fetch_key_packages_results::Builder<'_>>();
+                let mut user = results.init_users(1).get(0);
+                keys(user.reborrow().init_keys());
+                let mut package = user.init_packages(1).get(0);
+                package.set_device(&[2; 16]);
+                package.set_key_package(&[8; 30]);
+            }),
+        ),
+        (
+            "users",
+            message(3, |message| {
+                let mut users = message.init_root::<link::resolve_user_results::Builder<'_>>().init_users(2);
+                keys(users.reborrow().get(0));
+                let mut failed = users.get(1);
+                failed.set_address("nobody@beta.test");
+                failed.init_failure().set_code(102);
+            }),
+        ),
+        (
+            "accepted",
+            message(4, |message| {
+                let results = message.init_root::<link::group_commit_results::Builder<'_>>();
+                results.init_answer().init_accepted().set_seq(4);
+            }),
+        ),
+        (
+            "refused",
+            message(4, |message| {
+                let results = message.init_root::<link::group_commit_results::Builder<'_>>();
+                let mut failure = results.init_answer().init_failure();
+                failure.set_code(303);
+                failure.set_text("another commit was first");
+            }),
+        ),
+        (
+            "tree",
+            message(5, |message| {
+                let mut tree = message.init_root::<link::group_tree_results::Builder<'_>>().init_tree();
+                tree.set_epoch(2);
+                tree.set_ratchet_tree(&[7; 50]);
+            }),
+        ),
     ];
     for (name, bytes) in &seeds {
         assert!(understood(bytes), "`{name}` is an answer");

@@ -24,8 +24,11 @@ const ORIGIN: &str = "http://localhost:7445";
 
 static HOME: LazyLock<Home> = LazyLock::new(Home::open);
 static CONSOLE: LazyLock<Router> = LazyLock::new(|| {
-    let place =
-        ConsolePlace { origin: ORIGIN.to_owned(), rp_id: "localhost".to_owned(), domain: "alpha.test".to_owned() };
+    let place = ConsolePlace {
+        origin: ORIGIN.to_owned(),
+        rp_id: "localhost".to_owned(),
+        domain: "alpha.test".to_owned(),
+    };
     let admins = Admins::new(Arc::clone(&HOME.cases.ground), place).expect("a console's place");
     let facts = DomainFacts {
         domain: "alpha.test".to_owned(),
@@ -33,7 +36,7 @@ static CONSOLE: LazyLock<Router> = LazyLock::new(|| {
         client_address: "127.0.0.1:7443".to_owned(),
         federation_address: "127.0.0.1:7444".to_owned(),
         client_pin: "pin".to_owned(),
-            federation_key: "key".to_owned(),
+        federation_key: "key".to_owned(),
         admin_url: ORIGIN.to_owned(),
         since: SystemClock.now(),
     };
@@ -62,7 +65,8 @@ fn request(bytes: &[u8]) -> Option<Request<Body>> {
     let end = bytes.windows(2).position(|pair| pair == b"\n\n")?;
     let mut lines = bytes[..end].split(|byte| *byte == b'\n');
     let (method, target) = std::str::from_utf8(lines.next()?).ok()?.split_once(' ')?;
-    let mut request = Request::builder().method(method).uri(target).body(Body::from(bytes[end + 2..].to_vec())).ok()?;
+    let mut request =
+        Request::builder().method(method).uri(target).body(Body::from(bytes[end + 2..].to_vec())).ok()?;
     for line in lines {
         let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':')?);
         let name = HeaderName::from_bytes(name).ok()?;

@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 use ed25519_dalek::SigningKey;
 use libfuzzer_sys::fuzz_target;
 use qpq_core::{Pin, SeededEntropy, Timestamp};
-use qpq_federation_proto::{AcceptReceipt, AcceptStatement, Acceptance, FederationAddress, Invite, InviteTerms};
+use qpq_federation_proto::{
+    AcceptReceipt, AcceptStatement, Acceptance, FederationAddress, Invite, InviteTerms,
+};
 use qpq_fuzz::{
     home::{alpha, beta},
     seeds,
@@ -26,7 +28,8 @@ static PEERING: LazyLock<(Invite, AcceptStatement, Vec<u8>)> = LazyLock::new(|| 
     };
     let invite = Invite::issue(terms, &ours, &mut entropy);
     let statement = AcceptStatement::sign(&invite, beta(), Some(place), vec![9; 40], &theirs);
-    let receipt = AcceptReceipt { acceptance: Acceptance::Peered, ca_certificate: vec![5; 40] }.sign(&statement, &ours);
+    let receipt =
+        AcceptReceipt { acceptance: Acceptance::Peered, ca_certificate: vec![5; 40] }.sign(&statement, &ours);
     (invite, statement, receipt)
 });
 

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use opaque_ke::{
-    ClientLogin, ClientRegistration, ClientRegistrationFinishParameters, RegistrationResponse, ServerRegistration,
-    ServerSetup,
+    ClientLogin, ClientRegistration, ClientRegistrationFinishParameters, RegistrationResponse,
+    ServerRegistration, ServerSetup,
 };
 use qpq_core::{
     Address, OsEntropy,
@@ -48,7 +48,8 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
     let start = ClientRegistration::<Suite>::start(&mut rng, PASSWORD).expect("a registration");
     let request = start.message.serialize();
     let setup = ServerSetup::<Suite>::new(&mut rng);
-    let answer = ServerRegistration::start(&setup, start.message, &credential_identifier(&alice())).expect("an answer");
+    let answer = ServerRegistration::start(&setup, start.message, &credential_identifier(&alice()))
+        .expect("an answer");
     let response = RegistrationResponse::deserialize(&answer.message.serialize()).expect("an answer");
     let (user, ksf) = (alice(), Stretch::cheap());
     let parties = Parties::of(&user);

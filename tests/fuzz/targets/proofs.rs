@@ -26,7 +26,8 @@ fuzz_target!(init: seeds(written), |bytes: &[u8]| {
 fn written() -> Vec<(&'static str, Vec<u8>)> {
     let (signed, places) = signed();
     let message = message(1);
-    let proof = FileProof::of(&signed, &places[0], &message.recipient, (None, Some(message.recipient.clone())));
+    let proof =
+        FileProof::of(&signed, &places[0], &message.recipient, (None, Some(message.recipient.clone())));
     let file = ProofFile::new(message.id, message.ciphertext, vec![proof]);
     vec![("file", file.to_text().expect("JSON").into_bytes()), ("statement", signed.statement().to_bytes())]
 }

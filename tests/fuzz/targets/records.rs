@@ -65,7 +65,13 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         proven.set_id(&[1; 16]);
         proven.set_path(&places[0].path.iter().flat_map(|hash| *hash.as_bytes()).collect::<Vec<_>>());
     });
-    let seeds = vec![("receipt", receipt), ("submit", submit), ("entry", entry), ("welcome", welcome), ("refused", refused)];
+    let seeds = vec![
+        ("receipt", receipt),
+        ("submit", submit),
+        ("entry", entry),
+        ("welcome", welcome),
+        ("refused", refused),
+    ];
     for (name, bytes) in &seeds {
         assert!(qpq_service::fuzzing::row_payload(bytes) > 0, "`{name}` is a record");
     }

@@ -7,6 +7,7 @@ mod answer;
 mod error;
 mod pinned;
 mod step;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,7 @@ pub use answer::{Evidence, LOOKUP_LINKS, LookupAnswer, Proven, ResetEvidence};
 pub use error::LookupError;
 pub use pinned::{KnownConfig, KnownLabel, PinnedLog};
 use step::{Step, passes};
+pub use view::View;
 
 use crate::{
     checkpoint::{SignedCheckpoint, TreeHead},

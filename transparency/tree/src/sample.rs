@@ -16,7 +16,7 @@ use qpq_transparency_tree::{
     label::{Label, LabelId},
     lookup::{
         Asker, Evidence, KnownLabel, LookupAnswer, LookupError, PinnedLog, Proven, Question, ResetEvidence,
-        Verified, verify,
+        Verified, View, verify,
     },
     proofs::ProofPlan,
     value::{AccountValue, LoggedDevice, Reason, SignedValue, Standing, Status, signed_bytes},
@@ -39,24 +39,6 @@ pub(crate) struct SampleLog {
     pub(crate) entries: Vec<(Entry, Contents)>,
     tiles: BTreeMap<(u8, u64), Vec<Digest>>,
     edge: RightEdge,
-}
-
-/// What an asker has already.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Has {
-    pub(crate) size: u64,
-    pub(crate) config: Option<u32>,
-    pub(crate) version: Option<u32>,
-}
-
-impl Has {
-    pub(crate) fn of(log: &PinnedLog, label: Option<&KnownLabel>) -> Self {
-        Self {
-            size: log.head.map_or(0, |head| head.size),
-            config: log.config.as_ref().map(|known| known.version),
-            version: label.map(|known| known.version),
-        }
-    }
 }
 
 fn public(n: u8) -> [u8; 32] {
@@ -212,7 +194,7 @@ impl SampleLog {
     }
 
     /// The truth about a label.
-    pub(crate) fn answer(&self, label: &Label, has: Has) -> LookupAnswer {
+    pub(crate) fn answer(&self, label: &Label, view: View) -> LookupAnswer {
         let (output, vrf_proof) = self.vrf.prove(label.as_bytes()).unwrap();
         let label_id = LabelId::of(&output);
         let of_label =
@@ -223,7 +205,8 @@ impl SampleLog {
         let base = latest.filter(|index| announces(*index)).map(|_| versions[versions.len() - 2]);
         let carrier = base.or(latest);
         let changes = |index: &&usize| matches!(self.reason(**index), Some(Reason::Rotation | Reason::Reset));
-        let newer = |index: &&usize| has.version.is_some_and(|known| self.entries[**index].0.version > known);
+        let newer =
+            |index: &&usize| view.version.is_some_and(|known| self.entries[**index].0.version > known);
         let links: Vec<usize> = versions
             .iter()
             .filter(newer)
@@ -234,7 +217,7 @@ impl SampleLog {
         let resets = links.iter().copied().chain(carrier);
         let resets = resets.filter(|index| self.reason(*index) == Some(Reason::Reset));
         LookupAnswer {
-            evidence: self.evidence(label_id, latest, has),
+            evidence: self.evidence(label_id, latest, view),
             vrf_proof,
             latest: latest.map(|index| self.proven(index)),
             base: base.map(|index| self.proven(index)),
@@ -249,7 +232,7 @@ impl SampleLog {
         (entry.version, entry.leaf_hash())
     }
 
-    fn evidence(&self, label_id: LabelId, latest: Option<usize>, has: Has) -> Evidence {
+    fn evidence(&self, label_id: LabelId, latest: Option<usize>, view: View) -> Evidence {
         let (size, config) = (self.size(), self.latest_of(LabelId::CONFIG).unwrap());
         let config_version = self.entries[config].0.version;
         let claim = LatestClaim {
@@ -262,9 +245,9 @@ impl SampleLog {
         };
         Evidence {
             checkpoint: self.checkpoint(size),
-            consistency: self.consistency(has.size.min(size), size),
+            consistency: self.consistency(view.size.min(size), size),
             claim: claim.sign(&self.signer),
-            config: (has.config != Some(config_version)).then(|| self.proven(config)),
+            config: (view.config != Some(config_version)).then(|| self.proven(config)),
         }
     }
 }
@@ -340,8 +323,8 @@ impl Client {
         Self { log, known: None, asker: Asker::Foreign }
     }
 
-    pub(crate) fn has(&self) -> Has {
-        Has::of(&self.log, self.known.as_ref())
+    pub(crate) fn view(&self) -> View {
+        View::of(Some(&self.log), self.known.as_ref())
     }
 
     pub(crate) fn judges(
@@ -356,7 +339,7 @@ impl Client {
 
     /// Asks an honest log and keeps what it learns.
     pub(crate) fn asks(&mut self, log: &SampleLog, person: &Person) -> Verified {
-        let answer = log.answer(&person.label, self.has());
+        let answer = log.answer(&person.label, self.view());
         let verified = self.judges(person, &answer, log.now).unwrap();
         (self.log, self.known) = (verified.log.clone(), verified.label);
         verified

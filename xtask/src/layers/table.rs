@@ -29,7 +29,7 @@ pub(super) const IO: &[&str] = &[
 const LAYERS: &[&[&str]] = &[
     &["qpq-core", "qpq-schemas"],
     &["qpq-delivery", "qpq-federation-proto", "qpq-transparency-tree", "qpq-metrics"],
-    &["qpq-storage", "qpq-transport", "qpq-proof"],
+    &["qpq-storage", "qpq-transport", "qpq-proof", "qpq-transparency-wire"],
     &["qpq-transparency", "qpq-storage-sqlite", "qpq-hub", "qpq-backup", "qpq-certs", "qpq-client"],
     &["qpq-service"],
     &["qpq-admin-ui", "qpq-web", "qpq-rpc", "qpq-federation"],

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     hashes, head, hex,
-    sample::{Client, Has, Person, SampleLog, device, witness},
+    sample::{Client, Person, SampleLog, device, witness},
     values::status_word,
 };
 
@@ -45,7 +45,7 @@ impl Scene {
     }
 
     pub(crate) fn answer(&self) -> LookupAnswer {
-        self.log.answer(&self.alice.label, Has::of(&self.client.log, self.client.known.as_ref()))
+        self.log.answer(&self.alice.label, self.client.view())
     }
 
     /// The question with this answer at this time.

@@ -3,7 +3,7 @@ use qpq_core::Millis;
 use super::*;
 use crate::{
     config::DomainKey,
-    sample::{Client, Has, Person, SampleLog, device},
+    sample::{Client, Person, SampleLog, device},
     vrf::VrfSecret,
 };
 

@@ -120,7 +120,7 @@ fn an_old_view_is_shown_as_old_and_then_refused() {
     let alice = Person::new("alice", 7);
     alice.registers(&mut log);
     let client = Client::new(&log);
-    let answer = log.answer(&alice.label, Has::default());
+    let answer = log.answer(&alice.label, View::default());
     let at = |span| client.judges(&alice, &answer, log.now.after(span)).map(|verified| verified.trust.stale);
     assert_eq!(at(HOUR), Ok(false));
     assert_eq!(at(Millis(HOUR.0 + 1)), Ok(true));
@@ -135,7 +135,7 @@ fn a_silent_witness_stops_others_not_ones_own_users() {
     alice.registers(&mut log);
     let mut client = Client::new(&log);
     client.asks(&log, &alice);
-    let mut silent = log.answer(&alice.label, client.has());
+    let mut silent = log.answer(&alice.label, client.view());
     silent.evidence.checkpoint = SignedCheckpoint::sign(&log.signer, log.head(log.size()));
     let refused = client.judges(&alice, &silent, log.now);
     assert_eq!(refused, Err(LookupError::Witnesses(PolicyRefusal::TooFew(0))));

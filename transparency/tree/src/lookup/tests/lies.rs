@@ -44,7 +44,7 @@ impl Scene {
 
     /// The truth, bent.
     fn lie(self, step: Step, error: LookupError, bend: impl FnOnce(&mut LookupAnswer, &SampleLog)) -> Lie {
-        let mut answer = self.log.answer(&self.alice.label, self.client.has());
+        let mut answer = self.log.answer(&self.alice.label, self.client.view());
         bend(&mut answer, &self.log);
         let Self { log, alice, client } = self;
         Lie { step, error, client, person: alice, answer, now: log.now }
@@ -103,7 +103,7 @@ fn of_the_log() -> Vec<Lie> {
     let shrunk = Scene { client: put_back.client, ..old };
     let shrunk = shrunk.lie(Step::Size, LookupError::Shrunk { pinned: 3, shown: 2 }, |answer, log| {
         *answer =
-            log.answer(&Person::new("alice", 7).label, Has { size: 0, config: Some(0), version: Some(0) });
+            log.answer(&Person::new("alice", 7).label, View { size: 0, config: Some(0), version: Some(0) });
     });
     let two = fork(&Person::new("bob", 9));
     let split = Scene::new();
@@ -207,7 +207,7 @@ fn of_the_label() -> Vec<Lie> {
         let bob_id = scene.log.label_id(&bob);
         let signed = eve.says_at(&scene.log, bob_id, Reason::Registration, None);
         scene.log.push(Kind::Bind, bob_id, eve.label.as_bytes(), signed.to_bytes());
-        scene.lie(Step::Vrf, LookupError::Vrf, |answer, log| *answer = log.answer(&bob, Has::default()))
+        scene.lie(Step::Vrf, LookupError::Vrf, |answer, log| *answer = log.answer(&bob, View::default()))
     };
     let unsigned = Scene::new().lie(Step::ClaimSignature, LookupError::Claim, |answer, _| {
         answer.evidence.claim.signature[0] ^= 1;
