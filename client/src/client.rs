@@ -64,6 +64,8 @@ pub(crate) struct Inner {
     pub(crate) refusals: RefCell<HashMap<MessageId, Refusal>>,
     /// Why messages to these users wait.
     pub(crate) reasons: RefCell<HashMap<Address, String>>,
+    /// Who asks a log holds its turn.
+    pub(crate) logs: RefCell<crate::log::Turns>,
     /// Held while a connection is made: a resumption token works once.
     pub(crate) connecting: Mutex<()>,
     /// Whether a task keeps the connection; then nobody else dials.
@@ -202,6 +204,7 @@ impl Client {
                 proofs: RefCell::default(),
                 refusals: RefCell::default(),
                 reasons: RefCell::default(),
+                logs: RefCell::default(),
                 connecting: Mutex::default(),
                 live: std::cell::Cell::new(false),
                 password: RefCell::default(),

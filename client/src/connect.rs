@@ -12,7 +12,7 @@ use crate::{
     link::Link,
     server::Server,
     session,
-    store::{GroupState, SessionState},
+    store::{GroupState, OwnCheck, SessionState},
     wire::{Grant, Position},
 };
 
@@ -84,7 +84,7 @@ impl Client {
                 Ok((session, grant)) => {
                     self.keep_grant(&grant).await?;
                     self.set_session(session);
-                    return Ok(());
+                    return self.look_after_own_keys().await;
                 }
                 // The attempt before this one may have come through without our hearing of it.
                 Err(ClientError::Refused(refusal)) if interrupted && refusal.is(ErrorCode::Revoked) => {
@@ -98,6 +98,26 @@ impl Client {
                 }
                 Err(other) => return Err(other),
             }
+        }
+    }
+
+    /// A look at the own keys must not stop who only wants to read.
+    async fn look_after_own_keys(&self) -> Result<(), ClientError> {
+        match self.keep_own_keys().await {
+            Err(error @ ClientError::Store(_)) => Err(error),
+            Err(error) if error.is_transient() => {
+                tracing::info!(%error, "the account's own keys are looked at later");
+                Ok(())
+            }
+            Err(error) => {
+                let what = format!("this account's keys in the log can't be looked at: {error}");
+                let mut tx = self.inner.store.begin().await?;
+                tx.save_own_check(&OwnCheck { checked_at: self.now(), alarm: Some((what, self.now())) })
+                    .await?;
+                tx.commit().await?;
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
     }
 

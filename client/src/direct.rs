@@ -51,9 +51,10 @@ impl Client {
     }
 
     async fn ask_whether_there_is(&self, user: &Address) -> Result<(), ClientError> {
-        let answers = self.session()?.resolve(std::slice::from_ref(user), None).await?;
+        let asked = self.asking(std::slice::from_ref(user)).await?;
+        let answers = self.session()?.resolve(std::slice::from_ref(user), None, asked.views()).await?;
         match answers.into_iter().next() {
-            Some(Ok(keys)) => self.judge(&[(user.clone(), &keys)]).await,
+            Some(Ok(keys)) => self.judge(&asked, &[(user.clone(), &keys)]).await,
             Some(Err(refusal)) => Err(self.not_told(user, refusal).await?),
             None => Err(ClientError::protocol("no answer about the user")),
         }

@@ -4,6 +4,8 @@ use qpq_core::{
     Address, DeviceAddress, Domain, ErrorCode, GroupId, IdentityKey, MessageId, Millis, Pin, RequestId,
 };
 
+use qpq_transparency_tree::lookup::LookupError;
+
 use crate::{mls::MlsError, store::StoreError};
 
 /// The domain's own words: why it did not fulfil a request.
@@ -186,6 +188,53 @@ pub enum ClientError {
     DeviceNotSigned {
         /// Which device.
         device: DeviceAddress,
+    },
+    /// The log of the user's domain doesn't prove what the domain says.
+    #[error(
+        "the key-transparency log of {}'s domain is not believed, so nothing is sent to them: {error}",
+        address
+    )]
+    LogRefused {
+        /// Whose keys were asked for.
+        address: Address,
+        /// The step that failed.
+        #[source]
+        error: LookupError,
+    },
+    /// A domain whose log was seen before shows none.
+    #[error(
+        "the domain of {address} shows no proof of their keys, though it keeps a log: nothing is sent to them"
+    )]
+    LogWithheld {
+        /// Whose keys were asked for.
+        address: Address,
+    },
+    /// A device that its domain shows, but not its log.
+    #[error("the device {device} is not in the log of its domain: nothing is sent to it")]
+    DeviceNotLogged {
+        /// Which device.
+        device: DeviceAddress,
+    },
+    /// The account's owner took its identity key back.
+    #[error("{address} has revoked their identity key: nothing is sent to them until they have a new one")]
+    KeysRevoked {
+        /// Who.
+        address: Address,
+    },
+    /// The account was closed.
+    #[error("the account {address} was closed")]
+    Closed {
+        /// Which.
+        address: Address,
+    },
+    /// Something was logged in the account's name that it did not sign.
+    #[error(
+        "{what}. Nothing is sent meanwhile: look at `qpq keys history`, and if all of it is yours, run `qpq keys accept` with \
+         your own address"
+    )]
+    OwnKeys {
+        /// In words.
+        what: String,
     },
     /// A KeyPackage that does not belong to the device that it was handed out for.
     #[error("the KeyPackage of {device} belongs to somebody else: its homeserver handed out a wrong one")]

@@ -225,7 +225,8 @@ impl Client {
         let me = self.me()?;
         let mut nonce = [0; 16];
         self.entropy()?.fill(&mut nonce);
-        let claimed = self.session()?.claim(group, &nonce, users).await?;
+        let asked = self.asking(users).await?;
+        let claimed = self.session()?.claim(group, &nonce, users, asked.views()).await?;
         let waiting = users.iter().zip(&claimed).filter_map(|(address, claimed)| match &claimed.keys {
             Err(refusal) if refusal.is(ErrorCode::Requested) => Some((address.clone(), refusal)),
             Ok(_) | Err(_) => None,
@@ -238,7 +239,7 @@ impl Client {
         for (address, claimed) in users.iter().zip(claimed) {
             let ClaimedUser { keys, packages } = claimed;
             let keys = keys.map_err(|refusal| ClientError::User { address: address.clone(), refusal })?;
-            self.judge(&[(address.clone(), &keys)]).await?;
+            self.judge(&asked, &[(address.clone(), &keys)]).await?;
             addition.active.extend(keys.devices.iter().map(|device| (address.clone(), device.device.device)));
             let mut usable = 0_usize;
             for package in packages {

@@ -2,7 +2,7 @@
 
 use qpq_core::{Address, ErrorCode, IdentityKey, Millis, Timestamp};
 
-use crate::{Client, ClientError, store::PinnedIdentity, trust::changed};
+use crate::{Client, ClientError, LogReport, store::PinnedIdentity, trust::changed};
 
 /// How long a look at somebody's identity key is good for, in one process.
 const GLANCE: Millis = Millis::from_secs(3_600);
@@ -22,6 +22,8 @@ pub struct KeyReport {
     pub presented: Option<IdentityKey>,
     /// Whether the two differ, so that nothing is sent.
     pub changed: bool,
+    /// What the log of their domain was found to say; `null` of an account that was not seen in one.
+    pub log: Option<LogReport>,
 }
 
 impl KeyReport {
@@ -33,6 +35,7 @@ impl KeyReport {
             pinned_since: known.map(|known| known.since),
             presented: pending.or_else(|| known.map(|known| known.key)),
             changed: pending.is_some(),
+            log: None,
         }
     }
 }
@@ -42,6 +45,10 @@ impl Client {
     pub async fn keys_show(&self, address: &Address) -> Result<KeyReport, ClientError> {
         match self.ask_for(address).await {
             Ok(()) | Err(ClientError::IdentityChanged { .. }) => {}
+            // What was seen before is no answer to a log that can't be believed.
+            Err(error @ (ClientError::LogRefused { .. } | ClientError::LogWithheld { .. })) => {
+                return Err(error);
+            }
             Err(error) => {
                 let report = self.key_report(address).await?;
                 return if report.pinned.is_some() { Ok(report) } else { Err(error) };
@@ -52,6 +59,12 @@ impl Client {
 
     /// Accepts the changed key; the report says which counts now. Nothing happens if none is pending.
     pub async fn keys_accept(&self, address: &Address) -> Result<KeyReport, ClientError> {
+        if self.me()?.address() == address {
+            // What is logged in one's own name, after one has looked at it (`keys history`).
+            self.connect().await?;
+            self.accept_own_keys().await?;
+            return self.key_report(address).await;
+        }
         if !self.key_report(address).await?.changed {
             match self.ask_for(address).await {
                 Ok(()) | Err(ClientError::IdentityChanged { .. }) => {}
@@ -75,9 +88,11 @@ impl Client {
         // Who talks with us already shows their keys without being asked for more.
         let group = self.direct_group(&mut tx, address).await?;
         drop(tx);
-        let answers = self.session()?.resolve(std::slice::from_ref(address), group.as_ref()).await?;
+        let asked = self.asking(std::slice::from_ref(address)).await?;
+        let whom = std::slice::from_ref(address);
+        let answers = self.session()?.resolve(whom, group.as_ref(), asked.views()).await?;
         match answers.into_iter().next() {
-            Some(Ok(keys)) => self.judge(&[(address.clone(), &keys)]).await,
+            Some(Ok(keys)) => self.judge(&asked, &[(address.clone(), &keys)]).await,
             // Not noted: a look at a key is no wish to talk, and whoever wishes accepts first.
             Some(Err(refusal)) if refusal.is(ErrorCode::Requested) => {
                 Err(ClientError::Requested { users: vec![address.clone()] })
@@ -89,7 +104,9 @@ impl Client {
 
     async fn key_report(&self, address: &Address) -> Result<KeyReport, ClientError> {
         let mut tx = self.inner.store.begin().await?;
-        Ok(KeyReport::of(address, tx.identity(address).await?.as_ref()))
+        let known = tx.identity(address).await?;
+        let log = self.log_report(&mut tx, address).await?;
+        Ok(KeyReport { log, ..KeyReport::of(address, known.as_ref()) })
     }
 
     /// Whether somebody was asked for their consent a short while ago.
@@ -113,7 +130,14 @@ impl Client {
                         return Err(error);
                     }
                 }
-                Ok(Err(error @ ClientError::DeviceNotSigned { .. })) => return Err(error),
+                Ok(Err(
+                    error @ (ClientError::DeviceNotSigned { .. }
+                    | ClientError::DeviceNotLogged { .. }
+                    | ClientError::LogRefused { .. }
+                    | ClientError::LogWithheld { .. }
+                    | ClientError::KeysRevoked { .. }
+                    | ClientError::Closed { .. }),
+                )) => return Err(error),
                 Ok(_) | Err(_) => {}
             }
         }

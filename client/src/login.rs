@@ -2,14 +2,18 @@
 
 use std::rc::Rc;
 
-use qpq_core::{Address, IdentityKey, Secret};
+use capnp::capability::Response;
+use qpq_core::{Address, DeviceCertificate, IdentityKey, Secret};
+use qpq_schemas::client_capnp::login;
+use qpq_transparency_wire::read_place;
 
 use crate::{
     Client, ClientError,
     client::stored_trust,
     identity::{Identity, possession_by},
-    link::{CALL, within},
-    password,
+    link::{CALL, Link, within},
+    log::with_device,
+    password::{self, ExportKey},
     register::blocking,
     server::Server,
     session::{Session, write_claim},
@@ -37,27 +41,11 @@ impl Client {
         let known = self.resident(address).await?.map(|(account, _)| account);
         self.disconnect().await;
         let link = Rc::new(self.dial(address, server).await?);
-        let mut entropy = self.entropy()?;
-
-        let (pending, message) = password::begin_login(password, &mut entropy)?;
-        let mut request = link.homeserver().log_in_request();
-        let mut params = request.get();
-        params.set_address(address.to_string());
-        params.set_request(&message);
-        let response = within(CALL, "logIn", request.send().promise).await?;
+        let (response, export_key) = self.prove_password(&link, address, password).await?;
         let results = response.get()?;
-        refused!(results);
-        let (answer, stretch) = (results.get_response()?.to_vec(), self.inner.options.stretch.clone());
-        let whom = address.clone();
-        let (finalization, export_key) =
-            blocking(move || pending.finish(&answer, &whom, &stretch, &mut entropy)).await?;
-
-        let mut request = results.get_login()?.finish_request();
-        request.get().set_finalization(&finalization);
-        let response = within(CALL, "login.finish", request.send().promise).await?;
-        let results = response.get()?;
-        refused!(results);
         let challenge = wire::bytes(results.get_challenge()?, "the challenge")?;
+        let place = results.has_place().then(|| results.get_place()).transpose()?;
+        let place = place.map(read_place).transpose().map_err(ClientError::protocol)?;
         let published =
             IdentityKey::from_bytes(wire::bytes(results.get_identity_key()?, "the identity key")?);
         let identity = Identity::unseal(results.get_sealed_identity()?, &export_key, address)?;
@@ -74,13 +62,31 @@ impl Client {
                 };
                 (account, LoggedIn::Again)
             }
-            Some(_) => return Err(ClientError::SealedIdentity),
+            // Another device of the account, or this one before a crash, gave it another identity key.
+            Some(account) => {
+                let (device, key) = (account.certificate.device.clone(), account.certificate.signature_key);
+                let certificate = DeviceCertificate::issue(&identity.signing_key(), device, key, self.now());
+                let account = Account {
+                    server: server.address.to_string(),
+                    trust: stored_trust(&server.trust),
+                    identity: Secret::new(*identity.expose()),
+                    certificate,
+                    ..account
+                };
+                self.keep_new_identity(&account).await?;
+                (account, LoggedIn::Again)
+            }
             None => (self.new_account(address, server, &identity)?, LoggedIn::NewDevice),
         };
         self.keep_account(&account).await?;
 
         let mut request = results.get_enrolment()?.enrol_request();
         let possession = possession_by(&account.device(), &challenge, &account.certificate);
+        if let Some(place) = &place
+            && let Some(binding) = with_device(&account, place)?
+        {
+            request.get().set_binding(&binding.to_bytes());
+        }
         write_claim(request.get().init_device(), &account.certificate, &possession);
         let response = within(CALL, "enrol", request.send().promise).await?;
         let results = response.get()?;
@@ -88,7 +94,36 @@ impl Client {
         let grant = wire::read_grant(results.get_grant()?)?;
         self.keep_grant(&grant).await?;
         self.set_session(Session::new(Rc::clone(&link), &results.get_session()?));
+        self.keep_own_keys().await?;
         self.stock_up().await?;
         Ok(outcome)
+    }
+
+    /// OPAQUE's three messages: what the domain answers to who knows the password, and the key that seals the identity.
+    pub(crate) async fn prove_password(
+        &self,
+        link: &Link,
+        address: &Address,
+        password: &Secret<String>,
+    ) -> Result<(Response<login::finish_results::Owned>, ExportKey), ClientError> {
+        let mut entropy = self.entropy()?;
+        let (pending, message) = password::begin_login(password, &mut entropy)?;
+        let mut request = link.homeserver().log_in_request();
+        let mut params = request.get();
+        params.set_address(address.to_string());
+        params.set_request(&message);
+        let response = within(CALL, "logIn", request.send().promise).await?;
+        let results = response.get()?;
+        refused!(results);
+        let (answer, stretch) = (results.get_response()?.to_vec(), self.inner.options.stretch.clone());
+        let whom = address.clone();
+        let (finalization, export_key) =
+            blocking(move || pending.finish(&answer, &whom, &stretch, &mut entropy)).await?;
+
+        let mut request = results.get_login()?.finish_request();
+        request.get().set_finalization(&finalization);
+        let response = within(CALL, "login.finish", request.send().promise).await?;
+        refused!(response.get()?);
+        Ok((response, export_key))
     }
 }

@@ -6,12 +6,14 @@
 use std::rc::Rc;
 
 use qpq_core::{Address, DeviceAddress, DeviceCertificate, DeviceId, ErrorCode, Secret};
+use qpq_transparency_wire::read_place;
 
 use crate::{
     Client, ClientError,
     client::{Me, stored_trust},
     identity::{Identity, possession_by},
     link::{CALL, Link, within},
+    log::first_version,
     mls::Device,
     password,
     server::Server,
@@ -46,6 +48,7 @@ impl Client {
             Ok((session, grant)) => {
                 self.keep_grant(&grant).await?;
                 self.set_session(session);
+                self.keep_own_keys().await?;
                 self.stock_up().await
             }
             Err(ClientError::Refused(refusal))
@@ -77,6 +80,8 @@ impl Client {
         let results = response.get()?;
         refused!(results);
         let challenge = wire::bytes(results.get_challenge()?, "the challenge")?;
+        let place = results.has_place().then(|| results.get_place()).transpose()?;
+        let place = place.map(read_place).transpose().map_err(ClientError::protocol)?;
 
         let (answer, stretch) = (results.get_response()?.to_vec(), self.inner.options.stretch.clone());
         let whom = account.address.clone();
@@ -92,6 +97,10 @@ impl Client {
         params.set_upload(&upload);
         params.set_identity_key(identity.public().as_bytes());
         params.set_sealed_identity(&sealed);
+        if let Some(place) = &place {
+            let binding = first_version(account, place, std::slice::from_ref(&account.certificate))?;
+            params.set_binding(&binding.to_bytes());
+        }
         let possession = possession_by(&account.device(), &challenge, &account.certificate);
         write_claim(params.init_device(), &account.certificate, &possession);
         let response = within(CALL, "registration.finish", request.send().promise).await?;

@@ -127,10 +127,14 @@ impl Client {
 
     /// What must hold before a text is taken in at all.
     async fn check(&self, target: &Target) -> Result<(), ClientError> {
+        let mut tx = self.inner.store.begin().await?;
+        self.own_keys_are_fine(&mut tx).await?;
         match target {
-            Target::User(user) => self.glance(user).await,
+            Target::User(user) => {
+                drop(tx);
+                self.glance(user).await
+            }
             Target::Group(id) => {
-                let mut tx = self.inner.store.begin().await?;
                 match tx.group(id).await?.map(|record| record.state) {
                     Some(GroupState::NeedsResync { .. } | GroupState::Removed) => {
                         return Err(ClientError::CutOff { group: id.clone(), address: self.address()? });

@@ -1,17 +1,20 @@
 //! A logged-in session: every call as a function of domain types, each with its deadline.
 
 mod contacts;
+mod own_keys;
 
 use std::rc::Rc;
 
 use qpq_core::{Address, DeviceCertificate, DeviceId, GroupId, MessageId, Seq};
 use qpq_schemas::{
     client_capnp::{
-        contacts as contacts_capnp, device_claim, devices, directory, groups, inbox, key_packages, mailbox,
-        session, submit_answer,
+        account, contacts as contacts_capnp, device_claim, devices, directory, groups, inbox, key_packages,
+        mailbox, session, submit_answer,
     },
     common_capnp::commit_answer,
 };
+
+use qpq_transparency_wire::{Views, write_views};
 
 use crate::{
     ClientError,
@@ -22,11 +25,13 @@ use crate::{
 };
 
 pub use contacts::ContactRequest;
+pub use own_keys::ToldHistory;
 
 /// The capabilities of one session; clones share the connection.
 #[derive(Clone)]
 pub struct Session {
     link: Rc<Link>,
+    account: account::Client,
     devices: devices::Client,
     key_packages: key_packages::Client,
     directory: directory::Client,
@@ -99,6 +104,7 @@ impl Session {
     /// Asks for all capabilities at once; the calls are pipelined and cost no round trip.
     pub(crate) fn new(link: Rc<Link>, session: &session::Client) -> Self {
         Self {
+            account: session.account_request().send().pipeline.get_account(),
             devices: session.devices_request().send().pipeline.get_devices(),
             key_packages: session.key_packages_request().send().pipeline.get_key_packages(),
             directory: session.directory_request().send().pipeline.get_directory(),
@@ -173,15 +179,17 @@ impl Session {
         group: &GroupId,
         nonce: &[u8; 16],
         targets: &[Address],
+        views: &Views,
     ) -> Result<Vec<ClaimedUser>, ClientError> {
         let mut request = self.key_packages.claim_request();
         let mut params = request.get();
         params.set_group(&group.to_bytes());
         params.set_nonce(nonce);
-        let mut list = params.init_targets(length(targets.len())?);
+        let mut list = params.reborrow().init_targets(length(targets.len())?);
         for (n, target) in (0..).zip(targets) {
             list.set(n, target.to_string());
         }
+        write_views(views, params.init_views(length(views.len())?));
         let response = self.link.answer(FAR_CALL, "keyPackages.claim", request.send().promise).await?;
         let results = response.get()?;
         refused!(results);
@@ -195,16 +203,18 @@ impl Session {
         &self,
         addresses: &[Address],
         group: Option<&GroupId>,
+        views: &Views,
     ) -> Result<Vec<UserAnswer>, ClientError> {
         let mut request = self.directory.resolve_request();
         let mut params = request.get();
         if let Some(group) = group {
             params.set_group(&group.to_bytes());
         }
-        let mut list = params.init_addresses(length(addresses.len())?);
+        let mut list = params.reborrow().init_addresses(length(addresses.len())?);
         for (n, address) in (0..).zip(addresses) {
             list.set(n, address.to_string());
         }
+        write_views(views, params.init_views(length(views.len())?));
         let response = self.link.answer(FAR_CALL, "directory.resolve", request.send().promise).await?;
         let results = response.get()?;
         refused!(results);

@@ -1,14 +1,17 @@
-//! Whose device is whose: identity keys pinned on first use, and devices signed by them.
+//! Whose device is whose: identity keys that their domain's log proves, or that are pinned on first use where it doesn't, and
+//! devices signed by them.
 //!
 //! Nothing is encrypted to, and no message is shown from, a device that the pinned identity key of its account
 //! has not signed. A commit that the hub ordered is applied all the same, or this device would leave the group.
 
 use std::collections::BTreeSet;
 
-use qpq_core::{Address, GroupId, IdentityKey, Millis};
+use qpq_core::{Address, DeviceCertificate, GroupId, IdentityKey, Millis};
+use qpq_transparency_tree::value::AccountValue;
 
 use crate::{
     Client, ClientError,
+    log::Asked,
     mls::Member,
     store::{GroupState, IdentitySeen, Tx},
     wire::UserKeys,
@@ -31,7 +34,11 @@ pub(crate) enum Proof {
 impl Client {
     /// Judges what a domain says about users: pins, compares, checks each device. What is right is kept even if
     /// something else is wrong; the first thing that is wrong is the error.
-    pub(crate) async fn judge(&self, users: &[(Address, &UserKeys)]) -> Result<(), ClientError> {
+    pub(crate) async fn judge(
+        &self,
+        as_known: &Asked,
+        users: &[(Address, &UserKeys)],
+    ) -> Result<(), ClientError> {
         let now = self.now();
         let mut wrong = None;
         let mut tx = self.inner.store.begin().await?;
@@ -42,6 +49,13 @@ impl Client {
                 ))));
                 continue;
             }
+            let logged = match self.prove_keys(&mut tx, as_known, asked, keys).await? {
+                Ok(logged) => logged,
+                Err(error) => {
+                    wrong = wrong.or(Some(error));
+                    continue;
+                }
+            };
             if let IdentitySeen::Changed { pinned } = tx.see_identity(asked, &keys.identity, now).await? {
                 self.inner.proofs.borrow_mut().clear();
                 wrong = wrong.or(Some(ClientError::IdentityChanged {
@@ -55,7 +69,15 @@ impl Client {
                 keys.devices.iter().cloned().partition(|device| {
                     device.device.user == *asked && device.verify(&keys.identity).is_ok()
                 });
+            let named = |device: &DeviceCertificate| {
+                let key = |value: &AccountValue| value.device_key(&device.device.device);
+                logged.as_ref().is_none_or(|value| key(value) == Some(device.signature_key))
+            };
+            let (signed, strange): (Vec<_>, Vec<_>) = signed.into_iter().partition(named);
             tx.save_certificates(&signed).await?;
+            if let Some(device) = strange.into_iter().next() {
+                wrong = wrong.or(Some(ClientError::DeviceNotLogged { device: device.device }));
+            }
             if let Some(device) = unsigned.into_iter().next() {
                 wrong = wrong.or(Some(ClientError::DeviceNotSigned { device: device.device }));
             }
@@ -66,6 +88,7 @@ impl Client {
 
     /// Stops if an account has shown another identity key that nobody accepted.
     pub(crate) async fn unchanged(&self, tx: &mut Tx<'_>, address: &Address) -> Result<(), ClientError> {
+        self.own_keys_are_fine(tx).await?;
         match tx.identity(address).await? {
             Some(pinned) => match pinned.pending {
                 Some((presented, _)) => Err(changed(address, pinned.key, presented)),
@@ -90,14 +113,15 @@ impl Client {
                 .collect();
             let Ok(session) = self.session() else { return Ok(Proof::Unknown) };
             for chunk in users.chunks(100) {
-                let answers = match session.resolve(chunk, Some(group)).await {
+                let asked = self.asking(chunk).await?;
+                let answers = match session.resolve(chunk, Some(group), asked.views()).await {
                     Err(error) if error.is_transient() => return Ok(Proof::Unknown),
                     other => other?,
                 };
                 for (address, answer) in chunk.iter().zip(answers) {
                     match answer {
                         Ok(keys) => {
-                            if let Err(error) = self.judge(&[(address.clone(), &keys)]).await {
+                            if let Err(error) = self.judge(&asked, &[(address.clone(), &keys)]).await {
                                 tracing::warn!(%group, %error, "a member of the group can't be proven");
                             }
                         }

@@ -6,13 +6,14 @@ use qpq_core::{Address, DeviceAddress, GroupId};
 use qpq_federation_proto::{Batch, SignedHeader, StreamAnswer, StreamId};
 use qpq_schemas::{common_capnp::failure, federation_capnp::link};
 use qpq_service::{
-    ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, UserAnswer,
+    ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, UserAnswer, Views,
     relay::{self, NamedHead},
     wire::{
         bounded, length, read_claimed, read_commit_answer, read_failure, read_tree, read_user, unreadable,
         write_commit,
     },
 };
+use qpq_transparency_wire::write_views;
 
 use crate::{
     link::{CallError, LinkHandle},
@@ -52,6 +53,7 @@ impl LinkHandle {
         requester: Address,
         addresses: Vec<Address>,
         group: Option<GroupId>,
+        views: Views,
     ) -> Called<Vec<UserAnswer>> {
         self.call("resolveUser", deadline, move |link, carried| async move {
             let mut request = link.resolve_user_request();
@@ -61,7 +63,8 @@ impl LinkHandle {
             if let Some(group) = &group {
                 params.set_group(&group.to_bytes());
             }
-            write_addresses(&addresses, params.init_addresses(length(addresses.len())));
+            write_addresses(&addresses, params.reborrow().init_addresses(length(addresses.len())));
+            write_views(&views, params.init_views(length(views.len())));
             let response = request.send().promise.await?;
             let results = response.get()?;
             refused(results.has_failure(), || results.get_failure())?;
@@ -80,6 +83,7 @@ impl LinkHandle {
         group: GroupId,
         nonce: [u8; 16],
         targets: Vec<Address>,
+        views: Views,
     ) -> Called<Vec<ClaimedUser>> {
         self.call("proxyFetchKeyPackages", deadline, move |link, carried| async move {
             let mut request = link.proxy_fetch_key_packages_request();
@@ -88,7 +92,8 @@ impl LinkHandle {
             wire::write_call(carried, params.reborrow().init_call());
             params.set_group(&group.to_bytes());
             params.set_nonce(&nonce);
-            write_addresses(&targets, params.init_targets(length(targets.len())));
+            write_addresses(&targets, params.reborrow().init_targets(length(targets.len())));
+            write_views(&views, params.init_views(length(views.len())));
             let response = request.send().promise.await?;
             let results = response.get()?;
             refused(results.has_failure(), || results.get_failure())?;

@@ -10,7 +10,7 @@ use qpq_service::{
     Answered, CommitAnswer, Refusal, allowed_peer, relay,
     wire::{
         address, addresses, array, device_address, group_id, length, optional_group_id, read_commit,
-        unreadable, write_claimed, write_commit_answer, write_failure, write_tree, write_users,
+        unreadable, views, write_claimed, write_commit_answer, write_failure, write_tree, write_users,
     },
 };
 use qpq_transport::CallGate;
@@ -156,7 +156,9 @@ impl link::Server for LinkServer {
             let group = group_id(params.get_group())?;
             let nonce = array("nonce", params.get_nonce())?;
             let targets = addresses("targets", params.get_targets())?;
-            self.core.key_packages.claim_for_peer(&self.peer, &requester, &group, nonce, &targets).await
+            let views = views(params.get_views())?;
+            let claims = &self.core.key_packages;
+            claims.claim_for_peer(&self.peer, &requester, &group, nonce, &targets, &views).await
         };
         let carried = wire::read_call(params.get_call());
         let answer = self.slot.turn.read(answer);
@@ -182,7 +184,8 @@ impl link::Server for LinkServer {
             let requester = address("requester", params.get_requester())?;
             let asked = addresses("addresses", params.get_addresses())?;
             let group = optional_group_id(params.get_group())?;
-            self.core.directory.resolve_for_peer(&self.peer, &requester, &asked, group.as_ref()).await
+            let views = views(params.get_views())?;
+            self.core.directory.resolve_for_peer(&self.peer, &requester, &asked, group.as_ref(), &views).await
         };
         let carried = wire::read_call(params.get_call());
         let answer = self.slot.turn.read(answer);

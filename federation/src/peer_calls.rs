@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use qpq_core::{Address, DeviceAddress, Domain, ErrorCode, GroupId, Millis, Pin, Timestamp};
 use qpq_federation_proto::{ProbeReport, Undiscovered};
 use qpq_service::{
-    ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, PeerCallError, PeerCalls, PeerHealth, Refusal,
-    Standing, UserAnswer,
+    ClaimPurpose, ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, PeerCallError, PeerCalls, PeerHealth,
+    Refusal, Standing, UserAnswer, Views,
 };
 use tokio::time::timeout;
 
@@ -31,6 +31,11 @@ pub(crate) struct Way(pub(crate) Weak<Core>);
 
 fn left(core: &Core, deadline: Timestamp) -> Duration {
     deadline.since(core.ground.now()).to_duration()
+}
+
+/// What the requester has verified of a peer's users is nobody else's business.
+fn of_these(views: &Views, addresses: &[Address]) -> Views {
+    addresses.iter().filter_map(|address| Some((address.clone(), *views.get(address)?))).collect()
 }
 
 impl Way {
@@ -80,11 +85,13 @@ impl PeerCalls for Way {
         requester: &Address,
         addresses: &[Address],
         group: Option<&GroupId>,
+        views: &Views,
         deadline: Timestamp,
     ) -> Result<Vec<UserAnswer>, PeerCallError> {
         self.ask(peer, deadline, |link, left| {
             let (requester, addresses, group) = (requester.clone(), addresses.to_vec(), group.cloned());
-            async move { link.resolve(left, requester, addresses, group).await }
+            let views = of_these(views, &addresses);
+            async move { link.resolve(left, requester, addresses, group, views).await }
         })
         .await
     }
@@ -92,16 +99,15 @@ impl PeerCalls for Way {
     async fn fetch_key_packages(
         &self,
         peer: &Domain,
-        requester: &Address,
-        group: &GroupId,
-        nonce: &[u8; 16],
+        purpose: &ClaimPurpose,
         targets: &[Address],
+        views: &Views,
         deadline: Timestamp,
     ) -> Result<Vec<ClaimedUser>, PeerCallError> {
         self.ask(peer, deadline, |link, left| {
-            let (requester, group, nonce, targets) =
-                (requester.clone(), group.clone(), *nonce, targets.to_vec());
-            async move { link.claim(left, requester, group, nonce, targets).await }
+            let (ClaimPurpose { requester, group, nonce }, targets) = (purpose.clone(), targets.to_vec());
+            let views = of_these(views, &targets);
+            async move { link.claim(left, requester, group, nonce, targets, views).await }
         })
         .await
     }

@@ -1,5 +1,6 @@
-//! A library that is loaded into a server before all others: it delays each flush to the disk and writes down when it
-//! returned. Killing a process alone proves nothing about durability, because the page cache survives it.
+//! Libraries that are loaded into a program before all others. One delays each flush to the disk and writes down when it
+//! returned: killing a process alone proves nothing about durability, because the page cache survives it. Another one sets the
+//! wall clock ahead, for what takes days.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,7 +12,8 @@ use qpq_core::Timestamp;
 
 use crate::World;
 
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/preload/slow_flush.c");
+const SLOW_FLUSH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/preload/slow_flush.c");
+const CLOCK_AHEAD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/preload/clock_ahead.c");
 
 /// The library, compiled for one story.
 #[derive(Debug)]
@@ -32,17 +34,42 @@ pub struct Flush {
     pub path: String,
 }
 
+/// A wall clock that is ahead.
+#[derive(Debug)]
+pub struct ClockAhead {
+    library: PathBuf,
+    seconds: u64,
+}
+
+impl ClockAhead {
+    /// Compiles it.
+    pub fn compile(world: &World, seconds: u64) -> anyhow::Result<Self> {
+        Ok(Self { library: compiled(world, CLOCK_AHEAD, "clock_ahead.so")?, seconds })
+    }
+
+    /// The variables that load it into a program.
+    pub fn settings(&self) -> [(&'static str, String); 2] {
+        [("LD_PRELOAD", self.library.display().to_string()), ("CLOCK_AHEAD_S", self.seconds.to_string())]
+    }
+}
+
+/// A library, compiled with the C compiler that the whole workspace needs anyway.
+fn compiled(world: &World, source: &str, name: &str) -> anyhow::Result<PathBuf> {
+    let library = world.path().join(name);
+    let output = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
+        .args([&library, Path::new(source)])
+        .arg("-ldl")
+        .output()
+        .context("could not start the C compiler `cc`")?;
+    ensure!(output.status.success(), "cc: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(library)
+}
+
 impl SlowFlush {
-    /// Compiles the library with the C compiler that the whole workspace needs anyway.
+    /// Compiles it.
     pub fn compile(world: &World, delay_ms: u64) -> anyhow::Result<Self> {
-        let library = world.path().join("slow_flush.so");
-        let output = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
-            .args([&library, Path::new(SOURCE)])
-            .arg("-ldl")
-            .output()
-            .context("could not start the C compiler `cc`")?;
-        ensure!(output.status.success(), "cc: {}", String::from_utf8_lossy(&output.stderr));
+        let library = compiled(world, SLOW_FLUSH, "slow_flush.so")?;
         Ok(Self { library, log: world.path().join("flushes.log"), delay_ms })
     }
 

@@ -5,7 +5,11 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use qpq_tests::{HomeDomain, Person, Received, Resident, World, eventually, preload::SlowFlush, story};
+use qpq_tests::{
+    HomeDomain, Person, Program, Received, Resident, World, eventually,
+    preload::{ClockAhead, SlowFlush},
+    story,
+};
 use tokio::process::Command;
 
 const SOON: Duration = Duration::from_mins(1);
@@ -82,19 +86,33 @@ fn a_changed_identity_key_stops_sending_until_it_is_accepted() -> anyhow::Result
         bob.hears(&["the first bob"]).await?;
         beta.admin(&["user", "delete", "bob@beta.test"]).await?;
         let impostor = Person::with_home(world, "bob", &beta, "another-bob")?;
-        impostor.register(&beta).await?;
+        // That the name will be somebody else's is announced for a day, so that nobody gets it unseen.
+        let early = impostor.registering(Some(&beta.token().await?))?;
+        early.refuse(1, &["was somebody's before"]).await?;
+        let tomorrow = ClockAhead::compile(world, 25 * 3_600)?.settings();
+        let then = |program: Program| {
+            tomorrow.iter().fold(program, |program, (name, value)| program.env(name, value))
+        };
+        for domain in [&alpha, &beta] {
+            for (name, value) in &tomorrow {
+                domain.set(name, value);
+            }
+            domain.restart().await?;
+        }
+        then(impostor.registering(Some(&beta.token().await?))?).succeed().await?;
 
         let refused = alice.qpq(&["send", "bob@beta.test", "who are you?", "--json"])?;
-        refused
+        then(refused)
             .refuse(1, &["identity key of bob@beta.test has changed", "qpq keys accept bob@beta.test"])
             .await?;
-        let shown = alice.qpq(&["keys", "show", "bob@beta.test", "--json"])?.succeed().await?;
+        let shown = then(alice.qpq(&["keys", "show", "bob@beta.test", "--json"])?).succeed().await?;
         let report: serde_json::Value = shown.json()?;
+        ensure!(report["log"]["version"] == 3, "registration, closure, announcement, reset: {report}");
         ensure!(report["pinned"].is_string() && report["presented"].is_string(), "{report}");
         ensure!(report["pinned"] != report["presented"], "both keys are printed: {report}");
-        alice.qpq(&["keys", "accept", "bob@beta.test"])?.succeed().await?;
+        then(alice.qpq(&["keys", "accept", "bob@beta.test"])?).succeed().await?;
         let report: serde_json::Value =
-            alice.qpq(&["keys", "show", "bob@beta.test", "--json"])?.succeed().await?.json()?;
+            then(alice.qpq(&["keys", "show", "bob@beta.test", "--json"])?).succeed().await?.json()?;
         ensure!(report["pinned"] == report["presented"], "{report}");
         Ok(())
     })

@@ -197,6 +197,22 @@ pub(crate) enum KeysVerb {
         /// Whose.
         address: Address,
     },
+    /// Show the versions of your own keys that your domain has logged.
+    History,
+    /// Give your account another identity key, signed by the present one. Your other devices log in again.
+    Rotate {
+        /// A file with the account's password.
+        #[arg(long, value_name = "FILE")]
+        password_file: PathBuf,
+    },
+    /// Give your account another identity key without the present one: announced first, made by the same command a day later.
+    Reset {
+        /// A file with the account's password.
+        #[arg(long, value_name = "FILE")]
+        password_file: PathBuf,
+    },
+    /// Say no to a reset that was announced for your account.
+    CancelReset,
     /// Accept the identity key shown now, after comparing it with its owner.
     Accept {
         /// Whose.

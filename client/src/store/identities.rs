@@ -36,7 +36,8 @@ pub enum IdentitySeen {
 
 impl Tx<'_> {
     /// Compares a key that a domain showed with the pinned one; pins it on first use. Seeing the pinned one again
-    /// does not take a pending change back: only the user does, with [`Tx::accept_identity`].
+    /// does not take a pending change back: only the user does, with [`Tx::accept_identity`], or
+    /// a proof, with [`Tx::replace_identity`].
     pub async fn see_identity(
         &mut self,
         address: &Address,
@@ -103,12 +104,35 @@ impl Tx<'_> {
         .execute(self.sql())
         .await
         .map_err(failed("pin the changed key"))?;
+        self.forget_certificates(address).await?;
+        Ok(Some(key))
+    }
+
+    /// Pins another key without asking, because it was proven: the pinned one has signed for it. What was pending is
+    /// gone, and so are the certificates that the old key signed.
+    pub async fn replace_identity(
+        &mut self,
+        address: &Address,
+        key: &IdentityKey,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query("REPLACE INTO identities (address, key, since) VALUES (?, ?, ?)")
+            .bind(address.to_string())
+            .bind(key.as_bytes().as_slice())
+            .bind(sql_time(now))
+            .execute(self.sql())
+            .await
+            .map_err(failed("pin a proven key"))?;
+        self.forget_certificates(address).await
+    }
+
+    async fn forget_certificates(&mut self, address: &Address) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM certificates WHERE address = ?")
             .bind(address.to_string())
             .execute(self.sql())
             .await
             .map_err(failed("forget old certificates"))?;
-        Ok(Some(key))
+        Ok(())
     }
 
     /// Keeps certificates whose signatures the caller checked.

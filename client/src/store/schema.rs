@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 use super::{StoreError, row::failed};
 
 /// Layout N is made by entry N − 1; each ends by saying its number. Never change one that was released.
-const LAYOUTS: &[&str] = &[FIRST, CONTACTS, PROOFS, KEPT];
+pub(super) const LAYOUTS: &[&str] = &[FIRST, CONTACTS, PROOFS, KEPT, LOGS];
 
 const FIRST: &str = "
 CREATE TABLE account (
@@ -181,6 +181,50 @@ CREATE TABLE put_back (
 ) STRICT;
 CREATE INDEX outgoing_kept ON outgoing (state_at) WHERE state = 2 AND ciphertext IS NOT NULL;
 PRAGMA user_version = 4;
+";
+
+/// What is pinned of key-transparency logs and known of the accounts in them, and what was verified of the account's own
+/// keys there. `seen`: when the last answer was verified; `trusted_at`: when that was witnessed or claimed; `level`: 0
+/// logged, 1 peer, 2 quorum; `alarm`: what is wrong with the own keys, in words: while it is set nothing is sent.
+const LOGS: &str = "
+CREATE TABLE logs (
+    origin TEXT PRIMARY KEY,
+    key TEXT NOT NULL,
+    size INTEGER,
+    root BLOB,
+    config_version INTEGER,
+    config_leaf BLOB,
+    config BLOB,
+    level INTEGER NOT NULL,
+    seen INTEGER NOT NULL,
+    trusted_at INTEGER NOT NULL,
+    CHECK ((size IS NULL) = (root IS NULL)),
+    CHECK ((config_version IS NULL) = (config IS NULL)),
+    CHECK ((config_leaf IS NULL) = (config IS NULL))
+) STRICT;
+CREATE TABLE labels (
+    address TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    leaf BLOB NOT NULL,
+    status INTEGER NOT NULL,
+    identity BLOB
+) STRICT;
+CREATE TABLE own_keys (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    checked_at INTEGER NOT NULL,
+    alarm TEXT,
+    alarm_since INTEGER,
+    CHECK ((alarm IS NULL) = (alarm_since IS NULL))
+) STRICT;
+-- The versions that this device has verified.
+CREATE TABLE own_versions (
+    version INTEGER PRIMARY KEY,
+    leaf BLOB NOT NULL,
+    reason INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    devices INTEGER NOT NULL
+) STRICT;
+PRAGMA user_version = 5;
 ";
 
 /// Brings the database to the newest layout; one of a newer version is refused.

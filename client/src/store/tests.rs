@@ -1,6 +1,7 @@
 //! The store on a real disk: what is kept, what a crash leaves, what others can read.
 
 mod conversations;
+mod logs;
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -187,6 +188,34 @@ async fn an_identity_key_is_pinned_and_a_change_waits_for_the_user() {
         [PinnedIdentity { address: bob.clone(), key: new, since: at(7), pending: None }]
     );
     assert!(tx.certificates(&bob).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_proven_key_replaces_the_pinned_one_and_what_was_pending() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(home.path()).await;
+    let mut tx = store.begin().await.unwrap();
+    let (bob, carol) = (BOB.parse().unwrap(), "carol@beta.test".parse().unwrap());
+    let [old, shown, proven] = [1, 2, 3].map(|n| IdentityKey::from_bytes([n; 32]));
+    let signer = SigningKey::from_bytes(&[1; 32]);
+    let issued = [BOB, "carol@beta.test"].map(|user| {
+        let phone = device(user, 2);
+        DeviceCertificate::issue(&signer, phone.address().clone(), phone.signature_key(), at(1))
+    });
+    tx.save_certificates(&issued).await.unwrap();
+    tx.see_identity(&bob, &old, at(1)).await.unwrap();
+    tx.see_identity(&bob, &shown, at(2)).await.unwrap();
+    tx.replace_identity(&bob, &proven, at(3)).await.unwrap();
+    assert_eq!(
+        tx.identity(&bob).await.unwrap(),
+        Some(PinnedIdentity { address: bob.clone(), key: proven, since: at(3), pending: None })
+    );
+    assert!(tx.certificates(&bob).await.unwrap().is_empty());
+    assert_eq!(tx.certificates(&carol).await.unwrap(), issued[1..]);
+    assert_eq!(tx.see_identity(&bob, &proven, at(4)).await.unwrap(), IdentitySeen::Same);
+    // Of one who was never seen it is the first.
+    tx.replace_identity(&carol, &proven, at(5)).await.unwrap();
+    assert_eq!(tx.identity(&carol).await.unwrap().map(|known| known.key), Some(proven));
 }
 
 #[tokio::test]

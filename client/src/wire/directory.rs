@@ -3,6 +3,8 @@
 use qpq_core::{Address, DeviceCertificate, DeviceId, IdentityKey, SignatureKey, Timestamp};
 use qpq_schemas::common_capnp::{claimed_user, device_certificate, user_keys};
 
+use qpq_transparency_wire::{ToldLookup, read_lookup};
+
 use super::{bytes, parsed, refusal};
 use crate::{ClientError, error::Refusal};
 
@@ -15,6 +17,8 @@ pub struct UserKeys {
     pub identity: IdentityKey,
     /// Every active device.
     pub devices: Vec<DeviceCertificate>,
+    /// What the domain's log says, if it keeps one.
+    pub lookup: Option<Box<ToldLookup>>,
 }
 
 /// The answer about one of the users asked for.
@@ -67,6 +71,11 @@ pub(crate) fn read_user(reader: user_keys::Reader<'_>) -> Result<UserAnswer, Cli
         address: parsed(reader.get_address()?, "an address")?,
         identity: IdentityKey::from_bytes(bytes(reader.get_identity_key()?, "an identity key")?),
         devices: reader.get_devices()?.iter().map(read_certificate).collect::<Result<_, _>>()?,
+        lookup: if reader.has_lookup() {
+            Some(Box::new(read_lookup(reader.get_lookup()?).map_err(ClientError::protocol)?))
+        } else {
+            None
+        },
     }))
 }
 

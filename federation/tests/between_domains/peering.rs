@@ -31,7 +31,7 @@ async fn two_commands_make_two_domains_peers_over_a_post_quantum_link() {
         let answers = us
             .ground
             .peers()
-            .resolve_user(&them.domain, &requester, &[missing], None, deadline)
+            .resolve_user(&them.domain, &requester, &[missing], None, &qpq_service::Views::new(), deadline)
             .await
             .unwrap();
         assert!(matches!(answers.as_slice(), [Err((_, refusal))] if refusal.code == ErrorCode::NotFound));

@@ -91,8 +91,12 @@ async fn a_peer_that_is_down_is_said_to_be_down() {
     let requester = "anna@alpha.test".parse().unwrap();
     let asked = "bert@beta.test".parse().unwrap();
     let deadline = a.ground.interactive_deadline();
-    let error =
-        a.ground.peers().resolve_user(&beta.domain, &requester, &[asked], None, deadline).await.unwrap_err();
+    let error = a
+        .ground
+        .peers()
+        .resolve_user(&beta.domain, &requester, &[asked], None, &qpq_service::Views::new(), deadline)
+        .await
+        .unwrap_err();
     assert_eq!(qpq_service::Refusal::from(error).code, ErrorCode::PeerUnreachable);
     a.stop().await;
 }

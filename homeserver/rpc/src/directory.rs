@@ -29,7 +29,8 @@ impl directory::Server for DirectoryServer {
             let params = read!(params)?;
             let addresses = wire::addresses("addresses", params.get_addresses())?;
             let group = wire::optional_group_id(params.get_group())?;
-            live.cases().directory.resolve(&live.handle, &addresses, group.as_ref()).await
+            let views = wire::views(params.get_views())?;
+            live.cases().directory.resolve(&live.handle, &addresses, group.as_ref(), &views).await
         };
         let users = or_fail!(live.answer(call_span!("rpc.directory.resolve"), work).await?, results);
         wire::write_users(&users, results.get().init_users(wire::length(users.len())));

@@ -11,6 +11,7 @@ use qpq_service::{
     Answered, DeviceClaim, EnrolmentUnderWay, LoginUnderWay, NewAccount, Refusal, RegistrationPolicy,
     RegistrationUnderWay, wire,
 };
+use qpq_transparency_wire::write_place;
 use qpq_transport::CallPermit;
 
 use crate::{
@@ -64,6 +65,9 @@ impl homeserver::Server for HomeserverServer {
         let mut results = results.get();
         results.set_response(&offer.response);
         results.set_challenge(offer.challenge.as_bytes());
+        if let Some(place) = &offer.place {
+            write_place(place, results.reborrow().init_place());
+        }
         results.set_registration(new_client(Once::new(link, begun, held)));
         Ok(())
     }
@@ -146,6 +150,7 @@ impl registration::Server for Once<RegistrationUnderWay> {
                 identity_key: IdentityKey::from_bytes(wire::array("identityKey", params.get_identity_key())?),
                 sealed_identity: wire::bytes("sealedIdentity", params.get_sealed_identity(), SEALED_BYTES)?,
                 device: read_claim(params.get_device())?,
+                binding: wire::binding(params.get_binding())?,
             };
             let held = link.export(CAPABILITIES)?;
             Ok((link.cases.registrations.finish(self.take()?, new).await?, held))
@@ -178,6 +183,9 @@ impl login::Server for Once<LoginUnderWay> {
         results.set_identity_key(offer.identity_key.as_bytes());
         results.set_sealed_identity(&offer.sealed_identity);
         results.set_challenge(offer.challenge.as_bytes());
+        if let Some(place) = &offer.place {
+            write_place(place, results.reborrow().init_place());
+        }
         results.set_enrolment(new_client(Once::new(link, begun, held)));
         Ok(())
     }
@@ -191,9 +199,11 @@ impl enrolment::Server for Once<EnrolmentUnderWay> {
     ) -> capnp::Result<()> {
         let link = &self.link;
         let work = async {
-            let claim = read_claim(read!(params)?.get_device())?;
+            let params = read!(params)?;
+            let claim = read_claim(params.get_device())?;
+            let binding = wire::binding(params.get_binding())?;
             let held = link.export(CAPABILITIES)?;
-            Ok((link.cases.logins.enrol(self.take()?, claim).await?, held))
+            Ok((link.cases.logins.enrol(self.take()?, claim, binding).await?, held))
         };
         let (opened, held) =
             or_fail!(link.calls.answer(call_span!("rpc.enrolment.enrol"), work).await?, results);

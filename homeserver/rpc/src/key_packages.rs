@@ -61,7 +61,8 @@ impl key_packages::Server for KeyPackagesServer {
             let group = wire::group_id(params.get_group())?;
             let nonce = wire::array("nonce", params.get_nonce())?;
             let targets = wire::addresses("targets", params.get_targets())?;
-            live.cases().key_packages.claim(&live.handle, &group, nonce, &targets).await
+            let views = wire::views(params.get_views())?;
+            live.cases().key_packages.claim(&live.handle, &group, nonce, &targets, &views).await
         };
         let users = or_fail!(live.answer(call_span!("rpc.key_packages.claim"), work).await?, results);
         wire::write_claimed(&users, results.get().init_users(wire::length(users.len())));

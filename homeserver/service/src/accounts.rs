@@ -10,7 +10,7 @@ use qpq_storage::{
 
 use crate::{
     Answered, Effects, Ground, LiveSessions, Refusal, SessionEnd, SessionHandle, Sessions, UserKeys, Wakes,
-    WriteJob,
+    WriteJob, transparency::logged,
 };
 
 /// An account as its owner and admins see it.
@@ -48,7 +48,8 @@ impl Accounts {
         let mut tx = self.ground.read().await?;
         let account = find(&self.ground, tx.as_mut(), address).await?;
         let (id, created_at) = (account.id, account.created_at);
-        Ok(AccountView { id, created_at, keys: keys(address.clone(), &account, tx.as_mut()).await? })
+        let keys = logged::user_keys(&self.ground, tx.as_mut(), address, &account, None).await?;
+        Ok(AccountView { id, keys, created_at })
     }
 
     /// A page of the accounts of this domain.
@@ -74,7 +75,8 @@ impl Accounts {
     /// The job behind [`Accounts::delete`], for whoever adds something to its transaction.
     pub(crate) fn deletion(&self, address: Address) -> DeleteAccount {
         DeleteAccount {
-            ours: address.domain() == self.ground.domain(),
+            ground: Arc::clone(&self.ground),
+            now: self.ground.now(),
             address,
             live: Arc::clone(self.sessions.live()),
             wakes: Arc::clone(self.ground.wakes()),
@@ -90,17 +92,6 @@ pub(crate) async fn find(ground: &Ground, tx: &mut dyn ReadTx, address: &Address
     account.ok_or_else(|| unknown(address))
 }
 
-/// What the domain says about an account's keys.
-pub(crate) async fn keys(address: Address, account: &Account, tx: &mut dyn ReadTx) -> Stored<UserKeys> {
-    let devices = tx.devices(&account.id).await?;
-    let active = devices.into_iter().filter(|device| device.revoked_at.is_none());
-    Ok(UserKeys {
-        address,
-        identity_key: account.identity_key,
-        devices: active.map(|device| device.certificate).collect(),
-    })
-}
-
 /// No such account.
 pub(crate) fn unknown(address: &Address) -> Refusal {
     Refusal::new(ErrorCode::NotFound, format!("there is no account `{address}` here"))
@@ -108,8 +99,9 @@ pub(crate) fn unknown(address: &Address) -> Refusal {
 
 /// Deletes one account; `false` if there was none.
 pub(crate) struct DeleteAccount {
+    ground: Arc<Ground>,
     address: Address,
-    ours: bool,
+    now: Timestamp,
     live: Arc<LiveSessions>,
     wakes: Arc<Wakes>,
     gone: Option<(AccountId, Vec<DeviceId>)>,
@@ -121,12 +113,14 @@ impl WriteJob for DeleteAccount {
 
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<bool> {
         self.gone = None;
-        let account = if self.ours { tx.account_named(self.address.localpart()).await? } else { None };
+        let ours = self.address.domain() == self.ground.domain();
+        let account = if ours { tx.account_named(self.address.localpart()).await? } else { None };
         let Some(account) = account else { return Ok(false) };
         let devices = tx.devices(&account.id).await?;
         if !tx.account_delete(&account.id).await? {
             return Ok(false);
         }
+        logged::close(&self.ground, tx, &self.address, self.now).await?;
         self.gone = Some((account.id, devices.into_iter().map(|d| d.certificate.device.device).collect()));
         Ok(true)
     }

@@ -7,11 +7,12 @@ use qpq_metrics::Limit;
 use qpq_storage::ReadTx;
 
 use crate::{
-    Answered, Ground, Groups, Refusal, SessionHandle, UserAnswer, UserKeys, accounts, bans,
+    Answered, Ground, Groups, Refusal, SessionHandle, UserAnswer, UserKeys, Views, accounts, bans,
     by_domain::{ask_all, bounded, shares},
     contacts::{Question, hidden, requested},
     peering,
     rates::Throttle,
+    transparency::logged,
 };
 
 /// The use cases of the directory.
@@ -35,12 +36,14 @@ impl Directory {
         }
     }
 
-    /// The keys of users of any domain, in the order asked; `group` is one that the session's device shares with them.
+    /// The keys of users of any domain, in the order asked; `group` is one that the session's device shares with them. About
+    /// those whom `views` names, their domains' logs are asked.
     pub async fn resolve(
         &self,
         session: &SessionHandle,
         addresses: &[Address],
         group: Option<&GroupId>,
+        views: &Views,
     ) -> Answered<Vec<UserAnswer>> {
         let now = self.ground.now();
         session.check(now)?;
@@ -51,10 +54,13 @@ impl Directory {
         let deadline = self.ground.interactive_deadline();
         let ask = |domain: Domain, addresses: Vec<Address>| async move {
             if domain == *self.ground.domain() {
-                return self.here(&addresses, &BTreeSet::new()).await.map_err(crate::PeerCallError::Refused);
+                return self
+                    .here(&addresses, &BTreeSet::new(), views)
+                    .await
+                    .map_err(crate::PeerCallError::Refused);
             }
             let peers = self.ground.peers();
-            let answers = peers.resolve_user(&domain, requester, &addresses, group, deadline).await?;
+            let answers = peers.resolve_user(&domain, requester, &addresses, group, views, deadline).await?;
             Ok(answers.into_iter().map(|answer| answer.and_then(believable)).collect())
         };
         let answers = ask_all(shares(addresses), ask, |keys: &UserKeys| &keys.address).await;
@@ -70,6 +76,7 @@ impl Directory {
         requester: &Address,
         addresses: &[Address],
         group: Option<&GroupId>,
+        views: &Views,
     ) -> Answered<Vec<UserAnswer>> {
         bounded(addresses)?;
         admit_domain(self.ground.read().await?.as_mut(), &self.ground, origin).await?;
@@ -77,10 +84,15 @@ impl Directory {
             self.peers.admit(origin, count(addresses), self.ground.now(), "lookups by your domain");
         self.ground.limited(Limit::Lookups, admitted)?;
         let hidden = hidden(&self.ground, Question { origin, requester, group }, addresses).await?;
-        self.here(addresses, &hidden).await
+        self.here(addresses, &hidden, views).await
     }
 
-    async fn here(&self, addresses: &[Address], hidden: &BTreeSet<Address>) -> Answered<Vec<UserAnswer>> {
+    async fn here(
+        &self,
+        addresses: &[Address],
+        hidden: &BTreeSet<Address>,
+        views: &Views,
+    ) -> Answered<Vec<UserAnswer>> {
         let mut tx = self.ground.read().await?;
         let mut answers = Vec::with_capacity(addresses.len());
         for address in addresses {
@@ -91,7 +103,10 @@ impl Directory {
             let ours = address.domain() == self.ground.domain();
             let account = if ours { tx.account_named(address.localpart()).await? } else { None };
             answers.push(match account {
-                Some(account) => Ok(accounts::keys(address.clone(), &account, tx.as_mut()).await?),
+                Some(account) => {
+                    let view = views.get(address).copied();
+                    Ok(logged::user_keys(&self.ground, tx.as_mut(), address, &account, view).await?)
+                }
                 None => Err((address.clone(), accounts::unknown(address))),
             });
         }

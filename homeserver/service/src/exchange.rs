@@ -2,6 +2,8 @@
 
 use qpq_core::{Address, DeviceCertificate, DeviceId, GroupId, IdentityKey, MessageId, Seq, Timestamp};
 
+use qpq_transparency_wire::ToldLookup;
+
 use crate::Refusal;
 
 /// What a domain says about the keys of one of its users.
@@ -11,8 +13,10 @@ pub struct UserKeys {
     pub address: Address,
     /// The account's identity key.
     pub identity_key: IdentityKey,
-    /// Its active devices.
+    /// Its active devices; of an account that is in the log, those that the log names.
     pub devices: Vec<DeviceCertificate>,
+    /// What the domain's log says, if that was asked for.
+    pub lookup: Option<Box<ToldLookup>>,
 }
 
 /// One user's keys, or why this one could not be answered.
@@ -20,6 +24,17 @@ pub type UserAnswer = Result<UserKeys, (Address, Refusal)>;
 
 /// One user's keys and a KeyPackage of each device that has one, or why not.
 pub type ClaimedUser = Result<(UserKeys, Vec<ClaimedPackage>), (Address, Refusal)>;
+
+/// What KeyPackages are claimed for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimPurpose {
+    /// Who adds somebody.
+    pub requester: Address,
+    /// To which group.
+    pub group: GroupId,
+    /// The same for each repeat of one claim.
+    pub nonce: [u8; 16],
+}
 
 /// One KeyPackage of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]

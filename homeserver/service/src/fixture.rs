@@ -16,6 +16,10 @@ use qpq_core::{
 use qpq_federation_proto::Policy;
 use qpq_hub::Engine;
 use qpq_storage::{Peer, PeerState, Storage, Stored, Vault, WriteTx, memory::MemoryStorage};
+use qpq_transparency_tree::value::{
+    AccountValue, LoggedDevice, Reason, SignedValue, Standing, Status, signed_bytes,
+};
+use qpq_transparency_wire::LogPlace;
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -221,6 +225,28 @@ impl Person {
         DeviceClaim { certificate, possession: self.key.sign(&message).to_bytes() }
     }
 
+    /// This device as the log names it.
+    pub(crate) fn logged(&self, added_in: u32) -> LoggedDevice {
+        let signature_key = SignatureKey::from_bytes(self.key.verifying_key().to_bytes());
+        LoggedDevice { device: self.device, signature_key, added_in }
+    }
+
+    /// The next version of this person's keys, signed as the reason wants it.
+    pub(crate) fn binds(&self, place: &LogPlace, reason: Reason, devices: &[LoggedDevice]) -> SignedValue {
+        let status = reason.status().unwrap_or(Status::Active);
+        let value =
+            AccountValue::new(place.account, self.identity_key(), status, reason, devices.to_vec()).unwrap();
+        let standing = Standing {
+            origin: &place.origin,
+            label_id: place.label_id,
+            version: place.version,
+            prev: place.prev,
+        };
+        let signature = self.identity.sign(&signed_bytes(&standing, &value)).to_bytes();
+        let first = matches!(reason, Reason::Registration | Reason::Reset);
+        SignedValue { value, by_previous: (!first).then_some(signature), by_self: Some(signature) }
+    }
+
     pub(crate) async fn register(&self, home: &Home, token: &str) -> Answered<Opened> {
         self.register_claiming(home, token, |challenge| self.claim(challenge)).await
     }
@@ -246,6 +272,10 @@ impl Person {
             identity_key: self.identity_key(),
             sealed_identity: vec![5; 48],
             device: claim(&offer.challenge),
+            binding: offer.place.as_ref().map(|place| {
+                let reason = if place.version == 0 { Reason::Registration } else { Reason::Reset };
+                self.binds(place, reason, &[self.logged(place.version)])
+            }),
         };
         registrations.finish(begun, new).await
     }
@@ -268,7 +298,13 @@ impl Person {
         let (begun, offer) = logins.finish(begun, &finalization).await?;
         assert_eq!(offer.identity_key, self.identity_key());
         assert_eq!(offer.sealed_identity, vec![5; 48]);
-        logins.enrol(begun, self.claim(&offer.challenge)).await
+        let binding = offer.place.as_ref().and_then(|place| {
+            let value = &place.value.as_ref()?.value;
+            let known = value.device_key(&self.device).is_some();
+            let devices = [value.devices(), &[self.logged(place.version)]].concat();
+            (!known).then(|| self.binds(place, Reason::Devices, &devices))
+        });
+        logins.enrol(begun, self.claim(&offer.challenge), binding).await
     }
 
     /// The bytes of a KE1, to look at the answer to it.

@@ -35,6 +35,7 @@ mod key_packages;
 mod login;
 mod mailbox;
 mod opaque_server;
+mod own_keys;
 mod peer_calls;
 pub mod peering;
 mod planted;
@@ -76,7 +77,7 @@ pub use delivery::{Delivery, DeliveryBody, FeedPosition};
 pub use devices::{DeviceView, Devices};
 pub use directory::Directory;
 pub use exchange::{
-    ClaimedPackage, ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, UserAnswer, UserKeys,
+    ClaimPurpose, ClaimedPackage, ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, UserAnswer, UserKeys,
 };
 pub use ground::Ground;
 pub use groups::{ApplicationSubmit, Groups, SubmitAnswer, Submitted, cut_off_absent, expire_messages};
@@ -85,6 +86,7 @@ pub use key_packages::{KeyPackageUpload, KeyPackages};
 pub use login::{EnrolmentOffer, EnrolmentUnderWay, LoginUnderWay, Logins};
 pub use mailbox::{Feeder, Mailboxes, Page};
 pub use opaque_server::{OpaqueSetup, OpaqueSetupError};
+pub use own_keys::{OwnHistory, OwnKeys, Rekeying};
 pub use peer_calls::{NoPeers, PeerCallError, PeerCalls, PeerHealth, Standing};
 pub use peering::{
     AcceptedPeer, Blocked, Confirmed, IssuedInvite, Known, LinkCertificate, Moved, ParkedView, PeerStanding,
@@ -93,6 +95,7 @@ pub use peering::{
 #[cfg(feature = "planted")]
 pub use planted::{Bug as PlantedBug, plant};
 pub use qpq_storage::{AdminRole, ContactEvent, ContactRequest, LinkPurpose};
+pub use qpq_transparency_wire::{LogPlace, ToldLookup, Views};
 pub use rates::{DoorRates, SourceNetwork, SubmitRates};
 pub use receipts::{Notary, Proven, Receipt, copy_receipt, read_receipt, write_receipt};
 pub use refusal::{Answered, Refusal};

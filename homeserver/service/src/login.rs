@@ -7,11 +7,16 @@ use async_trait::async_trait;
 use qpq_core::{AccountId, Address, ErrorCode, IdentityKey, limits};
 use qpq_metrics::{Limit, LoginFailure, Metrics};
 use qpq_storage::{Account, Ban, Device, DeviceEnrolled, Stored, WriteTx};
+use qpq_transparency_tree::value::{Reason, SignedValue};
+use qpq_transparency_wire::LogPlace;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
     Answered, Challenge, DeviceClaim, DoorRates, Effects, Ground, OpaqueSetup, Opened, Refusal, Sessions,
-    SourceNetwork, WriteJob, bans, opaque_server::OpaqueLogin, sessions::NewSession,
+    SourceNetwork, WriteJob, bans,
+    opaque_server::OpaqueLogin,
+    sessions::NewSession,
+    transparency::logged::{self, not_logged},
 };
 
 /// The use cases of logging in.
@@ -59,6 +64,8 @@ pub struct EnrolmentOffer {
     pub sealed_identity: Vec<u8>,
     /// What the device signs.
     pub challenge: Challenge,
+    /// Where the account's next version will stand in the log; `None` if the domain keeps none.
+    pub place: Option<LogPlace>,
 }
 
 impl Logins {
@@ -137,23 +144,45 @@ impl Logins {
         let challenge = Challenge::draw(&self.ground);
         let address = Address::new(account.localpart, self.ground.domain().clone());
         // Only who proved the password learns of a ban.
-        let ban = bans::of_user(self.ground.read().await?.as_mut(), &address, self.ground.now()).await?;
-        if let Some(ban) = ban {
+        let mut tx = self.ground.read().await?;
+        if let Some(ban) = bans::of_user(tx.as_mut(), &address, self.ground.now()).await? {
             return Err(bans::refusal(&ban, self.ground.domain()));
         }
+        let place = logged::place(&self.ground, tx.as_mut(), &address).await?;
+        let place = place.and_then(|place| logged::told_place(&self.ground, &place, account.id));
         let identity_key = account.identity_key;
         Ok((
             EnrolmentUnderWay { account: account.id, address, identity_key, challenge },
-            EnrolmentOffer { identity_key, sealed_identity: account.sealed_identity, challenge },
+            EnrolmentOffer { identity_key, sealed_identity: account.sealed_identity, challenge, place },
         ))
     }
 
-    /// Adds the device to the account, or finds it again, and opens a session.
-    pub async fn enrol(&self, begun: EnrolmentUnderWay, claim: DeviceClaim) -> Answered<Opened> {
-        self.counted(self.open(begun, claim).await)
+    /// Adds the device to the account, or finds it again, and opens a session. With `binding` the log names the device, too.
+    pub async fn enrol(
+        &self,
+        begun: EnrolmentUnderWay,
+        claim: DeviceClaim,
+        binding: Option<SignedValue>,
+    ) -> Answered<Opened> {
+        self.counted(self.open(begun, claim, binding).await)
     }
 
-    async fn open(&self, begun: EnrolmentUnderWay, claim: DeviceClaim) -> Answered<Opened> {
+    async fn open(
+        &self,
+        begun: EnrolmentUnderWay,
+        claim: DeviceClaim,
+        binding: Option<SignedValue>,
+    ) -> Answered<Opened> {
+        let binding = binding.filter(|_| self.ground.log_keys().is_some());
+        if let Some(signed) = &binding {
+            let reason = signed.value.reason();
+            if !matches!(reason, Reason::Registration | Reason::Devices) {
+                return Err(logged::refused(&format!("`{}` adds no device", reason.word())));
+            }
+            if signed.value.identity() != begun.identity_key {
+                return Err(logged::refused("it names another identity key than the account's"));
+            }
+        }
         claim.check(&begun.address, &begun.identity_key, &begun.challenge)?;
         let now = self.ground.now();
         let device = Device {
@@ -166,10 +195,12 @@ impl Logins {
         let session = self.sessions.prepare(begun.account, &device.certificate.device, now);
         let (handle, secret, until) =
             (session.handle.clone(), session.token.clone(), session.row.resumable_until);
-        let job = Enrol { sessions: self.sessions.clone(), device, session, done: false };
+        let (ground, sessions) = (Arc::clone(&self.ground), self.sessions.clone());
+        let job = Enrol { ground, sessions, device, binding, session, done: false };
         match self.ground.write(job).await? {
             Outcome::Enrolled => Ok(self.sessions.opened(handle, secret, until)),
             Outcome::Banned(ban) => Err(bans::refusal(&ban, self.ground.domain())),
+            Outcome::NotLogged(refusal) => Err(refusal),
             Outcome::AccountGone => Err(Refusal::new(ErrorCode::LoginFailed, "wrong name or password")),
             Outcome::Refused(DeviceEnrolled::TooMany) => {
                 self.ground.metrics().limit_hit(Limit::Devices);
@@ -228,12 +259,15 @@ enum Outcome {
     Enrolled,
     AccountGone,
     Banned(Ban),
+    NotLogged(Refusal),
     Refused(DeviceEnrolled),
 }
 
 struct Enrol {
+    ground: Arc<Ground>,
     sessions: Sessions,
     device: Device,
+    binding: Option<SignedValue>,
     session: NewSession,
     done: bool,
 }
@@ -252,9 +286,24 @@ impl WriteJob for Enrol {
         if let Some(ban) = bans::of_user(tx, user, self.device.enrolled_at).await? {
             return Ok(Outcome::Banned(ban));
         }
+        let (user, now) = (&self.device.certificate.device.user, self.device.enrolled_at);
+        if let Some(signed) = &self.binding {
+            let mut devices = tx.devices(&self.device.account).await?;
+            devices.push(self.device.clone());
+            let version = logged::place(&self.ground, tx, user).await?.map_or(0, |place| place.version);
+            if let Err(refusal) = logged::speaks_of(signed, self.device.account, &devices, version) {
+                return Ok(Outcome::NotLogged(refusal));
+            }
+            if let Err(error) = logged::may_bind(&self.ground, tx, user, signed, now).await? {
+                return Ok(Outcome::NotLogged(not_logged(&error)));
+            }
+        }
         match tx.device_enrol(&self.device, limits::DEVICES_PER_ACCOUNT).await? {
             DeviceEnrolled::New | DeviceEnrolled::Known => {}
             refused => return Ok(Outcome::Refused(refused)),
+        }
+        if let Some(signed) = &self.binding {
+            logged::bind(&self.ground, tx, user, signed, now).await?;
         }
         tx.session_open(&self.session.row, &self.session.token_hash).await?;
         self.done = true;

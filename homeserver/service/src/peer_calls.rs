@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use qpq_core::{Address, DeviceAddress, Domain, ErrorCode, GroupId, Millis, Pin, Timestamp};
 use qpq_federation_proto::ProbeReport;
 
-use crate::{ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, Refusal, UserAnswer};
+use crate::{ClaimPurpose, ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, Refusal, UserAnswer, Views};
 
 /// Why an interactive call to a peer brought no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,13 +93,15 @@ impl Standing {
 /// Calls to other domains. Interactive ones end at `deadline`, which travels with them.
 #[async_trait]
 pub trait PeerCalls: Send + Sync + std::fmt::Debug {
-    /// The keys of the peer's users, in the order asked; `group` names the one that it is asked for.
+    /// The keys of the peer's users, in the order asked; `group` names the one that it is asked for. About those whom `views`
+    /// names, its log is asked.
     async fn resolve_user(
         &self,
         peer: &Domain,
         requester: &Address,
         addresses: &[Address],
         group: Option<&GroupId>,
+        views: &Views,
         deadline: Timestamp,
     ) -> Result<Vec<UserAnswer>, PeerCallError>;
 
@@ -107,10 +109,9 @@ pub trait PeerCalls: Send + Sync + std::fmt::Debug {
     async fn fetch_key_packages(
         &self,
         peer: &Domain,
-        requester: &Address,
-        group: &GroupId,
-        nonce: &[u8; 16],
+        purpose: &ClaimPurpose,
         targets: &[Address],
+        views: &Views,
         deadline: Timestamp,
     ) -> Result<Vec<ClaimedUser>, PeerCallError>;
 
@@ -179,6 +180,7 @@ impl PeerCalls for NoPeers {
         _: &Address,
         _: &[Address],
         _: Option<&GroupId>,
+        _: &Views,
         _: Timestamp,
     ) -> Result<Vec<UserAnswer>, PeerCallError> {
         Err(PeerCallError::NotAPeer(peer.clone()))
@@ -187,10 +189,9 @@ impl PeerCalls for NoPeers {
     async fn fetch_key_packages(
         &self,
         peer: &Domain,
-        _: &Address,
-        _: &GroupId,
-        _: &[u8; 16],
+        _: &ClaimPurpose,
         _: &[Address],
+        _: &Views,
         _: Timestamp,
     ) -> Result<Vec<ClaimedUser>, PeerCallError> {
         Err(PeerCallError::NotAPeer(peer.clone()))

@@ -3,15 +3,19 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use qpq_core::{AccountId, Address, Digest, ErrorCode, IdentityKey, Localpart, TokenId};
+use qpq_core::{AccountId, Address, Digest, ErrorCode, IdentityKey, Localpart, Timestamp, TokenId};
 use qpq_metrics::Limit;
 use qpq_storage::{Account, AccountCreated, Device, Stored, WriteTx};
+use qpq_transparency::accounts::{NotLogged, Place, Version};
+use qpq_transparency_tree::value::{Reason, SignedValue};
+use qpq_transparency_wire::LogPlace;
 
 use crate::{
     Answered, Challenge, DeviceClaim, DoorRates, Effects, Ground, OpaqueSetup, Opened, Refusal,
     RegistrationPolicy, Sessions, SourceNetwork, WriteJob, bans,
     sessions::NewSession,
     tokens::{Pending, UnderWay},
+    transparency::logged::{self, not_logged},
 };
 
 /// The longest sealed identity key that is kept: 32 bytes of key, with room for newer seals.
@@ -29,6 +33,9 @@ pub struct Registrations {
 
 /// An account being made; the connection holds it between begin and finish.
 pub struct RegistrationUnderWay {
+    account: AccountId,
+    /// Whether the name was somebody's before, so that whoever gets it now needs a reset in the log.
+    had_before: bool,
     address: Address,
     token: Option<TokenId>,
     challenge: Challenge,
@@ -42,6 +49,8 @@ pub struct RegistrationOffer {
     pub response: Vec<u8>,
     /// What the device signs.
     pub challenge: Challenge,
+    /// Where the account's keys will stand in the log; `None` if the domain keeps none.
+    pub place: Option<LogPlace>,
 }
 
 /// What the client brings in the end.
@@ -55,6 +64,8 @@ pub struct NewAccount {
     pub sealed_identity: Vec<u8>,
     /// The first device.
     pub device: DeviceClaim,
+    /// The first version of the account's keys in the log; without one it stays out of the log for now.
+    pub binding: Option<SignedValue>,
 }
 
 impl Registrations {
@@ -97,23 +108,57 @@ impl Registrations {
         if bans::of_user(tx.as_mut(), &address, self.ground.now()).await?.is_some() {
             return Err(name_taken(address.localpart()));
         }
+        let account = self.ground.draw(AccountId::random);
+        let place = logged::place(&self.ground, tx.as_mut(), &address).await?;
+        drop(tx);
+        let before = place.as_ref().and_then(|place| place.newest.as_ref());
+        if let Some(before) = before {
+            self.reopen(&address, before).await?;
+        }
+        let had_before = before.is_some();
+        let place = place.and_then(|place| logged::told_place(&self.ground, &place, account));
         let response = self.setup.registration_response(&address, request)?;
         let challenge = Challenge::draw(&self.ground);
         let pending = token.map(|token| UnderWay::begin(&self.under_way, token));
-        let under_way = RegistrationUnderWay { address, token, challenge, _pending: pending };
-        Ok((under_way, RegistrationOffer { response, challenge }))
+        let under_way =
+            RegistrationUnderWay { account, had_before, address, token, challenge, _pending: pending };
+        Ok((under_way, RegistrationOffer { response, challenge, place }))
+    }
+
+    /// Lets a name through that was somebody's before and that has been announced to become somebody else's for a day; the
+    /// announcement is made by the first who asks. Contacts of whoever had it must not take the next one for them.
+    async fn reopen(&self, address: &Address, before: &Version) -> Answered<()> {
+        let now = self.ground.now();
+        let mut tx = self.ground.read().await?;
+        let mut from = logged::reset_from(&self.ground, tx.as_mut(), before).await?;
+        drop(tx);
+        if from.is_none() {
+            let job = Announce { ground: Arc::clone(&self.ground), address: address.clone(), now };
+            from = self.ground.write(job).await?.map_err(|error| not_logged(&error))?;
+        }
+        match from {
+            Some(from) if from > now => Err(Refusal::retry(
+                ErrorCode::NameTaken,
+                format!(
+                    "`{address}` was somebody's before: that it will be somebody else's has been announced in the domain's \
+                     log, and it can be registered a day after that"
+                ),
+                from.since(now),
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Makes account, device and session, and takes one use of the token, or does none of it.
     pub async fn finish(&self, begun: RegistrationUnderWay, new: NewAccount) -> Answered<Opened> {
-        let RegistrationUnderWay { address, token, challenge, _pending } = begun;
+        let RegistrationUnderWay { account: id, had_before, address, token, challenge, _pending } = begun;
         if new.sealed_identity.len() > SEALED_BYTES {
             return Err(Refusal::malformed(format!("`sealedIdentity` has more than {SEALED_BYTES} bytes")));
         }
         new.device.check(&address, &new.identity_key, &challenge)?;
         let now = self.ground.now();
         let account = Account {
-            id: self.ground.draw(AccountId::random),
+            id,
             localpart: address.localpart().clone(),
             opaque_record: OpaqueSetup::record(&new.upload)?,
             identity_key: new.identity_key,
@@ -127,16 +172,49 @@ impl Registrations {
             last_seen_at: now,
             revoked_at: None,
         };
+        let binding = self.first_version(had_before, &account, &first, new.binding)?;
         let session = self.sessions.prepare(account.id, &first.certificate.device, now);
         let (handle, secret, until) =
             (session.handle.clone(), session.token.clone(), session.row.resumable_until);
-        let job = Register { sessions: self.sessions.clone(), account, first, token, session, done: false };
+        let (ground, sessions) = (Arc::clone(&self.ground), self.sessions.clone());
+        let job = Register { ground, sessions, account, first, binding, token, session, done: false };
         match self.ground.write(job).await? {
             Outcome::Made => Ok(self.sessions.opened(handle, secret, until)),
             Outcome::DeviceTaken => Err(Refusal::malformed("the device id is in use, choose a random one")),
             Outcome::NameTaken => Err(name_taken(address.localpart())),
             Outcome::TokenRefused => Err(token_refused()),
+            Outcome::NotLogged(error) => Err(not_logged(&error)),
         }
+    }
+
+    /// Whether the version that comes with a registration speaks of this account, and of nothing else.
+    fn first_version(
+        &self,
+        had_before: bool,
+        account: &Account,
+        first: &Device,
+        binding: Option<SignedValue>,
+    ) -> Answered<Option<SignedValue>> {
+        let Some(signed) = binding.filter(|_| self.ground.log_keys().is_some()) else {
+            let needed = had_before && self.ground.log_keys().is_some();
+            let text = "the name was somebody's before: sign its next version";
+            return if needed { Err(logged::refused(text)) } else { Ok(None) };
+        };
+        let (wanted, reason) =
+            (if had_before { Reason::Reset } else { Reason::Registration }, signed.value.reason());
+        if reason != wanted {
+            return Err(logged::refused(&format!(
+                "its reason is `{}`, not `{}`",
+                reason.word(),
+                wanted.word()
+            )));
+        }
+        if signed.value.identity() != account.identity_key || signed.value.devices().len() != 1 {
+            return Err(logged::refused("it names other keys than the account that is made"));
+        }
+        let version = signed.value.devices().first().map_or(0, |device| device.added_in);
+        logged::speaks_of(&signed, account.id, std::slice::from_ref(first), version)?;
+        Ok(Some(signed))
     }
 }
 
@@ -163,18 +241,57 @@ fn name_taken(name: &Localpart) -> Refusal {
     Refusal::new(ErrorCode::NameTaken, format!("the name `{name}` is taken"))
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
     Made,
     DeviceTaken,
     NameTaken,
     TokenRefused,
+    NotLogged(NotLogged),
+}
+
+/// Announces that a name will be somebody else's; says from when on.
+struct Announce {
+    ground: Arc<Ground>,
+    address: Address,
+    now: Timestamp,
+}
+
+#[async_trait]
+impl WriteJob for Announce {
+    type Output = Result<Option<Timestamp>, NotLogged>;
+
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<Self::Output> {
+        let stands = |place: Option<Place>| place.and_then(|place| place.newest);
+        let newest = stands(logged::place(&self.ground, tx, &self.address).await?);
+        // Somebody else may have asked meanwhile.
+        let announced = match &newest {
+            Some(newest) => logged::reset_from(&self.ground, tx, newest).await?,
+            None => return Ok(Ok(None)),
+        };
+        if announced.is_some() {
+            return Ok(Ok(announced));
+        }
+        if let Err(error) = logged::announce(&self.ground, tx, &self.address, self.now).await? {
+            return Ok(Err(error));
+        }
+        match stands(logged::place(&self.ground, tx, &self.address).await?) {
+            Some(newest) => logged::reset_from(&self.ground, tx, &newest).await.map(Ok),
+            None => Ok(Ok(None)),
+        }
+    }
+
+    fn effects(&mut self) -> Effects {
+        Effects::default()
+    }
 }
 
 struct Register {
+    ground: Arc<Ground>,
     sessions: Sessions,
     account: Account,
     first: Device,
+    binding: Option<SignedValue>,
     token: Option<TokenId>,
     session: NewSession,
     done: bool,
@@ -192,10 +309,19 @@ impl WriteJob for Register {
         if tx.device(&self.first.certificate.device.device).await?.is_some() {
             return Ok(Outcome::DeviceTaken);
         }
+        let (user, now) = (&self.first.certificate.device.user, self.account.created_at);
+        if let Some(signed) = &self.binding
+            && let Err(error) = logged::may_bind(&self.ground, tx, user, signed, now).await?
+        {
+            return Ok(Outcome::NotLogged(error));
+        }
         match tx.account_create(&self.account, &self.first, self.token.as_ref()).await? {
             AccountCreated::Created => {}
             AccountCreated::NameTaken => return Ok(Outcome::NameTaken),
             AccountCreated::TokenRefused => return Ok(Outcome::TokenRefused),
+        }
+        if let Some(signed) = &self.binding {
+            logged::bind(&self.ground, tx, user, signed, now).await?;
         }
         tx.session_open(&self.session.row, &self.session.token_hash).await?;
         self.done = true;

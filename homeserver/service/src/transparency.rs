@@ -1,5 +1,7 @@
 //! The key-transparency log of this domain: opened at the start, published to strangers, shown to admins.
 
+pub(crate) mod logged;
+
 use std::sync::Arc;
 
 use qpq_core::{ErrorCode, FederationKey, Millis, Timestamp};
@@ -175,4 +177,4 @@ fn no_log() -> Refusal {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

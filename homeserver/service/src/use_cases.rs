@@ -6,7 +6,7 @@ use qpq_hub::Engine;
 
 use crate::{
     Accounts, Bans, Contacts, Devices, Directory, DoorRates, Ground, Groups, KeyPackages, Logins, Mailboxes,
-    OpaqueSetup, Registrations, Sessions, SubmitRates, Tokens,
+    OpaqueSetup, OwnKeys, Registrations, Sessions, SubmitRates, Tokens,
 };
 
 /// One of each; cheap to clone.
@@ -22,6 +22,8 @@ pub struct UseCases {
     pub sessions: Sessions,
     /// Accounts.
     pub accounts: Accounts,
+    /// What the log has of one's own keys.
+    pub own_keys: OwnKeys,
     /// Devices.
     pub devices: Devices,
     /// Bans.
@@ -61,6 +63,7 @@ impl UseCases {
             ),
             logins: Logins::new(ground(), setup, sessions.clone(), doors),
             accounts: Accounts::new(ground(), sessions.clone()),
+            own_keys: OwnKeys::new(ground()),
             devices: Devices::new(ground(), sessions.clone()),
             bans: Bans::new(ground(), sessions.clone()),
             tokens,

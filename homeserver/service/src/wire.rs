@@ -8,9 +8,14 @@ use qpq_core::{
     Address, DeviceAddress, DeviceCertificate, DeviceId, ErrorCode, GroupId, IdentityKey, MessageId, Millis,
     RequestId, Seq, SignatureKey, Timestamp, limits,
 };
-use qpq_schemas::common_capnp::{
-    claimed_user, commit_answer, commit_submit, device_certificate, failure, group_tree, user_keys,
+use qpq_schemas::{
+    common_capnp::{
+        claimed_user, commit_answer, commit_submit, device_certificate, failure, group_tree, user_keys,
+    },
+    transparency_capnp::log_view,
 };
+use qpq_transparency_tree::value::{SignedValue, VALUE_BYTES};
+use qpq_transparency_wire::{Views, WireError, read_lookup, read_views, write_lookup};
 
 use crate::{
     Answered, ClaimedPackage, ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, Refusal, UserAnswer,
@@ -153,9 +158,12 @@ pub fn write_user(answer: &UserAnswer, mut builder: user_keys::Builder<'_>) {
 pub fn write_keys(keys: &UserKeys, mut builder: user_keys::Builder<'_>) {
     builder.set_address(keys.address.to_string());
     builder.set_identity_key(keys.identity_key.as_bytes());
-    let mut devices = builder.init_devices(length(keys.devices.len()));
+    let mut devices = builder.reborrow().init_devices(length(keys.devices.len()));
     for (index, certificate) in (0..).zip(&keys.devices) {
         write_certificate(certificate, devices.reborrow().get(index));
+    }
+    if let Some(told) = &keys.lookup {
+        write_lookup(told, builder.init_lookup());
     }
 }
 
@@ -167,11 +175,38 @@ pub fn read_user(reader: user_keys::Reader<'_>) -> Answered<UserAnswer> {
     }
     let devices = reader.get_devices().map_err(unreadable)?;
     bounded("devices", devices.len())?;
+    let lookup = if reader.has_lookup() {
+        let told = read_lookup(reader.get_lookup().map_err(unreadable)?);
+        Some(Box::new(told.map_err(|error| unproven(&error))?))
+    } else {
+        None
+    };
     Ok(Ok(UserKeys {
         address,
+        lookup,
         identity_key: IdentityKey::from_bytes(array("identityKey", reader.get_identity_key())?),
         devices: devices.iter().map(read_certificate).collect::<Answered<_>>()?,
     }))
+}
+
+/// A part of the key-transparency log that can't be read.
+fn unproven(error: &WireError) -> Refusal {
+    Refusal::malformed(error.to_string())
+}
+
+/// Of which logs a caller wants proofs, and from where on.
+pub fn views(reader: capnp::Result<struct_list::Reader<'_, log_view::Owned>>) -> Answered<Views> {
+    read_views(reader.map_err(unreadable)?).map_err(|error| unproven(&error))
+}
+
+/// A signed version of an account's keys; empty: none.
+pub fn binding(reader: capnp::Result<&[u8]>) -> Answered<Option<SignedValue>> {
+    match bytes("binding", reader, VALUE_BYTES)?.as_slice() {
+        [] => Ok(None),
+        bytes => SignedValue::from_bytes(bytes)
+            .map(Some)
+            .map_err(|error| Refusal::malformed(format!("`binding` is no signed value: {error}"))),
+    }
 }
 
 /// Writes the answers to a resolve.

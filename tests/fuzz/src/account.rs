@@ -35,6 +35,7 @@ impl Home {
                 identity_key: device.identity_key(),
                 sealed_identity: b"sealed".to_vec(),
                 device: DeviceClaim { certificate, possession: device.signs(&signed) },
+                binding: None,
             };
             registrations.finish(begun, new).await.expect("a registration ends").handle
         })

@@ -1,12 +1,33 @@
-//! `keys show` and `keys accept`.
+//! `keys`: of others, shown and accepted; of one's own, shown, rotated and reset.
 
-use qpq_client::{Client, KeyReport};
+use qpq_client::{Client, KeyReport, OwnHistory, ResetState};
 
-use crate::{args::KeysVerb, output::Format};
+use crate::{args::KeysVerb, output::Format, secrets};
 
-/// Shows both keys of a user, or accepts the one shown now.
+/// Shows and changes keys.
 pub(crate) async fn run(client: &Client, format: Format, verb: KeysVerb) -> anyhow::Result<()> {
     let report = match verb {
+        KeysVerb::Rotate { password_file } => {
+            let password = secrets::from_file(&password_file, "the password file")?;
+            let version = client.keys_rotate(&password).await?;
+            return format.show(&Rekeyed { version }, |new| {
+                format!(
+                    "a new identity key, logged as version {}; log in again on your other devices",
+                    new.version
+                )
+            });
+        }
+        KeysVerb::Reset { password_file } => {
+            let password = secrets::from_file(&password_file, "the password file")?;
+            return format.show(&client.keys_reset(&password).await?, reset);
+        }
+        KeysVerb::CancelReset => {
+            let version = client.keys_cancel_reset().await?;
+            return format.show(&Rekeyed { version }, |new| {
+                format!("the reset is refused, logged as version {}: your key stays", new.version)
+            });
+        }
+        KeysVerb::History => return format.show(&client.keys_history().await?, history),
         KeysVerb::Show { address } => client.keys_show(&address).await?,
         KeysVerb::Accept { address } => client.keys_accept(&address).await?,
     };
@@ -21,10 +42,45 @@ fn text(report: &KeyReport) -> String {
     } else {
         "the same"
     };
+    let log = report.log.as_ref().map_or_else(
+        || String::from("not in a log: the key seen first counts"),
+        |log| format!("version {} ({}), {}, {}", log.version, log.status, log.level, log.at),
+    );
     format!(
-        "{}\n  seen first  {}\n  shown now   {}\n  {verdict}",
+        "{}\n  seen first  {}\n  shown now   {}\n  log         {log}\n  {verdict}",
         report.address,
         key(report.pinned),
         key(report.presented)
     )
+}
+
+/// A version that was logged.
+#[derive(serde::Serialize)]
+struct Rekeyed {
+    version: u32,
+}
+
+fn reset(state: &ResetState) -> String {
+    match state {
+        ResetState::Announced { from } => format!(
+            "announced: run the same command again from {from} on. Until then any of your devices can say no with \
+             `qpq keys cancel-reset`"
+        ),
+        ResetState::Made { version } => {
+            format!("a new identity key, logged as version {version}; your contacts are asked to compare it")
+        }
+    }
+}
+
+fn history(history: &OwnHistory) -> String {
+    let mut lines: Vec<String> = history
+        .versions
+        .iter()
+        .map(|row| format!("{:>4}  {}  {}  devices {}", row.version, row.time, row.reason, row.devices))
+        .collect();
+    if lines.is_empty() {
+        lines.push(String::from("nothing is logged of this account"));
+    }
+    lines.extend(history.alarm.iter().map(|alarm| format!("ALARM: {alarm}")));
+    lines.join("\n")
 }

@@ -53,7 +53,11 @@ async fn asks_for_group(
 ) -> UserAnswer {
     let directory = &home.use_cases.directory;
     let targets = std::slice::from_ref(target);
-    directory.resolve_for_peer(origin, requester, targets, group).await.unwrap().remove(0)
+    directory
+        .resolve_for_peer(origin, requester, targets, group, &crate::Views::new())
+        .await
+        .unwrap()
+        .remove(0)
 }
 
 async fn waiting(home: &Home, opened: &Opened) -> Vec<Address> {
@@ -107,7 +111,14 @@ async fn the_answer_about_a_user_is_the_same_before_and_after_there_is_one() {
         let nonce = [1; 16];
         let packages = &home.use_cases.key_packages;
         let claimed = packages
-            .claim_for_peer(&beta(), &bob(), &group(), nonce, std::slice::from_ref(target))
+            .claim_for_peer(
+                &beta(),
+                &bob(),
+                &group(),
+                nonce,
+                std::slice::from_ref(target),
+                &crate::Views::new(),
+            )
             .await
             .unwrap();
         assert_eq!(claimed, [Err((target.clone(), requested()))]);
@@ -131,8 +142,10 @@ async fn what_was_accepted_flows_and_its_home_is_told_once() {
     let told = ContactAccepted { user: alice.address.clone(), asker: bob() };
     assert_eq!(waits_at(&home, &beta()).await, [told.to_bytes()]);
     let packages = &home.use_cases.key_packages;
-    let claimed =
-        packages.claim_for_peer(&beta(), &bob(), &group(), [1; 16], &[alice.address]).await.unwrap();
+    let claimed = packages
+        .claim_for_peer(&beta(), &bob(), &group(), [1; 16], &[alice.address], &crate::Views::new())
+        .await
+        .unwrap();
     assert_eq!(claimed[0].as_ref().unwrap_err().1.code, ErrorCode::KeyPackagesExhausted, "she has none");
 }
 
@@ -270,7 +283,8 @@ async fn the_policy_counts_from_the_next_question_on() {
     let local: Address = "alice@alpha.test".parse().unwrap();
     let (_, carol) = home.joins("carol").await;
     home.ground.set_directory(DirectoryPolicy::Consent);
-    let seen = home.use_cases.directory.resolve(&carol.handle, &[local], None).await.unwrap();
+    let seen =
+        home.use_cases.directory.resolve(&carol.handle, &[local], None, &crate::Views::new()).await.unwrap();
     assert!(seen[0].is_ok(), "members of one domain see each other");
 }
 

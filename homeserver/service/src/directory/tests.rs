@@ -7,8 +7,8 @@ use qpq_core::{Address, DeviceAddress, Domain, ErrorCode, GroupId, IdentityKey, 
 use qpq_storage::{Peer, PeerState};
 
 use crate::{
-    ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, NoPeers, PeerCallError, PeerCalls, PeerHealth,
-    UserAnswer, UserKeys,
+    ClaimPurpose, ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, NoPeers, PeerCallError, PeerCalls,
+    PeerHealth, UserAnswer, UserKeys, Views,
     fixture::{Home, Person},
 };
 
@@ -22,6 +22,7 @@ fn keys(address: &Address) -> UserKeys {
         address: address.clone(),
         identity_key: person.identity_key(),
         devices: vec![person.certificate()],
+        lookup: None,
     }
 }
 
@@ -33,6 +34,7 @@ impl PeerCalls for Peers {
         _: &Address,
         addresses: &[Address],
         _: Option<&GroupId>,
+        _: &Views,
         _: Timestamp,
     ) -> Result<Vec<UserAnswer>, PeerCallError> {
         match peer.as_str() {
@@ -51,10 +53,9 @@ impl PeerCalls for Peers {
     async fn fetch_key_packages(
         &self,
         peer: &Domain,
-        _: &Address,
-        _: &GroupId,
-        _: &[u8; 16],
+        _: &ClaimPurpose,
         _: &[Address],
+        _: &Views,
         _: Timestamp,
     ) -> Result<Vec<ClaimedUser>, PeerCallError> {
         Err(PeerCallError::NotAPeer(peer.clone()))
@@ -140,7 +141,8 @@ async fn answers_come_in_the_order_asked_and_each_failure_stays_with_its_address
         "carol@beta.test",
     ];
     let addresses: Vec<Address> = asked.iter().map(|address| address.parse().unwrap()).collect();
-    let answers = home.use_cases.directory.resolve(&opened.handle, &addresses, None).await.unwrap();
+    let answers =
+        home.use_cases.directory.resolve(&opened.handle, &addresses, None, &Views::new()).await.unwrap();
     let told: Vec<_> = answers
         .iter()
         .map(|answer| match answer {
@@ -170,15 +172,16 @@ async fn only_peers_are_answered_and_only_about_our_users() {
     let (beta, bob): (Domain, Address) = ("beta.test".parse().unwrap(), "bob@beta.test".parse().unwrap());
     let asked = [alice.address.clone(), "x@gamma.test".parse().unwrap()];
     let directory = &home.use_cases.directory;
-    let stranger = directory.resolve_for_peer(&beta, &bob, &asked, None).await;
+    let stranger = directory.resolve_for_peer(&beta, &bob, &asked, None, &Views::new()).await;
     assert_eq!(stranger.unwrap_err().code, ErrorCode::PolicyRefused);
     allow_beta(&home).await;
-    let answers = directory.resolve_for_peer(&beta, &bob, &asked, None).await.unwrap();
+    let answers = directory.resolve_for_peer(&beta, &bob, &asked, None, &Views::new()).await.unwrap();
     assert_eq!(answers[0].as_ref().unwrap().address, alice.address);
     assert_eq!(answers[1].as_ref().unwrap_err().1.code, ErrorCode::NotFound, "we relay no questions");
     // A hub asks for whoever commits, who may be anybody's user.
-    let for_another =
-        directory.resolve_for_peer(&beta, &"carol@gamma.test".parse().unwrap(), &asked, None).await;
+    let for_another = directory
+        .resolve_for_peer(&beta, &"carol@gamma.test".parse().unwrap(), &asked, None, &Views::new())
+        .await;
     assert!(for_another.is_ok());
 }
 
@@ -189,16 +192,16 @@ async fn asking_for_the_whole_world_slows_down() {
     let many: Vec<Address> = (0..250).map(|n| format!("user{n}@alpha.test").parse().unwrap()).collect();
     let directory = &home.use_cases.directory;
     for _ in 0..4 {
-        directory.resolve(&opened.handle, &many, None).await.unwrap();
+        directory.resolve(&opened.handle, &many, None, &Views::new()).await.unwrap();
     }
-    let refused = directory.resolve(&opened.handle, &many, None).await.unwrap_err();
+    let refused = directory.resolve(&opened.handle, &many, None, &Views::new()).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::RateLimited);
     assert_eq!(home.counted("quicproquo_limits_hit_total{limit=\"lookups\"}"), 1);
     home.wait(refused.retry_after.unwrap().max(Millis(1)));
-    assert!(directory.resolve(&opened.handle, &many, None).await.is_ok());
+    assert!(directory.resolve(&opened.handle, &many, None, &Views::new()).await.is_ok());
     let too_many: Vec<Address> = many.iter().chain(&many).cloned().collect();
     assert_eq!(
-        directory.resolve(&opened.handle, &too_many, None).await.unwrap_err().code,
+        directory.resolve(&opened.handle, &too_many, None, &Views::new()).await.unwrap_err().code,
         ErrorCode::TooLarge
     );
 }

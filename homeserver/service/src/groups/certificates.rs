@@ -14,7 +14,7 @@ use qpq_core::{Address, Domain, ErrorCode, GroupId, Millis, Timestamp};
 use qpq_delivery::policy::Certified;
 use qpq_storage::{ReadTx, Stored};
 
-use crate::{Answered, Ground, Refusal, UserKeys, peering};
+use crate::{Answered, Ground, Refusal, UserKeys, Views, peering, transparency::logged};
 
 /// The most accounts of other domains that are remembered.
 const MOST: usize = 4_096;
@@ -45,14 +45,14 @@ impl Certificates {
     pub(crate) async fn of(
         &self,
         tx: &mut dyn ReadTx,
-        us: &Domain,
+        ground: &Ground,
         accounts: &BTreeSet<Address>,
         now: Timestamp,
     ) -> Stored<Certified> {
         let mut certified = Certified::default();
         for address in accounts {
-            let keys = if address.domain() == us {
-                local_keys(tx, address).await?
+            let keys = if address.domain() == ground.domain() {
+                local_keys(tx, ground, address).await?
             } else {
                 self.remembered(address, now)
             };
@@ -84,8 +84,10 @@ impl Certificates {
         }
         for (domain, addresses) in by_domain {
             let deadline = ground.interactive_deadline();
-            let answers =
-                ground.peers().resolve_user(domain, requester, &addresses, Some(group), deadline).await?;
+            let answers = ground
+                .peers()
+                .resolve_user(domain, requester, &addresses, Some(group), &Views::new(), deadline)
+                .await?;
             for answer in answers {
                 match answer {
                     Ok(keys) if addresses.contains(&keys.address) => self.learn(&keys, ground.now()),
@@ -106,16 +108,16 @@ impl Certificates {
     }
 }
 
-/// The keys of one of our own accounts: its active devices.
-pub(super) async fn local_keys(tx: &mut dyn ReadTx, address: &Address) -> Stored<Option<UserKeys>> {
-    let Some(account) = tx.account_named(address.localpart()).await? else { return Ok(None) };
-    let devices = tx.devices(&account.id).await?;
-    let active = devices.into_iter().filter(|device| device.revoked_at.is_none());
-    Ok(Some(UserKeys {
-        address: address.clone(),
-        identity_key: account.identity_key,
-        devices: active.map(|device| device.certificate).collect(),
-    }))
+/// The keys of one of our own accounts: its active devices, where it is in the log only those that are named there.
+pub(super) async fn local_keys(
+    tx: &mut dyn ReadTx,
+    ground: &Ground,
+    address: &Address,
+) -> Stored<Option<UserKeys>> {
+    match tx.account_named(address.localpart()).await? {
+        Some(account) => logged::user_keys(ground, tx, address, &account, None).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Every domain that a commit brings in must be a peer, or the hub could never deliver to it.

@@ -215,7 +215,7 @@ impl Groups {
         let certified = {
             let mut tx = self.ground().read().await?;
             check_peers(tx.as_mut(), us, &owners, now).await?;
-            self.0.certificates.of(tx.as_mut(), us, &owners, now).await?
+            self.0.certificates.of(tx.as_mut(), self.ground(), &owners, now).await?
         };
         let missing = certified.missing(&facts);
         if homes == Homes::NotAsked && missing.iter().any(|owner| owner.domain() != us) {

@@ -14,11 +14,12 @@ use qpq_storage::{Claim, Feed, Notice, ReadTx, Stored, WriteTx};
 
 use super::{KeyPackages, ends_after, renewal};
 use crate::{
-    Answered, ClaimedPackage, ClaimedUser, Effects, PeerCallError, Refusal, SessionHandle, UserKeys,
-    WriteJob, accounts,
+    Answered, ClaimPurpose, ClaimedPackage, ClaimedUser, Effects, Ground, PeerCallError, Refusal,
+    SessionHandle, UserKeys, Views, WriteJob, accounts,
     by_domain::{ask_all, bounded, shares},
     contacts::{Question, hidden, requested},
     directory::{admit_peer, believable, count},
+    transparency::logged,
 };
 
 /// What one claim is for.
@@ -39,6 +40,7 @@ impl KeyPackages {
         group: &GroupId,
         nonce: [u8; 16],
         targets: &[Address],
+        views: &Views,
     ) -> Answered<Vec<ClaimedUser>> {
         let now = self.ground.now();
         session.check(now)?;
@@ -55,12 +57,15 @@ impl KeyPackages {
         let (purpose, deadline) = (&purpose, self.ground.interactive_deadline());
         let ask = |domain: Domain, targets: Vec<Address>| async move {
             if domain == *self.ground.domain() {
-                return self.here(purpose.clone(), None, targets).await.map_err(PeerCallError::Refused);
+                return self
+                    .here(purpose.clone(), None, targets, views)
+                    .await
+                    .map_err(PeerCallError::Refused);
             }
-            let Purpose { requester, group, nonce, .. } = purpose;
+            let Purpose { requester, group, nonce, .. } = purpose.clone();
+            let claim = ClaimPurpose { requester, group, nonce };
             let peers = self.ground.peers();
-            let claimed =
-                peers.fetch_key_packages(&domain, requester, group, nonce, &targets, deadline).await?;
+            let claimed = peers.fetch_key_packages(&domain, &claim, &targets, views, deadline).await?;
             Ok(claimed.into_iter().map(checked).collect())
         };
         let claimed =
@@ -77,6 +82,7 @@ impl KeyPackages {
         group: &GroupId,
         nonce: [u8; 16],
         targets: &[Address],
+        views: &Views,
     ) -> Answered<Vec<ClaimedUser>> {
         bounded(targets)?;
         admit_peer(self.ground.read().await?.as_mut(), &self.ground, origin, requester).await?;
@@ -87,7 +93,7 @@ impl KeyPackages {
         let purpose = Purpose { requester: requester.clone(), group: group.clone(), nonce, except: None };
         let hidden = hidden(&self.ground, Question { origin, requester, group: None }, targets).await?;
         let seen = targets.iter().filter(|target| !hidden.contains(target)).cloned().collect();
-        let mut claimed = self.here(purpose, Some(origin), seen).await?.into_iter();
+        let mut claimed = self.here(purpose, Some(origin), seen, views).await?.into_iter();
         let lost = || Refusal::new(ErrorCode::Internal, "a claim got no answer");
         let answer = |target: &Address| {
             if hidden.contains(target) {
@@ -103,6 +109,7 @@ impl KeyPackages {
         purpose: Purpose,
         origin: Option<&Domain>,
         targets: Vec<Address>,
+        views: &Views,
     ) -> Answered<Vec<ClaimedUser>> {
         if targets.is_empty() {
             return Ok(Vec::new());
@@ -124,8 +131,10 @@ impl KeyPackages {
             judged.push((repeated || within_quota(&target), target));
         }
         drop(tx);
-        let domain = Arc::new(self.ground.domain().clone());
-        self.ground.write(ClaimAll { domain, purpose, targets: judged, now, low: BTreeSet::new() }).await
+        let (ground, views) = (Arc::clone(&self.ground), views.clone());
+        self.ground
+            .write(ClaimAll { ground, purpose, targets: judged, views, now, low: BTreeSet::new() })
+            .await
     }
 }
 
@@ -173,10 +182,11 @@ fn checked(claimed: ClaimedUser) -> ClaimedUser {
 }
 
 struct ClaimAll {
-    domain: Arc<Domain>,
+    ground: Arc<Ground>,
     purpose: Purpose,
     /// Whom, and whether the requester is within its quota.
     targets: Vec<(bool, Address)>,
+    views: Views,
     now: Timestamp,
     low: BTreeSet<DeviceId>,
 }
@@ -208,12 +218,14 @@ impl ClaimAll {
         target: &Address,
         within_quota: bool,
     ) -> Stored<ClaimedUser> {
-        let account =
-            if target.domain() == &*self.domain { tx.account_named(target.localpart()).await? } else { None };
+        let account = if target.domain() == self.ground.domain() {
+            tx.account_named(target.localpart()).await?
+        } else {
+            None
+        };
         let Some(account) = account else { return Ok(Err((target.clone(), accounts::unknown(target)))) };
-        let active = tx.devices(&account.id).await?.into_iter().filter(|device| device.revoked_at.is_none());
-        let devices: Vec<_> = active.map(|device| device.certificate).collect();
-        let keys = UserKeys { address: target.clone(), identity_key: account.identity_key, devices };
+        let view = self.views.get(target).copied();
+        let keys = logged::user_keys(&self.ground, tx, target, &account, view).await?;
         let wanted: Vec<DeviceId> = keys
             .devices
             .iter()

@@ -71,7 +71,12 @@ fn group() -> GroupId {
 
 async fn claim(home: &Home, by: &Opened, nonce: u8, target: &Person) -> ClaimedUser {
     let targets = [target.address.clone()];
-    home.use_cases.key_packages.claim(&by.handle, &group(), [nonce; 16], &targets).await.unwrap().remove(0)
+    home.use_cases
+        .key_packages
+        .claim(&by.handle, &group(), [nonce; 16], &targets, &crate::Views::new())
+        .await
+        .unwrap()
+        .remove(0)
 }
 
 async fn upload(home: &Home, by: &Opened, packages: Vec<KeyPackageUpload>) -> Answered<u64> {
@@ -196,15 +201,23 @@ async fn peers_claim_for_their_own_users_if_they_are_peers() {
     let (beta, carol) = ("beta.test".parse().unwrap(), "carol@beta.test".parse().unwrap());
     let targets: Vec<Address> = vec!["x@gamma.test".parse().unwrap(), bob.address.clone()];
     let packages = &home.use_cases.key_packages;
-    let stranger = packages.claim_for_peer(&beta, &carol, &group(), [1; 16], &targets).await;
+    let stranger =
+        packages.claim_for_peer(&beta, &carol, &group(), [1; 16], &targets, &crate::Views::new()).await;
     assert_eq!(stranger.unwrap_err().code, ErrorCode::PolicyRefused);
     allow_beta(&home).await;
-    let claimed = packages.claim_for_peer(&beta, &carol, &group(), [1; 16], &targets).await.unwrap();
+    let claimed = packages
+        .claim_for_peer(&beta, &carol, &group(), [1; 16], &targets, &crate::Views::new())
+        .await
+        .unwrap();
     assert_eq!(claimed[0].as_ref().unwrap_err().1.code, ErrorCode::NotFound);
     assert_eq!(claimed[1].as_ref().unwrap().1.len(), 1);
-    let again = packages.claim_for_peer(&beta, &carol, &group(), [1; 16], &targets).await.unwrap();
+    let again = packages
+        .claim_for_peer(&beta, &carol, &group(), [1; 16], &targets, &crate::Views::new())
+        .await
+        .unwrap();
     assert_eq!(again, claimed);
-    let pretending = packages.claim_for_peer(&beta, &bob.address, &group(), [1; 16], &targets).await;
+    let pretending =
+        packages.claim_for_peer(&beta, &bob.address, &group(), [1; 16], &targets, &crate::Views::new()).await;
     assert_eq!(pretending.unwrap_err().code, ErrorCode::PolicyRefused);
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{Caller, fixture::Home};
 
-fn keys(log: u8, vrf: u8) -> LogKeys {
+pub(crate) fn keys(log: u8, vrf: u8) -> LogKeys {
     let seeds = LogSeeds { log: Secret::new([log; 32]), vrf: Secret::new([vrf; 32]) };
     LogKeys::new(&"alpha.test".parse().unwrap(), &seeds)
 }
@@ -16,7 +16,7 @@ fn federation(n: u8) -> FederationKey {
     FederationKey::from_bytes(SigningKey::from_bytes(&[n; 32]).verifying_key().to_bytes())
 }
 
-async fn opened(home: &Home, federation_key: u8) -> TreeHead {
+pub(crate) async fn opened(home: &Home, federation_key: u8) -> TreeHead {
     open_log(&home.ground, keys(1, 2), federation(federation_key)).await.unwrap()
 }
 

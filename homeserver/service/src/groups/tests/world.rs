@@ -22,9 +22,9 @@ use tokio::task::JoinSet;
 
 use super::member::{CLASSICAL, Change, Member};
 use crate::{
-    ClaimedUser, CommitAnswer, CommitSubmit, Effects, Ground, GroupTree, Groups, LiveSessions, PeerCallError,
-    PeerCalls, PeerHealth, SessionHandle, Settings, Standing, SubmitRates, UserAnswer, WriteJob, Writer,
-    relay::RowOutcome,
+    ClaimPurpose, ClaimedUser, CommitAnswer, CommitSubmit, Effects, Ground, GroupTree, Groups, LiveSessions,
+    PeerCallError, PeerCalls, PeerHealth, SessionHandle, Settings, Standing, SubmitRates, UserAnswer, Views,
+    WriteJob, Writer, relay::RowOutcome,
 };
 
 /// How the domains find each other, once all of them are there.
@@ -404,13 +404,15 @@ impl PeerCalls for Mesh {
         _: &Address,
         addresses: &[Address],
         _: Option<&GroupId>,
+        _: &Views,
         _: Timestamp,
     ) -> Result<Vec<UserAnswer>, PeerCallError> {
         let site = self.site(peer)?;
         let mut tx = site.storage.read().await.unwrap();
         let mut answers = Vec::new();
         for address in addresses {
-            let keys = super::super::certificates::local_keys(tx.as_mut(), address).await.unwrap();
+            let keys =
+                super::super::certificates::local_keys(tx.as_mut(), &site.ground, address).await.unwrap();
             answers.push(keys.ok_or_else(|| (address.clone(), crate::Refusal::malformed("unknown"))));
         }
         Ok(answers)
@@ -419,10 +421,9 @@ impl PeerCalls for Mesh {
     async fn fetch_key_packages(
         &self,
         peer: &Domain,
-        _: &Address,
-        _: &GroupId,
-        _: &[u8; 16],
+        _: &ClaimPurpose,
         _: &[Address],
+        _: &Views,
         _: Timestamp,
     ) -> Result<Vec<ClaimedUser>, PeerCallError> {
         Err(PeerCallError::NotAPeer(peer.clone()))

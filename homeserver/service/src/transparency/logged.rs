@@ -1,0 +1,199 @@
+//! What of our own accounts is in the log, for the use cases and jobs that change or tell their keys.
+//!
+//! Everything here runs in the transaction of whoever calls it. A homeserver without a log logs nothing, and its accounts are
+//! shown as they are.
+
+use std::collections::BTreeMap;
+
+use qpq_core::{AccountId, Address, DeviceId, ErrorCode, SignatureKey, Timestamp};
+use qpq_storage::{Account, Device, ReadTx, StorageError, Stored, TransparencyRead, WriteTx};
+use qpq_transparency::{
+    LogKeys,
+    accounts::{self, NotLogged, Place, Version},
+    lookup,
+};
+use qpq_transparency_tree::{commitment::Opening, label::Label, lookup::View, value::SignedValue};
+use qpq_transparency_wire::{LogPlace, ToldLookup};
+
+use crate::{Answered, Ground, Refusal, UserKeys};
+
+/// What the domain says about an account's keys: of one that is in the log, only what the log says, too. With a view, the
+/// proof of that comes along.
+pub(crate) async fn user_keys(
+    ground: &Ground,
+    tx: &mut dyn ReadTx,
+    address: &Address,
+    account: &Account,
+    view: Option<View>,
+) -> Stored<UserKeys> {
+    let logged = devices(ground.log_keys(), tx, address).await?;
+    let counts = |device: &Device| {
+        let certificate = &device.certificate;
+        let named = |logged: &BTreeMap<_, _>| {
+            logged.get(&certificate.device.device) == Some(&certificate.signature_key)
+        };
+        device.revoked_at.is_none() && logged.as_ref().is_none_or(named)
+    };
+    let devices = tx.devices(&account.id).await?.into_iter().filter(counts);
+    let devices = devices.map(|device| device.certificate).collect();
+    let lookup = match view {
+        Some(view) => told(ground, tx, address, view).await?,
+        None => None,
+    };
+    Ok(UserKeys { address: address.clone(), identity_key: account.identity_key, devices, lookup })
+}
+
+/// The devices that the log names; `None` of an account that is not in it.
+async fn devices(
+    keys: Option<&LogKeys>,
+    tx: &mut (dyn TransparencyRead + '_),
+    address: &Address,
+) -> Stored<Option<BTreeMap<DeviceId, SignatureKey>>> {
+    let Some((label_id, _)) = keys.and_then(|keys| keys.place(&Label::of(address))) else { return Ok(None) };
+    let newest = Box::pin(accounts::newest(tx, label_id)).await?;
+    Ok(newest.filter(|newest| !newest.is_closed()).map(|newest| {
+        let devices = newest.value().map_or(&[] as &[_], |value| value.devices());
+        devices.iter().map(|device| (device.device, device.signature_key)).collect()
+    }))
+}
+
+/// What the log says of one of our users, or of somebody who isn't.
+async fn told(
+    ground: &Ground,
+    tx: &mut (dyn TransparencyRead + '_),
+    address: &Address,
+    view: View,
+) -> Stored<Option<Box<ToldLookup>>> {
+    let Some(keys) = ground.log_keys() else { return Ok(None) };
+    let label = Label::of(address);
+    // Many tiles are read on the way: it would make every future around it as large.
+    let answer = Box::pin(lookup::answer(tx, keys, &label, view, ground.now())).await?;
+    Ok(answer.map(|answer| Box::new(ToldLookup { log_key: keys.log().verifier().clone(), answer })))
+}
+
+/// Where the next version of a name's keys will stand; `None` without a log.
+pub(crate) async fn place(
+    ground: &Ground,
+    tx: &mut (dyn TransparencyRead + '_),
+    address: &Address,
+) -> Stored<Option<Place>> {
+    match ground.log_keys().and_then(|keys| keys.place(&Label::of(address))) {
+        Some((label_id, _)) => accounts::place(tx, label_id).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The same as it is told to the account.
+pub(crate) fn told_place(ground: &Ground, place: &Place, account: AccountId) -> Option<LogPlace> {
+    let contents = place.newest.as_ref().and_then(|newest| newest.contents.as_ref());
+    Some(LogPlace {
+        origin: ground.log_keys()?.origin().clone(),
+        label_id: place.label_id,
+        version: place.version,
+        prev: place.prev,
+        account,
+        value: contents.map(|(_, signed)| signed.clone()),
+    })
+}
+
+/// When the reset that a version announces may be made; `None` if it announces none.
+pub(crate) async fn reset_from(
+    ground: &Ground,
+    tx: &mut (dyn TransparencyRead + '_),
+    version: &Version,
+) -> Stored<Option<Timestamp>> {
+    let Some(keys) = ground.log_keys() else { return Ok(None) };
+    let seen_by = accounts::seen_by(tx, keys, version).await?;
+    Ok(version.reset_from(seen_by))
+}
+
+/// Whether a signed version speaks of this account, and adds only devices that it has; what may follow what, the log judges.
+pub(crate) fn speaks_of(
+    signed: &SignedValue,
+    account: AccountId,
+    devices: &[Device],
+    version: u32,
+) -> Answered<()> {
+    let value = &signed.value;
+    if value.account() != account {
+        return Err(refused("it names another account"));
+    }
+    let has = |device: DeviceId, key: SignatureKey| {
+        devices.iter().any(|known| {
+            let certificate = &known.certificate;
+            known.revoked_at.is_none()
+                && certificate.device.device == device
+                && certificate.signature_key == key
+        })
+    };
+    let mut added = value.devices().iter().filter(|device| device.added_in == version);
+    match added.find(|named| !has(named.device, named.signature_key)) {
+        Some(stranger) => {
+            Err(refused(&format!("the account has no active device `{}` with that key", stranger.device)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A version that can't stand in the log.
+pub(crate) fn refused(why: &str) -> Refusal {
+    let text = format!("the keys' next version can't be logged: {why}; ask where it stands and sign again");
+    Refusal::new(ErrorCode::LogRefused, text)
+}
+
+/// The same for whatever the log found.
+pub(crate) fn not_logged(error: &NotLogged) -> Refusal {
+    refused(&error.to_string())
+}
+
+/// Whether the log would take this version, which a job is about to append.
+pub(crate) async fn may_bind(
+    ground: &Ground,
+    tx: &mut dyn WriteTx,
+    address: &Address,
+    signed: &SignedValue,
+    now: Timestamp,
+) -> Stored<Result<(), NotLogged>> {
+    match ground.log_keys() {
+        Some(keys) => accounts::may_bind(tx, keys, &Label::of(address), signed, now).await,
+        None => Ok(Ok(())),
+    }
+}
+
+/// Logs this version, which the log would take: [`may_bind`] said so in the same transaction.
+pub(crate) async fn bind(
+    ground: &Ground,
+    tx: &mut dyn WriteTx,
+    address: &Address,
+    signed: &SignedValue,
+    now: Timestamp,
+) -> Stored<()> {
+    let Some(keys) = ground.log_keys() else { return Ok(()) };
+    let opening = ground.draw(Opening::random);
+    let logged = accounts::bind(tx, keys, &Label::of(address), signed, opening, now).await?;
+    logged.map(drop).map_err(|_| StorageError::Conflict { what: "log an account's keys" })
+}
+
+/// Announces that a name gets another identity key.
+pub(crate) async fn announce(
+    ground: &Ground,
+    tx: &mut dyn WriteTx,
+    address: &Address,
+    now: Timestamp,
+) -> Stored<Result<(), NotLogged>> {
+    let Some(keys) = ground.log_keys() else { return Ok(Ok(())) };
+    let opening = ground.draw(Opening::random);
+    Ok(accounts::announce_reset(tx, keys, &Label::of(address), opening, now).await?.map(drop))
+}
+
+/// Closes an account in the log, and erases what the log knew of it.
+pub(crate) async fn close(
+    ground: &Ground,
+    tx: &mut dyn WriteTx,
+    address: &Address,
+    now: Timestamp,
+) -> Stored<()> {
+    let Some(keys) = ground.log_keys() else { return Ok(()) };
+    let opening = ground.draw(Opening::random);
+    accounts::close(tx, keys, &Label::of(address), opening, now).await.map(drop)
+}

@@ -1,0 +1,183 @@
+//! Accounts' keys in their domains' logs, with real servers and clients: who talks to whom has verified them, and an older log is
+//! noticed.
+
+#![expect(clippy::future_not_send, reason = "a story is told on one thread")]
+
+use std::{fs, path::Path};
+
+use anyhow::ensure;
+use qpq_tests::{Person, peer, story};
+use serde_json::Value;
+
+async fn shows(person: &Person, verb: &[&str]) -> anyhow::Result<Value> {
+    person.qpq(&[&["--json", "keys"], verb].concat())?.succeed().await?.json()
+}
+
+#[test]
+fn whoever_writes_to_somebody_elsewhere_has_verified_their_keys() -> anyhow::Result<()> {
+    story(async |world| {
+        let (alpha, beta) = (world.domain("alpha").await?, world.domain("beta").await?);
+        peer(&alpha, &beta).await?;
+        let alice = Person::new(world, "alice", &alpha)?;
+        let bob = Person::new(world, "bob", &beta)?;
+        alice.register(&alpha).await?;
+        bob.register(&beta).await?;
+        alice.say(&bob.address().to_string(), "hello").await?;
+        bob.hears(&["hello"]).await?;
+        let shown = shows(&alice, &["show", &bob.address().to_string()]).await?;
+        ensure!(
+            shown["log"]["version"] == 0
+                && shown["log"]["level"] == "logged"
+                && shown["log"]["status"] == "active",
+            "{shown}"
+        );
+        let shown = shows(&bob, &["show", &alice.address().to_string()]).await?;
+        ensure!(shown["log"]["version"] == 0, "{shown}");
+
+        // Another device is another version: of the one who has it, and of who asks.
+        let laptop = Person::with_home(world, "alice", &alpha, "laptop")?;
+        laptop.logging_in()?.succeed().await?;
+        for device in [&alice, &laptop] {
+            let history = shows(device, &["history"]).await?;
+            let reasons: Vec<_> =
+                history["versions"].as_array().into_iter().flatten().map(|row| &row["reason"]).collect();
+            ensure!(reasons == ["registration", "devices"] && history["alarm"].is_null(), "{history}");
+        }
+        let shown = shows(&bob, &["show", &alice.address().to_string()]).await?;
+        ensure!(shown["log"]["version"] == 1, "{shown}");
+        bob.say(&alice.address().to_string(), "and back").await?;
+        alice.hears(&["and back"]).await?;
+
+        let found = alpha.admin(&["log", "verify"]).await?;
+        ensure!(found["ok"] == true && found["entries"] == 3, "CONFIG and two versions: {found}");
+        alpha.restart().await?;
+        ensure!(shows(&bob, &["show", &alice.address().to_string()]).await?["log"]["version"] == 1);
+        Ok(())
+    })
+}
+
+fn databases(directory: &Path) -> anyhow::Result<Vec<std::path::PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("homeserver.db")) {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn an_older_copy_of_a_log_is_refused_by_whoever_saw_the_newer_one() -> anyhow::Result<()> {
+    story(async |world| {
+        let alpha = world.domain("alpha").await?;
+        let alice = Person::new(world, "alice", &alpha)?;
+        let bob = Person::new(world, "bob", &alpha)?;
+        alice.register(&alpha).await?;
+        bob.register(&alpha).await?;
+        alpha.stop().await?;
+        let kept = world.path().join("kept");
+        fs::create_dir(&kept)?;
+        for path in databases(alpha.directory())? {
+            if let Some(name) = path.file_name() {
+                fs::copy(&path, kept.join(name))?;
+            }
+        }
+        alpha.start().await?;
+        Person::with_home(world, "alice", &alpha, "laptop")?.logging_in()?.succeed().await?;
+        ensure!(shows(&bob, &["show", &alice.address().to_string()]).await?["log"]["version"] == 1);
+        shows(&alice, &["history"]).await?;
+
+        alpha.stop().await?;
+        for path in databases(alpha.directory())? {
+            fs::remove_file(path)?;
+        }
+        for path in databases(&kept)? {
+            if let Some(name) = path.file_name() {
+                fs::copy(&path, alpha.directory().join(name))?;
+            }
+        }
+        alpha.start().await?;
+        bob.logging_in()?.succeed().await?;
+        let refused = bob.qpq(&["keys", "show", &alice.address().to_string()])?.run().await?;
+        ensure!(
+            refused.code != Some(0)
+                && refused.stderr.contains("the log had 4 entries and says now that it has 3"),
+            "{refused:?}"
+        );
+        // Its owner sees that a version is forgotten, and sends nothing.
+        alice.logging_in()?.succeed().await?;
+        is_kept_from_sending(&alice, &bob, "has forgotten versions").await?;
+        let history = shows(&alice, &["history"]).await?;
+        ensure!(
+            history["alarm"].as_str().is_some_and(|alarm| alarm.contains("has forgotten versions")),
+            "{history}"
+        );
+        Ok(())
+    })
+}
+
+async fn is_kept_from_sending(sender: &Person, to: &Person, why: &str) -> anyhow::Result<()> {
+    let kept = sender.qpq(&["send", &to.address().to_string(), "this must wait"])?.run().await?;
+    ensure!(format!("{}{}", kept.stdout, kept.stderr).contains(why), "{kept:?}");
+    Ok(())
+}
+
+#[test]
+fn a_rotated_key_is_followed_and_a_reset_can_be_refused() -> anyhow::Result<()> {
+    story(async |world| {
+        let (alpha, beta) = (world.domain("alpha").await?, world.domain("beta").await?);
+        peer(&alpha, &beta).await?;
+        let alice = Person::new(world, "alice", &alpha)?;
+        let bob = Person::new(world, "bob", &beta)?;
+        alice.register(&alpha).await?;
+        bob.register(&beta).await?;
+        alice.say(&bob.address().to_string(), "hello").await?;
+        bob.hears(&["hello"]).await?;
+        let laptop = Person::with_home(world, "alice", &alpha, "laptop")?;
+        laptop.logging_in()?.succeed().await?;
+        let before = shows(&bob, &["show", &alice.address().to_string()]).await?;
+
+        let password = alice.password_file().display().to_string();
+        let rotated = shows(&alice, &["rotate", "--password-file", &password]).await?;
+        ensure!(rotated["version"] == 2, "{rotated}");
+        let after = shows(&bob, &["show", &alice.address().to_string()]).await?;
+        ensure!(after["log"]["version"] == 2 && after["changed"] == false, "nobody is asked: {after}");
+        ensure!(after["pinned"] != before["pinned"], "{after}");
+        alice.say(&bob.address().to_string(), "with another key").await?;
+        bob.hears(&["with another key"]).await?;
+        bob.say(&alice.address().to_string(), "I see").await?;
+        alice.hears(&["I see"]).await?;
+        // The other device sees that the key is another one, and gets it with the password.
+        is_kept_from_sending(&laptop, &bob, "another identity key").await?;
+        laptop.logging_in()?.succeed().await?;
+        for device in [&alice, &laptop] {
+            let history = shows(device, &["history"]).await?;
+            ensure!(
+                history["alarm"].is_null() && history["versions"][2]["reason"] == "rotation",
+                "{history}"
+            );
+        }
+
+        let announced = shows(&laptop, &["reset", "--password-file", &password]).await?;
+        ensure!(announced["state"] == "announced", "{announced}");
+        let early = laptop.qpq(&["keys", "reset", "--password-file", &password])?.run().await?;
+        ensure!(early.stderr.contains("24 hours after it was announced"), "{early:?}");
+        is_kept_from_sending(&alice, &bob, "somebody asked for").await?;
+        let shown = shows(&bob, &["show", &alice.address().to_string()]).await?;
+        ensure!(
+            shown["pinned"] == after["pinned"] && shown["changed"] == false,
+            "it changes nothing yet: {shown}"
+        );
+        shows(&alice, &["cancel-reset"]).await?;
+        let history = shows(&alice, &["history"]).await?;
+        ensure!(
+            history["alarm"].is_null() && history["versions"][4]["reason"] == "reset_cancelled",
+            "{history}"
+        );
+        alice.say(&bob.address().to_string(), "it was not me").await?;
+        let found = alpha.admin(&["log", "verify"]).await?;
+        ensure!(found["ok"] == true && found["entries"] == 6, "{found}");
+        Ok(())
+    })
+}
