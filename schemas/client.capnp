@@ -152,16 +152,16 @@ interface Account {
   bind @2 (binding :Data) -> (place :LogPlace, failure :Failure);
   # Logs the next version of the account's keys: a signed value with the reason `registration` (an account from before the log),
   # `devices` (what is active here may be added, anything may be taken away), `reset_cancelled` or `revocation`. Answered when
-  # its entry is in a durable checkpoint. Failures: 100, 102, 205, 214.
+  # its entry is in a durable checkpoint. Failures: 100, 102, 205, 214, 300.
 
   rekey @3 (binding :Data, sealedIdentity :Data, certificates :List(DeviceCertificate))
       -> (place :LogPlace, failure :Failure);
   # Gives the account another identity key: a signed value with the reason `rotation`, or `reset` a day after `announceReset`.
-  # `certificates` are those of all devices that the value names, by the new key. Failures: 100, 102, 205, 214.
+  # `certificates` are those of all devices that the value names, by the new key. Failures: 100, 102, 205, 214, 300.
 
   announceReset @4 () -> (place :LogPlace, earliest :UInt64, failure :Failure);
   # For who can't sign with the identity key any more: announces in the log that another one will come, at `earliest`. Until then
-  # whoever has the present key can say no (`bind` with `reset_cancelled`). Failures: 102, 214.
+  # whoever has the present key can say no (`bind` with `reset_cancelled`). Failures: 102, 214, 300.
 }
 
 interface Devices {

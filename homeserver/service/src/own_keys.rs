@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use qpq_core::{AccountId, DeviceCertificate, ErrorCode, Timestamp};
+use qpq_core::{AccountId, DeviceCertificate, ErrorCode, Millis, Timestamp};
+use qpq_delivery::rates::Rate;
 use qpq_storage::{Rekey, Stored, WriteTx};
 use qpq_transparency::accounts;
 use qpq_transparency_tree::value::{Reason, SignedValue};
@@ -12,9 +13,12 @@ use qpq_transparency_wire::{LogPlace, LoggedVersion};
 
 use crate::{
     Answered, Effects, Ground, Refusal, SessionHandle, WriteJob,
+    rates::Throttle,
     transparency::logged::{self, not_logged, refused},
 };
 
+/// Versions that one account may log by itself: entries stay for ever, so nobody makes them at will.
+const CHANGES: Rate = Rate { burst: 20, refill: Millis::from_secs(600) };
 /// How many versions are told at once.
 const PAGE: usize = 100;
 /// The longest sealed identity key that is kept, as at registration.
@@ -24,6 +28,7 @@ const SEALED_BYTES: usize = 1_024;
 #[derive(Clone, Debug)]
 pub struct OwnKeys {
     ground: Arc<Ground>,
+    changes: Arc<Throttle<AccountId>>,
 }
 
 /// What the log has of an account.
@@ -50,8 +55,8 @@ pub struct Rekeying {
 
 impl OwnKeys {
     /// On this ground.
-    pub const fn new(ground: Arc<Ground>) -> Self {
-        Self { ground }
+    pub fn new(ground: Arc<Ground>) -> Self {
+        Self { ground, changes: Arc::new(Throttle::new(CHANGES)) }
     }
 
     /// The versions of the session's account from a number on.
@@ -132,7 +137,8 @@ impl OwnKeys {
 
     fn check(&self, session: &SessionHandle) -> Answered<()> {
         session.check(self.ground.now())?;
-        self.ground.log_keys().map(drop).ok_or_else(no_log)
+        self.ground.log_keys().ok_or_else(no_log)?;
+        self.changes.admit(&session.account(), 1, self.ground.now(), "changes of the account's keys")
     }
 
     async fn change(&self, session: &SessionHandle, change: Change) -> Answered<LogPlace> {

@@ -50,9 +50,14 @@ impl TransparencyRead for Transaction {
     }
 
     async fn kt_latest(&mut self, label_id: &[u8; 32]) -> Stored<Option<LogRow>> {
-        let query = sql("SELECT idx, label_id, version, entry FROM kt_entries
-                         WHERE label_id = ? ORDER BY version DESC LIMIT 1")
-        .bind(label_id.to_vec());
+        // Entries without a label have no versions, and are not in the index that all others are found by.
+        let query = if *label_id == LOG_NO_LABEL {
+            "SELECT idx, label_id, version, entry FROM kt_entries WHERE label_id = ? ORDER BY idx DESC LIMIT 1"
+        } else {
+            "SELECT idx, label_id, version, entry FROM kt_entries
+             WHERE label_id = ? AND label_id <> zeroblob(32) ORDER BY version DESC LIMIT 1"
+        };
+        let query = sql(query).bind(label_id.to_vec());
         one("kt_entries", self.row("kt_latest", query).await?.as_ref(), entry)
     }
 
@@ -96,11 +101,11 @@ impl TransparencyWrite for Transaction {
         let what = "kt_append";
         let mut next = self.kt_size(what).await?;
         for (row, contents) in entries {
-            let before = self.kt_latest(&row.label_id).await?.map(|before| before.version);
-            let version = match before {
-                Some(version) if row.label_id != LOG_NO_LABEL => version.saturating_add(1),
-                Some(_) | None => 0,
+            let before = match row.label_id {
+                LOG_NO_LABEL => None,
+                label_id => self.kt_latest(&label_id).await?,
             };
+            let version = before.map_or(0, |before| before.version.saturating_add(1));
             if row.index != next || row.version != version {
                 return Err(self.conflict(what));
             }

@@ -187,6 +187,27 @@ async fn a_reset_is_announced_and_can_be_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_fills_the_log_at_will() {
+    let home = home().await;
+    let (alice, session) = home.joins("alice").await;
+    let own = &home.use_cases.own_keys;
+    let mut logged = 0;
+    let refused = loop {
+        let place = history(&home, &session).await.place;
+        let again = alice.binds(&place, Reason::Devices, &[alice.logged(0)]);
+        match own.bind(&session.handle, again).await {
+            Ok(_) => logged += 1,
+            Err(refusal) => break refusal,
+        }
+    };
+    assert_eq!((logged, refused.code), (20, ErrorCode::RateLimited));
+    home.wait(refused.retry_after.unwrap());
+    let place = history(&home, &session).await.place;
+    let again = alice.binds(&place, Reason::Devices, &[alice.logged(0)]);
+    assert!(own.bind(&session.handle, again).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deleted_account_is_erased_and_its_name_waits_a_day() {
     let home = home().await;
     let (alice, _) = home.joins("alice").await;
