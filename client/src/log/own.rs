@@ -4,6 +4,7 @@
 
 use qpq_core::{DeviceCertificate, Digest, ErrorCode, IdentityKey, Millis, Timestamp};
 use qpq_transparency_tree::{
+    KeyName,
     commitment::commit,
     label::Label,
     succession::judge_signatures,
@@ -37,6 +38,8 @@ struct Judged {
     identity: Option<IdentityKey>,
     /// What is wrong with it, in words.
     wrong: Option<String>,
+    /// Whether it stands where the next version does; what doesn't is not remembered as one.
+    follows: bool,
     /// Whether the owner has answered with it to what was wrong before.
     answers: bool,
 }
@@ -94,17 +97,19 @@ impl Client {
         chain: &mut Chain,
         alarm: &mut Option<(String, Timestamp)>,
     ) -> Result<Option<(LogPlace, bool)>, ClientError> {
-        let (session, mut news) = (self.session()?, false);
+        let (session, ours, mut news) = (self.session()?, self.own_identity()?, false);
+        let origin = KeyName::of_log(self.me()?.address().domain());
+        let seen = self.inner.store.begin().await?.pinned_log(&origin).await?.is_some();
+        // Who has seen the domain's log is not told that there is none.
+        let unlogged = |chain: &Chain| chain.newest.is_none() && !seen;
         loop {
             let from = chain.newest.map_or(0, |newest| u64::from(newest.version).saturating_add(1));
             let told = match session.history(from).await {
                 // A domain without a log, or a homeserver from before there was one.
-                Err(ClientError::Refused(refusal))
-                    if chain.newest.is_none() && refusal.is(ErrorCode::NotFound) =>
-                {
+                Err(ClientError::Refused(refusal)) if unlogged(chain) && refusal.is(ErrorCode::NotFound) => {
                     return Ok(None);
                 }
-                Err(ClientError::Protocol { .. }) if chain.newest.is_none() => return Ok(None),
+                Err(ClientError::Protocol { .. }) if unlogged(chain) => return Ok(None),
                 other => other?,
             };
             for version in &told.versions {
@@ -115,7 +120,20 @@ impl Client {
                 if let Some(what) = judged.wrong {
                     alarm.get_or_insert_with(|| (what, self.now()));
                 }
+                // Kept with the version itself, and with a look that is owed: whatever interrupts this must not lose the alarm.
+                let foreign = judged.identity != Some(ours);
+                let unsettled =
+                    || ("the log has another identity key of this account".to_owned(), self.now());
+                let owed = OwnCheck {
+                    checked_at: Timestamp::from_millis(0),
+                    alarm: alarm.clone().or_else(|| foreign.then(unsettled)),
+                };
                 let mut tx = self.inner.store.begin().await?;
+                tx.save_own_check(&owed).await?;
+                if !judged.follows {
+                    tx.commit().await?;
+                    return Ok(Some((told.place, true)));
+                }
                 tx.save_own_version(&judged.own).await?;
                 tx.commit().await?;
                 *chain = Chain { newest: Some(judged.own), identity: judged.identity };
@@ -134,7 +152,7 @@ impl Client {
         place: &LogPlace,
         told: &LoggedVersion,
     ) -> Result<Judged, ClientError> {
-        let (me, ours, entry) = (self.me()?, self.own_identity()?, &told.entry);
+        let (me, entry) = (self.me()?, &told.entry);
         let value = told.contents.as_ref().and_then(|(_, value)| SignedValue::from_bytes(value).ok());
         let devices = value.as_ref().map_or(0, |signed| signed.value.devices().len());
         let own = OwnVersion {
@@ -144,14 +162,14 @@ impl Client {
             time: entry.time,
             devices: u32::try_from(devices).unwrap_or(u32::MAX),
         };
-        let fine = Judged { own, identity: chain.identity, wrong: None, answers: false };
+        let fine = Judged { own, identity: chain.identity, wrong: None, follows: true, answers: false };
         let wrong = |what: &str| {
             let text = format!("version {} of this account's keys {what}", entry.version);
             Ok(Judged { wrong: Some(text), ..fine.clone() })
         };
         let follows = chain.newest.map_or((0, Digest::ZERO), |own| (own.version.saturating_add(1), own.leaf));
         if (entry.version, entry.prev) != follows || entry.label_id != place.label_id {
-            return wrong("does not follow what was there before");
+            return Ok(Judged { follows: false, ..wrong("does not follow what was there before")? });
         }
         // Of who had the name before, nothing is told any more; a reset of ours ends that.
         let (Some(signed), Some((opening, bytes))) = (&value, &told.contents) else {
@@ -170,7 +188,6 @@ impl Client {
                 );
             }
             Reason::Closure => return wrong("closes the account"),
-            Reason::Reset if identity != ours => return wrong("is a reset that this device did not make"),
             _ => {}
         }
         let previous = chain.identity.filter(|_| needs_previous);
