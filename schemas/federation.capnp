@@ -66,7 +66,8 @@ interface Link {
   # The keys of the callee's users. Where these must accept the requester first, the answer about each of them is 306, the
   # same for a user who doesn't exist. `group` names a group that the user is a member of, or a KeyPackage was claimed for:
   # who knows its id is told without consent. A hub that asks for another domain's committer must name it. For each address that `views`
-  # names, the answer has the proof of the callee's log, for the requester to verify.
+  # names, and that is not answered with a failure, the answer has the proof of the callee's log, for the requester to verify.
+  # 302 for one of many: the proofs didn't fit into one answer, ask for it again.
 
   federationHealth @3 () -> (health :FederationHealth, failure :Failure);
   # What the callee thinks of the caller.

@@ -6,7 +6,7 @@ use qpq_core::{Address, DeviceAddress, GroupId};
 use qpq_federation_proto::{Batch, SignedHeader, StreamAnswer, StreamId};
 use qpq_schemas::{common_capnp::failure, federation_capnp::link};
 use qpq_service::{
-    ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, UserAnswer, Views,
+    ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, UserAnswer, UserKeys, Views,
     relay::{self, NamedHead},
     wire::{
         bounded, length, read_claimed, read_commit_answer, read_failure, read_tree, read_user, unreadable,
@@ -70,7 +70,8 @@ impl LinkHandle {
             refused(results.has_failure(), || results.get_failure())?;
             let users = results.get_users()?;
             bounded("users", users.len())?;
-            Ok(users.iter().map(read_user).collect::<Result<_, _>>()?)
+            let users = users.iter().map(read_user).collect::<Result<Vec<UserAnswer>, _>>()?;
+            Ok(users.into_iter().map(|answer| answer.map(|keys| asked_for(&views, keys))).collect())
         })
         .await
     }
@@ -97,7 +98,9 @@ impl LinkHandle {
             let response = request.send().promise.await?;
             let results = response.get()?;
             refused(results.has_failure(), || results.get_failure())?;
-            Ok(read_claimed(results.get_users()?)?)
+            let claimed = read_claimed(results.get_users()?)?;
+            let asked = |(keys, packages)| (asked_for(&views, keys), packages);
+            Ok(claimed.into_iter().map(|answer| answer.map(asked)).collect())
         })
         .await
     }
@@ -193,6 +196,12 @@ impl LinkHandle {
         });
         asked.await.is_ok()
     }
+}
+
+/// Without a proof that nobody asked for: it would be kept, and told on.
+fn asked_for(views: &Views, keys: UserKeys) -> UserKeys {
+    let lookup = keys.lookup.filter(|_| views.contains_key(&keys.address));
+    UserKeys { lookup, ..keys }
 }
 
 fn refused<'a>(has: bool, failure: impl FnOnce() -> capnp::Result<failure::Reader<'a>>) -> Called<()> {

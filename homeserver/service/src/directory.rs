@@ -12,7 +12,7 @@ use crate::{
     contacts::{Question, hidden, requested},
     peering,
     rates::Throttle,
-    transparency::logged,
+    transparency::logged::{self, ProofRoom},
 };
 
 /// The use cases of the directory.
@@ -94,7 +94,7 @@ impl Directory {
         views: &Views,
     ) -> Answered<Vec<UserAnswer>> {
         let mut tx = self.ground.read().await?;
-        let mut answers = Vec::with_capacity(addresses.len());
+        let (mut room, mut answers) = (ProofRoom::new(), Vec::with_capacity(addresses.len()));
         for address in addresses {
             if hidden.contains(address) {
                 answers.push(Err((address.clone(), requested())));
@@ -105,7 +105,7 @@ impl Directory {
             answers.push(match account {
                 Some(account) => {
                     let view = views.get(address).copied();
-                    Ok(logged::user_keys(&self.ground, tx.as_mut(), address, &account, view).await?)
+                    room.takes(logged::user_keys(&self.ground, tx.as_mut(), address, &account, view).await?)
                 }
                 None => Err((address.clone(), accounts::unknown(address))),
             });

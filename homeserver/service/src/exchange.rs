@@ -19,6 +19,13 @@ pub struct UserKeys {
     pub lookup: Option<Box<ToldLookup>>,
 }
 
+impl UserKeys {
+    /// Whether this is one of the user's devices.
+    pub fn has_device(&self, device: &DeviceId) -> bool {
+        self.devices.iter().any(|known| known.device.device == *device)
+    }
+}
+
 /// One user's keys, or why this one could not be answered.
 pub type UserAnswer = Result<UserKeys, (Address, Refusal)>;
 

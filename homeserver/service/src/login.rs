@@ -15,6 +15,7 @@ use crate::{
     Answered, Challenge, DeviceClaim, DoorRates, Effects, Ground, OpaqueSetup, Opened, Refusal, Sessions,
     SourceNetwork, WriteJob, bans,
     opaque_server::OpaqueLogin,
+    own_keys::Changes,
     sessions::NewSession,
     transparency::logged::{self, not_logged},
 };
@@ -26,6 +27,7 @@ pub struct Logins {
     setup: Arc<OpaqueSetup>,
     sessions: Sessions,
     rates: Arc<DoorRates>,
+    changes: Arc<Changes>,
 }
 
 /// A login that waits for the client's proof.
@@ -70,13 +72,14 @@ pub struct EnrolmentOffer {
 
 impl Logins {
     /// On this ground, with the domain's OPAQUE keys.
-    pub const fn new(
+    pub(crate) const fn new(
         ground: Arc<Ground>,
         setup: Arc<OpaqueSetup>,
         sessions: Sessions,
         rates: Arc<DoorRates>,
+        changes: Arc<Changes>,
     ) -> Self {
-        Self { ground, setup, sessions, rates }
+        Self { ground, setup, sessions, rates, changes }
     }
 
     /// Answers a KE1 with a KE2.
@@ -196,11 +199,27 @@ impl Logins {
         let (handle, secret, until) =
             (session.handle.clone(), session.token.clone(), session.row.resumable_until);
         let (ground, sessions) = (Arc::clone(&self.ground), self.sessions.clone());
-        let job = Enrol { ground, sessions, device, binding, session, done: false };
+        let (identity_key, changes) = (begun.identity_key, Arc::clone(&self.changes));
+        let admitted = false;
+        let job = Enrol {
+            ground,
+            sessions,
+            changes,
+            device,
+            identity_key,
+            binding,
+            session,
+            admitted,
+            done: false,
+        };
         match self.ground.write(job).await? {
             Outcome::Enrolled => Ok(self.sessions.opened(handle, secret, until)),
             Outcome::Banned(ban) => Err(bans::refusal(&ban, self.ground.domain())),
             Outcome::NotLogged(refusal) => Err(refusal),
+            Outcome::OtherKey => Err(Refusal::new(
+                ErrorCode::DeviceNotSigned,
+                "the account got another identity key meanwhile: log in again",
+            )),
             Outcome::AccountGone => Err(Refusal::new(ErrorCode::LoginFailed, "wrong name or password")),
             Outcome::Refused(DeviceEnrolled::TooMany) => {
                 self.ground.metrics().limit_hit(Limit::Devices);
@@ -258,6 +277,7 @@ impl fmt::Debug for EnrolmentOffer {
 enum Outcome {
     Enrolled,
     AccountGone,
+    OtherKey,
     Banned(Ban),
     NotLogged(Refusal),
     Refused(DeviceEnrolled),
@@ -266,10 +286,52 @@ enum Outcome {
 struct Enrol {
     ground: Arc<Ground>,
     sessions: Sessions,
+    changes: Arc<Changes>,
     device: Device,
+    /// The account's key when the password was proven.
+    identity_key: IdentityKey,
     binding: Option<SignedValue>,
     session: NewSession,
+    /// Counted once, however often the transaction is tried.
+    admitted: bool,
     done: bool,
+}
+
+impl Enrol {
+    /// Whether the log would name the device with this.
+    async fn may_log(&mut self, tx: &mut dyn WriteTx, signed: &SignedValue) -> Stored<Answered<()>> {
+        let (user, account, now) =
+            (self.device.certificate.device.user.clone(), self.device.account, self.device.enrolled_at);
+        let own = &self.device.certificate;
+        let mut devices = tx.devices(&account).await?;
+        devices.retain(|known| known.certificate.device.device != own.device.device);
+        devices.push(self.device.clone());
+        let place = logged::place(&self.ground, tx, &user).await?;
+        let version = place.as_ref().map_or(0, |place| place.version);
+        let names = signed.value.devices().iter().any(|named| {
+            (named.device, named.signature_key, named.added_in)
+                == (own.device.device, own.signature_key, version)
+        });
+        if !names {
+            return Ok(Err(logged::refused("it does not add the device that logs in")));
+        }
+        let newest = place.and_then(|place| place.newest);
+        if let Err(refusal) = logged::speaks_of(signed, account, &devices, version)
+            .and_then(|()| logged::changes_something(signed, newest.as_ref()))
+        {
+            return Ok(Err(refusal));
+        }
+        if let Err(error) = logged::may_bind(&self.ground, tx, &user, signed, now).await? {
+            return Ok(Err(not_logged(&error)));
+        }
+        if !self.admitted {
+            if let Err(refusal) = self.changes.admit(account, signed.value.reason(), now) {
+                return Ok(Err(refusal));
+            }
+            self.admitted = true;
+        }
+        Ok(Ok(()))
+    }
 }
 
 #[async_trait]
@@ -279,25 +341,22 @@ impl WriteJob for Enrol {
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<Outcome> {
         self.done = false;
         // It may have been deleted since the password was asked for.
-        if tx.account(&self.device.account).await?.is_none() {
-            return Ok(Outcome::AccountGone);
+        match tx.account(&self.device.account).await? {
+            None => return Ok(Outcome::AccountGone),
+            // Its devices are certified by the new key now, and this one is not.
+            Some(account) if account.identity_key != self.identity_key => return Ok(Outcome::OtherKey),
+            Some(_) => {}
         }
         let user = &self.device.certificate.device.user;
         if let Some(ban) = bans::of_user(tx, user, self.device.enrolled_at).await? {
             return Ok(Outcome::Banned(ban));
         }
-        let (user, now) = (&self.device.certificate.device.user, self.device.enrolled_at);
-        if let Some(signed) = &self.binding {
-            let mut devices = tx.devices(&self.device.account).await?;
-            devices.push(self.device.clone());
-            let version = logged::place(&self.ground, tx, user).await?.map_or(0, |place| place.version);
-            if let Err(refusal) = logged::speaks_of(signed, self.device.account, &devices, version) {
-                return Ok(Outcome::NotLogged(refusal));
-            }
-            if let Err(error) = logged::may_bind(&self.ground, tx, user, signed, now).await? {
-                return Ok(Outcome::NotLogged(not_logged(&error)));
-            }
+        if let Some(signed) = self.binding.clone()
+            && let Err(refusal) = self.may_log(tx, &signed).await?
+        {
+            return Ok(Outcome::NotLogged(refusal));
         }
+        let (user, now) = (&self.device.certificate.device.user, self.device.enrolled_at);
         match tx.device_enrol(&self.device, limits::DEVICES_PER_ACCOUNT).await? {
             DeviceEnrolled::New | DeviceEnrolled::Known => {}
             refused => return Ok(Outcome::Refused(refused)),

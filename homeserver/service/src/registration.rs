@@ -20,6 +20,8 @@ use crate::{
 
 /// The longest sealed identity key that is kept: 32 bytes of key, with room for newer seals.
 const SEALED_BYTES: usize = 1_024;
+/// Why a name that is in the log is not registered beside it.
+const HAD_BEFORE: &str = "the name was somebody's before: sign its next version";
 
 /// The use cases of registration.
 #[derive(Clone, Debug)]
@@ -183,7 +185,7 @@ impl Registrations {
             Outcome::DeviceTaken => Err(Refusal::malformed("the device id is in use, choose a random one")),
             Outcome::NameTaken => Err(name_taken(address.localpart())),
             Outcome::TokenRefused => Err(token_refused()),
-            Outcome::NotLogged(error) => Err(not_logged(&error)),
+            Outcome::NotLogged(refusal) => Err(refusal),
         }
     }
 
@@ -197,8 +199,7 @@ impl Registrations {
     ) -> Answered<Option<SignedValue>> {
         let Some(signed) = binding.filter(|_| self.ground.log_keys().is_some()) else {
             let needed = had_before && self.ground.log_keys().is_some();
-            let text = "the name was somebody's before: sign its next version";
-            return if needed { Err(logged::refused(text)) } else { Ok(None) };
+            return if needed { Err(logged::refused(HAD_BEFORE)) } else { Ok(None) };
         };
         let (wanted, reason) =
             (if had_before { Reason::Reset } else { Reason::Registration }, signed.value.reason());
@@ -247,7 +248,7 @@ enum Outcome {
     DeviceTaken,
     NameTaken,
     TokenRefused,
-    NotLogged(NotLogged),
+    NotLogged(Refusal),
 }
 
 /// Announces that a name will be somebody else's; says from when on.
@@ -310,10 +311,17 @@ impl WriteJob for Register {
             return Ok(Outcome::DeviceTaken);
         }
         let (user, now) = (&self.first.certificate.device.user, self.account.created_at);
-        if let Some(signed) = &self.binding
-            && let Err(error) = logged::may_bind(&self.ground, tx, user, signed, now).await?
-        {
-            return Ok(Outcome::NotLogged(error));
+        match &self.binding {
+            Some(signed) => {
+                if let Err(error) = logged::may_bind(&self.ground, tx, user, signed, now).await? {
+                    return Ok(Outcome::NotLogged(not_logged(&error)));
+                }
+            }
+            // Somebody had the name, and left, since this began.
+            None if logged::place(&self.ground, tx, user).await?.is_some_and(|place| place.version > 0) => {
+                return Ok(Outcome::NotLogged(logged::refused(HAD_BEFORE)));
+            }
+            None => {}
         }
         match tx.account_create(&self.account, &self.first, self.token.as_ref()).await? {
             AccountCreated::Created => {}

@@ -6,7 +6,7 @@ use qpq_hub::Engine;
 
 use crate::{
     Accounts, Bans, Contacts, Devices, Directory, DoorRates, Ground, Groups, KeyPackages, Logins, Mailboxes,
-    OpaqueSetup, OwnKeys, Registrations, Sessions, SubmitRates, Tokens,
+    OpaqueSetup, OwnKeys, Registrations, Sessions, SubmitRates, Tokens, own_keys::Changes,
 };
 
 /// One of each; cheap to clone.
@@ -52,6 +52,7 @@ impl UseCases {
         let sessions = Sessions::new(ground());
         let submits = Arc::new(SubmitRates::per_minute(settings.submits_per_minute));
         let tokens = Tokens::new(ground());
+        let changes = Arc::new(Changes::new());
         let groups = Groups::new(ground(), engine.clone(), submits);
         Self {
             registrations: Registrations::new(
@@ -61,9 +62,9 @@ impl UseCases {
                 Arc::clone(&doors),
                 Arc::clone(tokens.under_way()),
             ),
-            logins: Logins::new(ground(), setup, sessions.clone(), doors),
+            logins: Logins::new(ground(), setup, sessions.clone(), doors, Arc::clone(&changes)),
             accounts: Accounts::new(ground(), sessions.clone()),
-            own_keys: OwnKeys::new(ground()),
+            own_keys: OwnKeys::new(ground(), changes),
             devices: Devices::new(ground(), sessions.clone()),
             bans: Bans::new(ground(), sessions.clone()),
             tokens,

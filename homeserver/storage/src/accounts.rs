@@ -217,7 +217,7 @@ pub trait AccountsWrite: Send {
     /// Deletes an account, its devices, sessions, KeyPackages, notices and feeds; `false` if there was none.
     /// Its memberships in groups end locally.
     async fn account_delete(&mut self, id: &AccountId) -> Stored<bool>;
-    /// Adds a device, or finds it again; `most` counts active devices.
+    /// Adds a device, or finds it again, and then keeps the certificate that it came with; `most` counts active devices.
     async fn device_enrol(&mut self, device: &Device, most: usize) -> Stored<DeviceEnrolled>;
     /// Revokes a device: its sessions end, its KeyPackages, notices and feeds go. `false` if there was no active one.
     async fn device_revoke(&mut self, id: &DeviceId, now: Timestamp) -> Stored<bool>;

@@ -1,10 +1,12 @@
 //! What a log says of one user.
 
 use capnp::Result as Got;
+use qpq_core::Digest;
 use qpq_schemas::transparency_capnp::{lookup_answer, proven_entry, reset_evidence};
 use qpq_transparency_tree::{
     VerifierKey,
     claim::{LatestClaim, SignedClaim},
+    entry::ENTRY_BYTES,
     lookup::{Evidence, LOOKUP_LINKS, LookupAnswer, Proven, ResetEvidence},
     vrf::{VRF_PROOF_BYTES, VrfProof},
 };
@@ -22,6 +24,27 @@ pub struct ToldLookup {
     pub log_key: VerifierKey,
     /// What the log says.
     pub answer: LookupAnswer,
+}
+
+impl ToldLookup {
+    /// About how many bytes it is on the wire: for whoever puts many into one message.
+    pub fn bytes(&self) -> usize {
+        let hashes = |list: &[Digest]| list.len().saturating_mul(32);
+        let proven = |proven: &Proven| {
+            let value = proven.contents.as_ref().map_or(0, |(_, value)| value.len());
+            ENTRY_BYTES.saturating_add(hashes(&proven.inclusion)).saturating_add(value).saturating_add(64)
+        };
+        let LookupAnswer { evidence, vrf_proof: _, latest, base, links, resets } = &self.answer;
+        let entries = evidence.config.iter().chain(latest).chain(base).chain(links);
+        let reset = |reset: &ResetEvidence| {
+            let paths = hashes(&reset.seen_inclusion).saturating_add(hashes(&reset.consistency));
+            proven(&reset.pending).saturating_add(paths).saturating_add(reset.seen.to_string().len())
+        };
+        let fixed = 512_usize.saturating_add(evidence.checkpoint.to_string().len());
+        let fixed = fixed.saturating_add(hashes(&evidence.consistency));
+        let parts = entries.map(proven).chain(resets.iter().map(reset));
+        parts.fold(fixed, usize::saturating_add)
+    }
 }
 
 /// Writes what a log says.

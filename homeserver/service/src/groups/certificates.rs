@@ -38,7 +38,10 @@ impl Certificates {
                 known.pop_first();
             }
         }
-        known.insert(keys.address.clone(), (now, keys.clone()));
+        // The proof was for whoever asked; kept for thousands it would be the most of it.
+        let (address, devices) = (keys.address.clone(), keys.devices.clone());
+        let keys = UserKeys { address, identity_key: keys.identity_key, devices, lookup: None };
+        known.insert(keys.address.clone(), (now, keys));
     }
 
     /// Collects what is known about these accounts: our own from the store, others from memory.

@@ -19,7 +19,7 @@ use crate::{
     by_domain::{ask_all, bounded, shares},
     contacts::{Question, hidden, requested},
     directory::{admit_peer, believable, count},
-    transparency::logged,
+    transparency::logged::{self, ProofRoom},
 };
 
 /// What one claim is for.
@@ -131,10 +131,39 @@ impl KeyPackages {
             judged.push((repeated || within_quota(&target), target));
         }
         drop(tx);
-        let (ground, views) = (Arc::clone(&self.ground), views.clone());
-        self.ground
-            .write(ClaimAll { ground, purpose, targets: judged, views, now, low: BTreeSet::new() })
-            .await
+        let ground = Arc::clone(&self.ground);
+        let claimed = self
+            .ground
+            .write(ClaimAll { ground, purpose, targets: judged, now, low: BTreeSet::new() })
+            .await?;
+        self.prove(claimed, views).await
+    }
+
+    /// Adds what the log proves of those whose packages were claimed: proofs take time, and the one writer must not wait for
+    /// them. Whoever's keys changed meanwhile is shown as they are now.
+    async fn prove(&self, claimed: Vec<ClaimedUser>, views: &Views) -> Answered<Vec<ClaimedUser>> {
+        if views.is_empty() {
+            return Ok(claimed);
+        }
+        let mut tx = self.ground.read().await?;
+        let (mut room, mut proven) = (ProofRoom::new(), Vec::with_capacity(claimed.len()));
+        for answer in claimed {
+            let Ok((keys, mut packages)) = answer else {
+                proven.push(answer);
+                continue;
+            };
+            let address = keys.address;
+            let Some(account) = tx.account_named(address.localpart()).await? else {
+                let unknown = accounts::unknown(&address);
+                proven.push(Err((address, unknown)));
+                continue;
+            };
+            let view = views.get(&address).copied();
+            let keys = logged::user_keys(&self.ground, tx.as_mut(), &address, &account, view).await?;
+            packages.retain(|package| keys.has_device(&package.device));
+            proven.push(room.takes(keys).map(|keys| (keys, packages)));
+        }
+        Ok(proven)
     }
 }
 
@@ -177,7 +206,7 @@ impl Purpose {
 fn checked(claimed: ClaimedUser) -> ClaimedUser {
     let (keys, mut packages) = claimed?;
     let keys = believable(keys)?;
-    packages.retain(|package| keys.devices.iter().any(|device| device.device.device == package.device));
+    packages.retain(|package| keys.has_device(&package.device));
     Ok((keys, packages))
 }
 
@@ -186,7 +215,6 @@ struct ClaimAll {
     purpose: Purpose,
     /// Whom, and whether the requester is within its quota.
     targets: Vec<(bool, Address)>,
-    views: Views,
     now: Timestamp,
     low: BTreeSet<DeviceId>,
 }
@@ -224,8 +252,7 @@ impl ClaimAll {
             None
         };
         let Some(account) = account else { return Ok(Err((target.clone(), accounts::unknown(target)))) };
-        let view = self.views.get(target).copied();
-        let keys = logged::user_keys(&self.ground, tx, target, &account, view).await?;
+        let keys = logged::user_keys(&self.ground, tx, target, &account, None).await?;
         let wanted: Vec<DeviceId> = keys
             .devices
             .iter()

@@ -163,7 +163,9 @@ async fn a_reset_is_announced_and_can_be_refused() {
     let own = &home.use_cases.own_keys;
     let (place, from) = own.announce_reset(&session.handle).await.unwrap();
     assert_eq!(from, home.now().after(Millis::from_days(1)));
-    assert_eq!(code(own.announce_reset(&session.handle).await), ErrorCode::LogRefused, "once is enough");
+    home.wait(Millis::from_secs(60));
+    let again = own.announce_reset(&session.handle).await.unwrap();
+    assert_eq!(again, (place.clone(), from), "it is announced once");
     let lost = Person { identity: Person::new("x").identity, ..alice.clone() };
     let reset = |place: &LogPlace| Rekeying {
         binding: lost.binds(place, Reason::Reset, &[alice.logged(0)]),
@@ -191,20 +193,72 @@ async fn nobody_fills_the_log_at_will() {
     let home = home().await;
     let (alice, session) = home.joins("alice").await;
     let own = &home.use_cases.own_keys;
+    let place = history(&home, &session).await.place;
+    let same = alice.binds(&place, Reason::Devices, &[alice.logged(0)]);
+    assert_eq!(code(own.bind(&session.handle, same).await), ErrorCode::LogRefused, "nothing changed");
+    // A device goes and comes back, again and again.
+    let next = |place: &LogPlace| {
+        let gone = place.value.as_ref().is_some_and(|signed| signed.value.devices().is_empty());
+        let devices = if gone { vec![alice.logged(place.version)] } else { Vec::new() };
+        alice.binds(place, Reason::Devices, &devices)
+    };
     let mut logged = 0;
     let refused = loop {
         let place = history(&home, &session).await.place;
-        let again = alice.binds(&place, Reason::Devices, &[alice.logged(0)]);
-        match own.bind(&session.handle, again).await {
+        match own.bind(&session.handle, next(&place)).await {
             Ok(_) => logged += 1,
             Err(refusal) => break refusal,
         }
     };
     assert_eq!((logged, refused.code), (20, ErrorCode::RateLimited));
+    assert_eq!(code(own.announce_reset(&session.handle).await), ErrorCode::RateLimited);
     home.wait(refused.retry_after.unwrap());
+    own.announce_reset(&session.handle).await.unwrap();
+    // Whoever announces resets at will takes the owner's no away from nobody.
     let place = history(&home, &session).await.place;
-    let again = alice.binds(&place, Reason::Devices, &[alice.logged(0)]);
-    assert!(own.bind(&session.handle, again).await.is_ok());
+    let announced = place.value.as_ref().unwrap().value.devices().to_vec();
+    let no = alice.binds(&place, Reason::ResetCancelled, &announced);
+    own.bind(&session.handle, no).await.unwrap();
+    home.wait(Millis::from_secs(600));
+    let session = alice.log_in(&home).await.unwrap();
+    let place = history(&home, &session).await.place;
+    assert!(own.bind(&session.handle, next(&place)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_is_logged_with_a_certificate_by_the_key_that_counts() {
+    let home = Home::open();
+    let (alice, _) = home.joins("alice").await;
+    opened(&home, 3).await;
+    let session = alice.log_in(&home).await.unwrap();
+    // The device's row says that another key certified it, as after a rotation that did not name it.
+    let place = history(&home, &session).await.place;
+    let ghost = alice.with_new_device();
+    let stranger = Person { identity: Person::new("x").identity, ..ghost.clone() };
+    let now = home.now();
+    let device = Device {
+        account: session.handle.account(),
+        certificate: stranger.certificate(),
+        enrolled_at: now,
+        last_seen_at: now,
+        revoked_at: None,
+    };
+    home.writes(move |tx| {
+        let device = device.clone();
+        Box::pin(async move { tx.device_enrol(&device, 9).await.map(drop) })
+    })
+    .await;
+    let own = &home.use_cases.own_keys;
+    let both = alice.binds(&place, Reason::Registration, &[alice.logged(0), ghost.logged(0)]);
+    assert_eq!(code(own.bind(&session.handle, both.clone()).await), ErrorCode::LogRefused);
+    // It logs in, and brings the right one.
+    ghost.log_in(&home).await.unwrap();
+    let place = history(&home, &session).await.place;
+    if place.version == 0 {
+        own.bind(&session.handle, both).await.unwrap();
+    }
+    let (_, devices) = verified(&home, &session, &alice.address).await;
+    assert_eq!(devices.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,7 +306,7 @@ async fn a_device_that_no_version_names_is_in_no_directory() {
     // A device row that came some other way: the log's owner never named it.
     let ghost = alice.with_new_device();
     let now = home.now();
-    let device = qpq_storage::Device {
+    let device = Device {
         account: session.handle.account(),
         certificate: ghost.certificate(),
         enrolled_at: now,

@@ -5,17 +5,22 @@
 
 use std::collections::BTreeMap;
 
-use qpq_core::{AccountId, Address, DeviceId, ErrorCode, SignatureKey, Timestamp};
+use qpq_core::{AccountId, Address, DeviceId, ErrorCode, Millis, SignatureKey, Timestamp};
 use qpq_storage::{Account, Device, ReadTx, StorageError, Stored, TransparencyRead, WriteTx};
 use qpq_transparency::{
     LogKeys,
     accounts::{self, NotLogged, Place, Version},
     lookup,
 };
-use qpq_transparency_tree::{commitment::Opening, label::Label, lookup::View, value::SignedValue};
+use qpq_transparency_tree::{
+    commitment::Opening,
+    label::Label,
+    lookup::View,
+    value::{Reason, SignedValue},
+};
 use qpq_transparency_wire::{LogPlace, ToldLookup};
 
-use crate::{Answered, Ground, Refusal, UserKeys};
+use crate::{Answered, Ground, Refusal, UserAnswer, UserKeys};
 
 /// What the domain says about an account's keys: of one that is in the log, only what the log says, too. With a view, the
 /// proof of that comes along.
@@ -43,6 +48,31 @@ pub(crate) async fn user_keys(
     Ok(UserKeys { address: address.clone(), identity_key: account.identity_key, devices, lookup })
 }
 
+/// How many bytes of proofs one answer has room for: half a frame, because keys and KeyPackages come with them.
+const PROOF_BYTES: usize = 4 * 1024 * 1024;
+
+/// What is left in an answer for proofs. Few accounts have long histories; a call that names many of those is answered in parts.
+#[derive(Debug)]
+pub(crate) struct ProofRoom(usize);
+
+impl ProofRoom {
+    pub(crate) const fn new() -> Self {
+        Self(PROOF_BYTES)
+    }
+
+    /// The keys, if there is room for what proves them; otherwise the user is to be asked for again.
+    pub(crate) fn takes(&mut self, keys: UserKeys) -> UserAnswer {
+        let needed = keys.lookup.as_ref().map_or(0, |told| told.bytes());
+        let Some(left) = self.0.checked_sub(needed) else {
+            let text = format!("the proofs don't fit into one answer: ask for `{}` again", keys.address);
+            let refusal = Refusal::retry(ErrorCode::Overloaded, text, Millis::from_secs(0));
+            return Err((keys.address, refusal));
+        };
+        self.0 = left;
+        Ok(keys)
+    }
+}
+
 /// The devices that the log names; `None` of an account that is not in it.
 async fn devices(
     keys: Option<&LogKeys>,
@@ -51,7 +81,8 @@ async fn devices(
 ) -> Stored<Option<BTreeMap<DeviceId, SignatureKey>>> {
     let Some((label_id, _)) = keys.and_then(|keys| keys.place(&Label::of(address))) else { return Ok(None) };
     let newest = Box::pin(accounts::newest(tx, label_id)).await?;
-    Ok(newest.filter(|newest| !newest.is_closed()).map(|newest| {
+    // A name that was closed has no devices until somebody else's first version names some.
+    Ok(newest.map(|newest| {
         let devices = newest.value().map_or(&[] as &[_], |value| value.devices());
         devices.iter().map(|device| (device.device, device.signature_key)).collect()
     }))
@@ -107,7 +138,8 @@ pub(crate) async fn reset_from(
     Ok(version.reset_from(seen_by))
 }
 
-/// Whether a signed version speaks of this account, and adds only devices that it has; what may follow what, the log judges.
+/// Whether a signed version speaks of this account, and adds only devices that it has, certified by the key that it names;
+/// what may follow what, the log judges.
 pub(crate) fn speaks_of(
     signed: &SignedValue,
     account: AccountId,
@@ -126,13 +158,35 @@ pub(crate) fn speaks_of(
                 && certificate.signature_key == key
         })
     };
-    let mut added = value.devices().iter().filter(|device| device.added_in == version);
-    match added.find(|named| !has(named.device, named.signature_key)) {
-        Some(stranger) => {
-            Err(refused(&format!("the account has no active device `{}` with that key", stranger.device)))
+    let certified = |device: DeviceId| {
+        devices.iter().map(|known| &known.certificate).any(|certificate| {
+            certificate.device.device == device && certificate.verify(&value.identity()).is_ok()
+        })
+    };
+    for named in value.devices().iter().filter(|device| device.added_in == version) {
+        if !has(named.device, named.signature_key) {
+            let text = format!("the account has no active device `{}` with that key", named.device);
+            return Err(refused(&text));
         }
-        None => Ok(()),
+        // With another identity key the certificates come along, and are judged before.
+        if !matches!(value.reason(), Reason::Rotation | Reason::Reset) && !certified(named.device) {
+            return Err(refused(&format!(
+                "the identity key that it names did not sign the certificate of the device `{}`: log in there again",
+                named.device
+            )));
+        }
     }
+    Ok(())
+}
+
+/// Entries stay for ever: a version that says that devices changed must say what.
+pub(crate) fn changes_something(signed: &SignedValue, newest: Option<&Version>) -> Answered<()> {
+    let before = newest.and_then(Version::value);
+    let same = before.is_some_and(|before| before.devices() == signed.value.devices());
+    if signed.value.reason() == Reason::Devices && same {
+        return Err(refused("it names the same devices as the version before"));
+    }
+    Ok(())
 }
 
 /// A version that can't stand in the log.

@@ -90,7 +90,10 @@ impl Transaction {
             return Ok(match (same, known.revoked_at) {
                 (false, _) => DeviceEnrolled::Taken,
                 (true, Some(_)) => DeviceEnrolled::Revoked,
-                (true, None) => DeviceEnrolled::Known,
+                (true, None) => {
+                    self.recertify(what, &device.account, &device.certificate).await?;
+                    DeviceEnrolled::Known
+                }
             });
         }
         let query = sql("SELECT COUNT(*) AS active FROM devices WHERE account = ? AND revoked_at IS NULL")

@@ -90,6 +90,13 @@ pub async fn devices_are_found_again(subject: &mut dyn Subject) -> Outcome {
     let mut tx = write(subject).await?;
     let known = device("alice", 1, 1)?;
     same("the same", tx.device_enrol(&known, 16).await?, DeviceEnrolled::Known)?;
+    let mut certified_anew = known.clone();
+    certified_anew.certificate.certified_at = at(77);
+    certified_anew.certificate.signature = [77; 64];
+    same("certified anew", tx.device_enrol(&certified_anew, 16).await?, DeviceEnrolled::Known)?;
+    let found = tx.device(&known.certificate.device.device).await?.map(|device| device.certificate);
+    same("its certificate", found, Some(certified_anew.certificate))?;
+    same("as before", tx.device_enrol(&known, 16).await?, DeviceEnrolled::Known)?;
     let mut other_key = known.clone();
     other_key.certificate.signature_key = SignatureKey::from_bytes([77; 32]);
     same("another key", tx.device_enrol(&other_key, 16).await?, DeviceEnrolled::Taken)?;

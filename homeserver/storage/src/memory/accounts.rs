@@ -239,7 +239,12 @@ impl AccountsWrite for MemoryTx {
             return Ok(match (same, known.revoked_at) {
                 (false, _) => DeviceEnrolled::Taken,
                 (true, Some(_)) => DeviceEnrolled::Revoked,
-                (true, None) => DeviceEnrolled::Known,
+                (true, None) => {
+                    if let Some(known) = Arc::make_mut(&mut self.state.accounts).devices.get_mut(&id) {
+                        Arc::make_mut(known).certificate = device.certificate.clone();
+                    }
+                    DeviceEnrolled::Known
+                }
             });
         }
         if accounts.by_id(&device.account).is_none() {
