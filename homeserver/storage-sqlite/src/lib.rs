@@ -12,6 +12,7 @@ mod admins;
 mod audit;
 mod bans;
 mod contacts;
+mod cosigned;
 mod error;
 mod feeds;
 mod fields;
@@ -35,6 +36,7 @@ mod tokens;
 mod transaction;
 mod transparency;
 mod vault;
+mod witnessed;
 
 #[cfg(test)]
 mod tests;

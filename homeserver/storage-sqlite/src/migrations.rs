@@ -5,7 +5,7 @@ mod audit_chain;
 use sqlx::{Connection as _, SqliteConnection};
 
 /// Each brings the schema from the version before it to its own number, counted from 1. A released one never changes.
-const MIGRATIONS: [Migration; 13] = [
+const MIGRATIONS: [Migration; 14] = [
     Migration {
         sql: include_str!("../migrations/0001_first.sql"),
         then: Step::Nothing,
@@ -70,6 +70,11 @@ const MIGRATIONS: [Migration; 13] = [
         sql: include_str!("../migrations/0013_accounts_in_the_log.sql"),
         then: Step::Nothing,
         mark: "PRAGMA user_version = 13",
+    },
+    Migration {
+        sql: include_str!("../migrations/0014_witnesses.sql"),
+        then: Step::Nothing,
+        mark: "PRAGMA user_version = 14",
     },
 ];
 

@@ -21,7 +21,7 @@ fn entry(row: Fields<'_>) -> Stored<LogRow> {
 
 impl Transaction {
     /// How many entries there are. They are never deleted, so the last one's place says it.
-    async fn kt_size(&mut self, what: &'static str) -> Stored<u64> {
+    pub(crate) async fn kt_size(&mut self, what: &'static str) -> Stored<u64> {
         let row = self.row(what, sql("SELECT COALESCE(MAX(idx) + 1, 0) AS size FROM kt_entries")).await?;
         Ok(one("kt_entries", row.as_ref(), |row| row.number("size"))?.unwrap_or(0))
     }
@@ -59,6 +59,16 @@ impl TransparencyRead for Transaction {
         };
         let query = sql(query).bind(label_id.to_vec());
         one("kt_entries", self.row("kt_latest", query).await?.as_ref(), entry)
+    }
+
+    async fn kt_latest_within(&mut self, label_id: &[u8; 32], size: u64) -> Stored<Option<LogRow>> {
+        // As below: the second condition is that of the index.
+        let query = sql("SELECT idx, label_id, version, entry FROM kt_entries
+                         WHERE label_id = ? AND label_id <> zeroblob(32) AND idx < ?
+                         ORDER BY version DESC LIMIT 1")
+        .bind(label_id.to_vec())
+        .bind(int(size));
+        one("kt_entries", self.row("kt_latest_within", query).await?.as_ref(), entry)
     }
 
     async fn kt_versions(&mut self, label_id: &[u8; 32], from: u32, limit: usize) -> Stored<Vec<LogRow>> {

@@ -20,6 +20,7 @@ pub mod small;
 pub mod submits;
 pub mod transactions;
 pub mod transparency;
+pub mod witnesses;
 
 use std::fmt::Debug;
 
@@ -156,6 +157,9 @@ macro_rules! conformance_suite {
             transparency: a_log_reads_back, a_log_has_one_history, versions_are_paged_in_order,
                 what_has_no_label_has_no_versions, the_first_checkpoint_that_was_seen_stays,
                 no_checkpoint_is_kept_for_no_entry, what_a_label_said_can_be_erased;
+            witnesses: the_first_key_of_a_log_stays, cosigning_moves_forward_only, a_mirror_follows_what_was_cosigned,
+                evidence_is_kept_for_ever, what_is_cosigned_moves_forward_only, the_newest_checkpoints_collect,
+                witnesses_are_remembered, the_newest_within_a_size_is_found;
             peers: a_peer_reads_back, incarnations_only_grow, a_refusal_is_set_and_cleared,
                 an_invite_is_used_once, bound_and_late_invites_are_refused;
         }

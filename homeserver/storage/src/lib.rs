@@ -15,6 +15,7 @@ mod admins;
 mod audit;
 mod bans;
 mod contacts;
+mod cosigned;
 mod feeds;
 mod groups;
 mod idempotency;
@@ -30,6 +31,7 @@ mod samples;
 mod tokens;
 mod transparency;
 mod vault;
+mod witnessed;
 
 pub mod conformance;
 pub mod memory;
@@ -41,6 +43,7 @@ pub use admins::*;
 pub use audit::*;
 pub use bans::*;
 pub use contacts::*;
+pub use cosigned::*;
 pub use feeds::*;
 pub use groups::*;
 pub use idempotency::*;
@@ -56,6 +59,7 @@ pub use samples::*;
 pub use tokens::*;
 pub use transparency::*;
 pub use vault::*;
+pub use witnessed::*;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +121,8 @@ pub trait ReadTx:
     + JobsRead
     + SamplesRead
     + TransparencyRead
+    + CosignedRead
+    + WitnessedRead
 {
 }
 
@@ -142,6 +148,8 @@ pub trait WriteTx:
     + AdminsWrite
     + JobsWrite
     + TransparencyWrite
+    + CosignedWrite
+    + WitnessedWrite
     + SamplesWrite
 {
     /// Makes everything durable; consumes the transaction, so nothing can follow by accident.

@@ -8,6 +8,7 @@ mod admins;
 mod audit;
 mod bans;
 mod contacts;
+mod cosigned;
 mod disk;
 mod feeds;
 mod groups;
@@ -23,6 +24,7 @@ mod samples;
 mod tokens;
 mod transparency;
 mod vault;
+mod witnessed;
 
 use std::{
     fmt,
@@ -58,6 +60,8 @@ struct State {
     jobs: Arc<jobs::Jobs>,
     samples: Arc<samples::Samples>,
     log: Arc<transparency::Log>,
+    cosigned: Arc<cosigned::Cosigned>,
+    witnessed: Arc<witnessed::Witnessed>,
 }
 
 #[derive(Default)]

@@ -71,6 +71,9 @@ pub trait TransparencyRead: Send {
     /// The newest entry of a label.
     async fn kt_latest(&mut self, label_id: &[u8; 32]) -> Stored<Option<LogRow>>;
 
+    /// The newest entry of a label in the tree of the first `size` entries; none of [`LOG_NO_LABEL`].
+    async fn kt_latest_within(&mut self, label_id: &[u8; 32], size: u64) -> Stored<Option<LogRow>>;
+
     /// At most `limit` entries of a label from a version on, in order; none of [`LOG_NO_LABEL`].
     async fn kt_versions(&mut self, label_id: &[u8; 32], from: u32, limit: usize) -> Stored<Vec<LogRow>>;
 

@@ -1,5 +1,7 @@
 //! The same random operations on a database file and in memory: both must say the same, all the time.
 
+mod witnesses;
+
 use qpq_core::{
     AccountId, DeviceAddress, DeviceCertificate, DeviceId, Entropy as _, GroupId, IdentityKey, MessageId,
     SeededEntropy, Seq, SignatureKey, Timestamp,

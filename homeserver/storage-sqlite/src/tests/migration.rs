@@ -9,6 +9,12 @@ use crate::{DatabaseKey, Options, SqliteStorage};
 /// The schema of the first release, as it was; never to be changed.
 const FIRST: &str = include_str!("../../migrations/0001_first.sql");
 
+/// The schema of the log before it had witnesses, after the first one.
+const UNTIL_ACCOUNTS_IN_THE_LOG: [&str; 2] = [
+    include_str!("../../migrations/0012_transparency.sql"),
+    include_str!("../../migrations/0013_accounts_in_the_log.sql"),
+];
+
 async fn raw(path: &std::path::Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -128,5 +134,42 @@ async fn a_log_from_before_backlogs_had_a_weight_is_read_on_and_weighs_nothing()
     assert_eq!(tx.members_absent(absent(8), 10).await.unwrap(), [(group, alice)]);
     assert_eq!(tx.members_absent(absent(7), 10).await.unwrap(), []);
     drop(tx);
+    storage.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_from_before_there_were_witnesses_is_read_on_and_has_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("homeserver.db");
+    let key = DatabaseKey::new([1; 32]);
+    // What lies between changes nothing of the log.
+    SqliteStorage::create(&path, &key, &Options::default()).await.unwrap().close().await.unwrap();
+    let mut connection = raw(&path).await;
+    let tables =
+        "DROP TABLE kt_mirror; DROP TABLE kt_witnessed; DROP TABLE kt_evidence; DROP TABLE kt_cosigned;
+                  DROP TABLE kt_collected; DROP TABLE kt_our_witnesses;
+                  DROP TABLE kt_seen; DROP TABLE kt_contents; DROP TABLE kt_entries; DROP TABLE kt_tiles;
+                  DROP TABLE kt_head";
+    sqlx::raw_sql(tables).execute(&mut connection).await.unwrap();
+    for schema in UNTIL_ACCOUNTS_IN_THE_LOG {
+        sqlx::raw_sql(schema).execute(&mut connection).await.unwrap();
+    }
+    let rows = "INSERT INTO kt_entries (idx, label_id, version, entry)
+                VALUES (0, zeroblob(32), 0, zeroblob(110)), (1, x'0101010101010101010101010101010101010101010101010101010101010101', 0, zeroblob(110));
+                INSERT INTO kt_head (id, size, note) VALUES (1, 2, 'note');
+                INSERT INTO kt_seen (idx, note) VALUES (1, 'seen');
+                PRAGMA user_version = 13";
+    sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+
+    let storage = SqliteStorage::open(&path, &key, &Options::default()).await.unwrap();
+    let mut tx = storage.write().await.unwrap();
+    let head = tx.kt_head().await.unwrap().unwrap();
+    assert_eq!((head.size, tx.kt_seen(1).await.unwrap().as_deref()), (2, Some("seen")));
+    assert_eq!(tx.kt_latest_within(&[1; 32], 2).await.unwrap().map(|row| row.index), Some(1));
+    assert_eq!((tx.kt_cosigned().await.unwrap(), tx.kt_our_witnesses().await.unwrap()), (None, vec![]));
+    assert_eq!(tx.kt_witnessed_after("", 9).await.unwrap(), []);
+    tx.kt_keep_cosigned(&head).await.unwrap();
+    tx.commit().await.unwrap();
     storage.close().await.unwrap();
 }

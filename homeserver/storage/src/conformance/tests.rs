@@ -98,6 +98,16 @@ async fn a_log_that_forgets_or_remembers_the_wrong_thing_is_noticed() {
     fails(super::transparency::what_a_label_said_can_be_erased(&mut subject)).await;
 }
 
+#[tokio::test]
+async fn a_witness_that_forgets_what_it_said_is_noticed() {
+    let mut subject = InMemory::with(Bug::PinsReplaced);
+    fails(super::witnesses::the_first_key_of_a_log_stays(&mut subject)).await;
+    let mut subject = InMemory::with(Bug::WitnessesGoBack);
+    fails(super::witnesses::cosigning_moves_forward_only(&mut subject)).await;
+    let mut subject = InMemory::with(Bug::WitnessesGoBack);
+    fails(super::witnesses::what_is_cosigned_moves_forward_only(&mut subject)).await;
+}
+
 /// The same stores pass where their bug is not looked at.
 #[tokio::test]
 async fn a_bug_does_not_fail_what_it_does_not_touch() {

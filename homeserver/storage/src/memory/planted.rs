@@ -26,6 +26,10 @@ pub(crate) enum Bug {
     SeenReplaced,
     /// Only what the newest entry of a label commits to is erased.
     FormerVersionsStay,
+    /// The key of a witnessed log is replaced.
+    PinsReplaced,
+    /// Smaller checkpoints take the place of larger ones.
+    WitnessesGoBack,
 }
 
 /// What is planted in a store: nothing, except in tests.
@@ -68,6 +72,8 @@ impl Planted {
         certificates_stay = CertificatesStay;
         seen_replaced = SeenReplaced;
         former_versions_stay = FormerVersionsStay;
+        pins_replaced = PinsReplaced;
+        witnesses_go_back = WitnessesGoBack;
     }
 
     #[cfg(test)]

@@ -34,6 +34,11 @@ impl Log {
         self.entries.iter().filter(move |row| row.label_id == *label_id && row.label_id != LOG_NO_LABEL)
     }
 
+    /// How many entries there are.
+    pub(super) fn size(&self) -> u64 {
+        u64::try_from(self.entries.len()).unwrap_or(u64::MAX)
+    }
+
     /// Whether an entry may be the next one.
     fn continues(&self, row: &LogRow) -> bool {
         let version = self.latest(&row.label_id).map(|before| before.version);
@@ -41,7 +46,7 @@ impl Log {
             Some(version) if row.label_id != LOG_NO_LABEL => version.saturating_add(1),
             Some(_) | None => 0,
         };
-        u64::try_from(self.entries.len()) == Ok(row.index) && row.version == next
+        self.size() == row.index && row.version == next
     }
 }
 
@@ -62,6 +67,10 @@ impl TransparencyRead for MemoryTx {
 
     async fn kt_latest(&mut self, label_id: &[u8; 32]) -> Stored<Option<LogRow>> {
         Ok(self.state.log.latest(label_id).cloned())
+    }
+
+    async fn kt_latest_within(&mut self, label_id: &[u8; 32], size: u64) -> Stored<Option<LogRow>> {
+        Ok(self.state.log.versions(label_id).filter(|row| row.index < size).last().cloned())
     }
 
     async fn kt_versions(&mut self, label_id: &[u8; 32], from: u32, limit: usize) -> Stored<Vec<LogRow>> {
