@@ -128,6 +128,15 @@ impl SignedCheckpoint {
         self.note.opened_by(std::slice::from_ref(log)).map(|_| ())
     }
 
+    /// The same with one signature only, the first by this log's key that holds; `None` if there is none, or another that says it
+    /// is by that key and is not.
+    #[must_use]
+    pub fn only_by(self, log: &VerifierKey) -> Option<Self> {
+        self.signed_by(log).ok()?;
+        let signature = self.note.signatures().iter().find(|signature| log.claims(signature))?.clone();
+        Some(Self { note: SignedNote::new(self.note.text().to_owned(), signature), ..self })
+    }
+
     /// A witness's signature for it.
     pub fn cosign(&self, witness: &WitnessSigner, now: Timestamp) -> NoteSignature {
         witness.cosign(self.note.text(), now)

@@ -27,6 +27,24 @@ pub fn is_consistent(
     roots(old_last, old_root, new_size.wrapping_sub(1), proof) == Some((*old_root, *new_root))
 }
 
+/// The root of the older tree as a proof has it that leads to the newer one; `None` if it doesn't, or if the proof leaves it out:
+/// for trees of equal size, and where the old size is a power of two, whoever asks is taken to know it.
+pub(crate) fn older_root(
+    old_size: u64,
+    new_size: u64,
+    new_root: &Digest,
+    proof: &[Digest],
+) -> Option<Digest> {
+    let in_range = old_size < new_size && new_size < SIZE_LIMIT && proof.len() <= LONGEST_PATH;
+    if !in_range || old_size.is_power_of_two() {
+        return None;
+    }
+    let old_last = old_size.checked_sub(1)?;
+    // It begins within the old tree, so what is said here of its root is not looked at.
+    let (old, new) = roots(old_last, &Digest::ZERO, new_size.wrapping_sub(1), proof)?;
+    (new == *new_root).then_some(old)
+}
+
 /// The roots of both trees as the proof has them; `None` if it is too short or too long. The trees are given by the
 /// indices of their last leaves.
 fn roots(old_last: u64, old_root: &Digest, new_last: u64, proof: &[Digest]) -> Option<(Digest, Digest)> {
