@@ -1,7 +1,7 @@
 //! What the log says of the domain itself: its CONFIG entries.
 
 use qpq_core::Timestamp;
-use qpq_storage::{Stored, TransparencyRead, WriteTx};
+use qpq_storage::{LogHead, LogRow, Stored, TransparencyRead, WriteTx};
 use qpq_transparency_tree::{
     VerifierKey,
     commitment::Opening,
@@ -11,20 +11,34 @@ use qpq_transparency_tree::{
 };
 
 use crate::{
-    Appended, LogKeys, NewEntry, append,
+    Appended, LogKeys, NewEntry, append, cosigning,
     sequence::{commits_to, corrupt, read_entry},
 };
 
 /// The newest CONFIG; `None` before the first entry. `Corrupt` if it is not what its entry commits to.
 pub async fn newest(tx: &mut (dyn TransparencyRead + '_)) -> Stored<Option<Config>> {
-    let Some(row) = tx.kt_latest(LabelId::CONFIG.as_bytes()).await? else { return Ok(None) };
+    match tx.kt_latest(LabelId::CONFIG.as_bytes()).await? {
+        Some(row) => read(tx, &row).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The newest CONFIG in the tree of the first `size` entries.
+pub async fn within(tx: &mut (dyn TransparencyRead + '_), size: u64) -> Stored<Option<Config>> {
+    match tx.kt_latest_within(LabelId::CONFIG.as_bytes(), size).await? {
+        Some(row) => read(tx, &row).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn read(tx: &mut (dyn TransparencyRead + '_), row: &LogRow) -> Stored<Config> {
     let contents = tx.kt_contents(row.index).await?;
     let fault = |what: &str| corrupt("kt_contents", format!("the CONFIG of entry {} {what}", row.index));
     let contents = contents.ok_or_else(|| fault("is missing"))?;
-    if !commits_to(&read_entry(&row)?, &contents) {
+    if !commits_to(&read_entry(row)?, &contents) {
         return Err(fault("is not what the entry commits to"));
     }
-    Config::from_bytes(&contents.value).map(Some).map_err(|_| fault("can't be read"))
+    Config::from_bytes(&contents.value).map_err(|_| fault("can't be read"))
 }
 
 /// What the CONFIG should say after `before`, if these are the domain's keys now.
@@ -87,6 +101,65 @@ pub async fn log(
     if before.as_ref() == Some(&config) {
         return Ok(None);
     }
+    append_config(tx, keys, &config, opening, now).await.map(Some)
+}
+
+/// Why witnesses were not named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotNamed {
+    /// There is no log yet.
+    #[error("the log has no CONFIG yet")]
+    NoLog,
+    /// The list can't be one.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// Logs who witnesses from now on, in any order, unless the newest CONFIG says so already; the domain's keys stay.
+///
+/// From a CONFIG that names witnesses on, lookups are answered at checkpoints that these have cosigned. So that there is one while
+/// the first is waited for, the checkpoint before a CONFIG that is the first to name witnesses counts as one: its own CONFIG asks
+/// for no cosignatures.
+pub async fn name_witnesses(
+    tx: &mut dyn WriteTx,
+    keys: &LogKeys,
+    witnesses: Vec<VerifierKey>,
+    opening: Opening,
+    now: Timestamp,
+) -> Stored<Result<Option<Appended>, NotNamed>> {
+    let (Some(head), Some(before)) = (tx.kt_head().await?, newest(tx).await?) else {
+        return Ok(Err(NotNamed::NoLog));
+    };
+    let mut config = match Config::new(before.keys().to_vec(), witnesses) {
+        Ok(config) => config,
+        Err(error) => return Ok(Err(error.into())),
+    };
+    config.successor.clone_from(&before.successor);
+    config.predecessor.clone_from(&before.predecessor);
+    config.audit = before.audit;
+    if config == before {
+        return Ok(Ok(None));
+    }
+    if before.witnesses().is_empty() {
+        tx.kt_keep_cosigned(&head).await?;
+    }
+    let appended = append_config(tx, keys, &config, opening, now).await?;
+    if config.witnesses().is_empty() {
+        // What waited for cosignatures gets none any more.
+        let seen = LogHead { size: appended.head.size, note: appended.note.clone() };
+        let cosigned = tx.kt_cosigned().await?.map_or(0, |cosigned| cosigned.size);
+        cosigning::keep_seen(tx, cosigned, &seen).await?;
+    }
+    Ok(Ok(Some(appended)))
+}
+
+async fn append_config(
+    tx: &mut dyn WriteTx,
+    keys: &LogKeys,
+    config: &Config,
+    opening: Opening,
+    now: Timestamp,
+) -> Stored<Appended> {
     let entry = NewEntry {
         kind: Kind::Config,
         label_id: LabelId::CONFIG,
@@ -94,7 +167,7 @@ pub async fn log(
         opening,
         value: config.to_bytes(),
     };
-    append(tx, keys, &[entry], now).await.map(Some)
+    append(tx, keys, &[entry], now).await
 }
 
 #[cfg(test)]

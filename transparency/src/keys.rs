@@ -1,4 +1,4 @@
-//! The keys of a domain's log.
+//! The keys of a domain's log, and the one with which it witnesses the logs of others.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
 use ed25519_dalek::SigningKey;
 use qpq_core::{Domain, Secret};
 use qpq_transparency_tree::{
-    KeyName, LogSigner,
+    KeyName, LogSigner, WitnessSigner,
     config::KeyUse,
     label::{Label, LabelId},
     vrf::{VrfProof, VrfSecret},
@@ -70,6 +70,28 @@ impl LogKeys {
     /// The public halves, with what they are for.
     pub fn public(&self) -> [(KeyUse, [u8; 32]); 2] {
         [(KeyUse::Log, *self.log.verifier().public()), (KeyUse::Vrf, *self.vrf.public().as_bytes())]
+    }
+}
+
+/// The key that cosigns the logs of others, ready to sign. It is in no backup: what a witness said must not be forgotten, so
+/// a server whose database went back makes a new one.
+#[derive(Debug)]
+pub struct WitnessKey(WitnessSigner);
+
+impl WitnessKey {
+    /// A domain's key, from its secret half as it lies on the disk.
+    pub fn new(domain: &Domain, seed: &Secret<[u8; 32]>) -> Self {
+        Self(WitnessSigner::new(KeyName::of_witness(domain), SigningKey::from_bytes(seed.expose())))
+    }
+
+    /// Signs.
+    pub const fn signer(&self) -> &WitnessSigner {
+        &self.0
+    }
+
+    /// The public half, with what it is for.
+    pub const fn public(&self) -> (KeyUse, [u8; 32]) {
+        (KeyUse::Witness, *self.0.verifier().public())
     }
 }
 

@@ -10,12 +10,18 @@
 
 pub mod accounts;
 pub mod configuration;
+pub mod cosigning;
+pub mod evidence;
+#[cfg(test)]
+mod fickle;
 mod inspection;
 mod keys;
 pub mod lookup;
+pub mod mirror;
 pub mod publication;
 mod sequence;
+pub mod witness;
 
 pub use inspection::{Inspection, Progress};
-pub use keys::{LogKeys, LogSeeds};
+pub use keys::{LogKeys, LogSeeds, WitnessKey};
 pub use sequence::{Appended, NewEntry, Opened, append, open, read_entry};

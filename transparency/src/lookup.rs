@@ -1,16 +1,21 @@
 //! What the log answers to a lookup: everything that a client needs to verify it, beginning where the client stands.
+//!
+//! It is answered at one checkpoint: the newest that has the cosignatures its CONFIG asks for. Everything in the answer is of the
+//! tree of that size, whatever came after it; and who asks about something that came after it is told to wait, never that it isn't
+//! there. Members of the own domain are not kept waiting for long by a witness that is silent: they are answered at the newest
+//! checkpoint that the log signed, and their clients show that.
 
 use std::collections::BTreeMap;
 
 use qpq_core::{Digest, Timestamp};
-use qpq_storage::{LogRow, Stored, TransparencyRead};
+use qpq_storage::{LogRow, ReadTx, Stored, TransparencyRead};
 use qpq_transparency_tree::{
     SignedCheckpoint, TreeHead,
     claim::LatestClaim,
     commitment::Opening,
     entry::Entry,
     label::{Label, LabelId},
-    lookup::{Evidence, LOOKUP_LINKS, LookupAnswer, Proven, ResetEvidence, View},
+    lookup::{Asker, Evidence, LOOKUP_LINKS, LookupAnswer, Proven, ResetEvidence, View},
     proofs::ProofPlan,
     tile::tile_from_bytes,
     value::{Reason, SignedValue},
@@ -18,24 +23,40 @@ use qpq_transparency_tree::{
 
 use crate::{
     LogKeys,
+    cosigning::{self, Served},
     sequence::{corrupt, read_entry},
 };
 
 /// How many versions are read at once.
 const PAGE: usize = 64;
 
-/// Answers a lookup of one label, at the newest checkpoint; `None` before the first entry, and for a label without a place.
+/// What is answered to a lookup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// This, at a checkpoint that the asker may rely on.
+    Lookup(Box<LookupAnswer>),
+    /// What was asked for is in the log, and not in such a checkpoint yet: ask again in a few seconds.
+    Pending,
+}
+
+/// Answers a lookup of one label; `None` before the first entry, and for a label without a place.
 pub async fn answer(
-    tx: &mut (dyn TransparencyRead + '_),
+    tx: &mut (dyn ReadTx + '_),
     keys: &LogKeys,
     label: &Label,
     view: View,
+    asker: Asker,
     now: Timestamp,
-) -> Stored<Option<LookupAnswer>> {
+) -> Stored<Option<Answered>> {
     let Some((label_id, vrf_proof)) = keys.place(label) else { return Ok(None) };
     let Some(head) = tx.kt_head().await? else { return Ok(None) };
-    let checkpoint = SignedCheckpoint::parse(head.note.as_bytes())
-        .map_err(|error| corrupt("kt_head", format!("the checkpoint can't be read: {error}")))?;
+    let Some(checkpoint) = checkpoint(tx, keys, view, asker, now).await? else {
+        return Ok(Some(Answered::Pending));
+    };
+    let size = checkpoint.head().size;
+    if size < head.size && tx.kt_latest(label_id.as_bytes()).await?.is_some_and(|row| row.index >= size) {
+        return Ok(Some(Answered::Pending));
+    }
     let mut log = Reader { tx, head: checkpoint.head(), tiles: BTreeMap::new() };
     let config =
         log.row(LabelId::CONFIG).await?.ok_or_else(|| corrupt("kt_entries", "no CONFIG".to_owned()))?;
@@ -58,7 +79,7 @@ pub async fn answer(
     };
     let mut answer =
         LookupAnswer { evidence, vrf_proof, latest: None, base: None, links: vec![], resets: vec![] };
-    let Some(latest) = latest else { return Ok(Some(answer)) };
+    let Some(latest) = latest else { return Ok(Some(Answered::Lookup(Box::new(answer)))) };
     answer.latest = Some(log.proven(&latest).await?);
     let mut carrier = latest;
     if log.reason(&carrier).await? == Some(Reason::ResetPending)
@@ -80,7 +101,35 @@ pub async fn answer(
             answer.resets.extend(log.announcement(label_id, &changed.1).await?);
         }
     }
-    Ok(Some(answer))
+    Ok(Some(Answered::Lookup(Box::new(answer))))
+}
+
+/// The checkpoint to answer at; `None` if whoever asks must wait for one.
+async fn checkpoint(
+    tx: &mut (dyn ReadTx + '_),
+    keys: &LogKeys,
+    view: View,
+    asker: Asker,
+    now: Timestamp,
+) -> Stored<Option<SignedCheckpoint>> {
+    let Some(head) = tx.kt_head().await? else { return Ok(None) };
+    let cosigned = match cosigning::served(tx).await? {
+        Some(Served::Newest(newest)) => return Ok(Some(newest)),
+        Some(Served::Cosigned(cosigned)) => Some(cosigned),
+        Some(Served::None) | None => None,
+    };
+    // Who has seen a larger tree takes no smaller one. A tree larger than the log has no answer: then it is the log that went back,
+    // and who asks shall see that.
+    let size = cosigned.as_ref().map_or(0, |cosigned| cosigned.head().size);
+    let ahead = size < view.size && view.size <= head.size;
+    match asker {
+        Asker::Own if ahead || cosigning::is_silent(tx, keys, cosigned.as_ref(), now).await? => {
+            let newest = SignedCheckpoint::parse(head.note.as_bytes());
+            let fault = |error| corrupt("kt_head", format!("the checkpoint can't be read: {error}"));
+            newest.map(Some).map_err(fault)
+        }
+        Asker::Own | Asker::Foreign => Ok(cosigned.filter(|_| !ahead)),
+    }
 }
 
 /// From one tree of the log to a later one (RFC 6962, section 2.1.2); `None` if they aren't trees of it in that order.
@@ -97,6 +146,15 @@ pub async fn consistency(
     Reader { tx, head, tiles: BTreeMap::new() }.consistency(old, new).await.map(Some)
 }
 
+/// The root of the tree of the first `size` entries; `None` if the log has fewer.
+pub(crate) async fn root(tx: &mut (dyn TransparencyRead + '_), size: u64) -> Stored<Option<Digest>> {
+    let Some(head) = tx.kt_head().await?.filter(|head| size <= head.size) else { return Ok(None) };
+    let Some(plan) = ProofPlan::root(size) else { return Ok(None) };
+    let head = TreeHead { size: head.size, root: Digest::ZERO };
+    let root = Reader { tx, head, tiles: BTreeMap::new() }.prove(&plan).await?;
+    Ok(root.first().copied())
+}
+
 /// A row with its entry.
 type Known = (LogRow, Entry);
 
@@ -108,9 +166,9 @@ struct Reader<'a, 'tx> {
 }
 
 impl Reader<'_, '_> {
-    /// The newest entry of a label.
+    /// The newest entry of a label in this tree.
     async fn row(&mut self, label_id: LabelId) -> Stored<Option<Known>> {
-        let row = self.tx.kt_latest(label_id.as_bytes()).await?;
+        let row = self.tx.kt_latest_within(label_id.as_bytes(), self.head.size).await?;
         row.map(|row| read_entry(&row).map(|entry| (row, entry))).transpose()
     }
 
@@ -161,6 +219,9 @@ impl Reader<'_, '_> {
         let seen = SignedCheckpoint::parse(note.as_bytes())
             .map_err(|error| corrupt("kt_seen", format!("entry {index}: {error}")))?;
         let size = seen.head().size;
+        if size > self.head.size {
+            return Ok(None);
+        }
         Ok(Some(ResetEvidence {
             pending: self.proven(&pending).await?,
             seen_inclusion: self.inclusion(index, size).await?,

@@ -114,8 +114,9 @@ impl World {
     async fn asks_as(&self, pinned: &PinnedLog, known: Option<&KnownLabel>) -> Result<Verified, LookupError> {
         let mut tx = self.storage.read().await.unwrap();
         let view = View::of(Some(pinned), known);
-        let answer =
-            lookup::answer(tx.as_mut(), &self.keys, &label(), view, self.now).await.unwrap().unwrap();
+        let asker = Asker::Foreign;
+        let answer = lookup::answer(tx.as_mut(), &self.keys, &label(), view, asker, self.now).await.unwrap();
+        let Some(lookup::Answered::Lookup(answer)) = answer else { panic!("{answer:?}") };
         let question = Question { label: &label(), asker: Asker::Foreign, known };
         verify(pinned, &question, &answer, self.now)
     }

@@ -7,7 +7,7 @@ use qpq_storage::{Storage, memory::MemoryStorage};
 use qpq_transparency_tree::{
     config::KeyUse,
     is_consistent,
-    lookup::{Asker, Binding, PinnedLog, Question, verify},
+    lookup::{Binding, PinnedLog, Question, verify},
     value::{AccountValue, LoggedDevice, Standing, Status, signed_bytes},
 };
 
@@ -59,6 +59,13 @@ async fn begun() -> MemoryStorage {
     storage
 }
 
+async fn answered(tx: &mut dyn ReadTx, keys: &LogKeys, label: &Label, view: View) -> LookupAnswer {
+    match answer(tx, keys, label, view, Asker::Foreign, NOW).await.unwrap() {
+        Some(Answered::Lookup(answer)) => *answer,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn every_label_of_a_growing_log_is_proven_to_whoever_saw_any_smaller_one() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -75,7 +82,7 @@ fn every_label_of_a_growing_log_is_proven_to_whoever_saw_any_smaller_one() {
             for pinned in &views {
                 for asked in [0, user / 2, user] {
                     let (label, view) = (label(asked), View::of(Some(pinned), None));
-                    let answer = answer(tx.as_mut(), &keys, &label, view, NOW).await.unwrap().unwrap();
+                    let answer = answered(tx.as_mut(), &keys, &label, view).await;
                     let question = Question { label: &label, asker: Asker::Foreign, known: None };
                     let verified = verify(pinned, &question, &answer, NOW).unwrap();
                     assert!(matches!(verified.binding, Binding::Keys(_)), "{asked} of {user}");
@@ -83,8 +90,8 @@ fn every_label_of_a_growing_log_is_proven_to_whoever_saw_any_smaller_one() {
                     newest = Some(verified.log);
                 }
             }
-            let absent = answer(tx.as_mut(), &keys, &label(9_999), View::default(), NOW).await.unwrap();
-            assert_eq!(absent.unwrap().latest, None);
+            let absent = answered(tx.as_mut(), &keys, &label(9_999), View::default()).await;
+            assert_eq!(absent.latest, None);
             views.extend(newest);
         }
     });

@@ -1,22 +1,19 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
-};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use proptest::prelude::*;
 use qpq_core::{Millis, Secret};
-use qpq_storage::{
-    Storage,
-    memory::{Disk, Flushed, MemoryStorage},
-};
+use qpq_storage::{Storage, memory::MemoryStorage};
 use qpq_transparency_tree::{
     is_consistent,
     tile::{TilePath, unbundle},
 };
 
 use super::*;
-use crate::{LogSeeds, publication};
+use crate::{
+    LogSeeds,
+    fickle::{Fickle, KEPT, KEPT_UNSAID, LOST},
+    publication,
+};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -39,27 +36,6 @@ fn entry(label: u8, value: u8) -> NewEntry {
     }
 }
 
-/// A disk that does what the next commit is told.
-#[derive(Debug, Default)]
-struct Fickle(AtomicU8);
-
-const KEPT: u8 = 0;
-const LOST: u8 = 1;
-const KEPT_UNSAID: u8 = 2;
-
-#[async_trait]
-impl Disk for Fickle {
-    async fn flush(&self) -> Flushed {
-        match self.0.load(Ordering::SeqCst) {
-            LOST => Flushed::Lost,
-            KEPT_UNSAID => Flushed::KeptUnsaid,
-            _ => Flushed::Kept,
-        }
-    }
-
-    fn kept(&self) {}
-}
-
 struct World {
     storage: MemoryStorage,
     disk: Arc<Fickle>,
@@ -67,13 +43,12 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let disk = Arc::new(Fickle::default());
-        let storage = MemoryStorage::new().on(Arc::clone(&disk) as Arc<dyn Disk>);
+        let (storage, disk) = Fickle::storage();
         Self { storage, disk }
     }
 
     async fn append(&self, fate: u8, new: &[NewEntry], now: Timestamp) -> Stored<Appended> {
-        self.disk.0.store(fate, Ordering::SeqCst);
+        self.disk.will(fate);
         let mut tx = self.storage.write().await?;
         let appended = append(tx.as_mut(), &keys(), new, now).await?;
         tx.commit().await?;

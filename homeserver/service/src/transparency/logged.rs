@@ -15,7 +15,7 @@ use qpq_transparency::{
 use qpq_transparency_tree::{
     commitment::Opening,
     label::Label,
-    lookup::View,
+    lookup::{Asker, View},
     value::{Reason, SignedValue},
 };
 use qpq_transparency_wire::{LogPlace, ToldLookup};
@@ -88,18 +88,23 @@ async fn devices(
     }))
 }
 
-/// What the log says of one of our users, or of somebody who isn't.
+/// What the log says of one of our users, or of somebody who isn't; nothing while what it says waits for cosignatures.
 async fn told(
     ground: &Ground,
-    tx: &mut (dyn TransparencyRead + '_),
+    tx: &mut dyn ReadTx,
     address: &Address,
     view: View,
 ) -> Stored<Option<Box<ToldLookup>>> {
     let Some(keys) = ground.log_keys() else { return Ok(None) };
     let label = Label::of(address);
     // Many tiles are read on the way: it would make every future around it as large.
-    let answer = Box::pin(lookup::answer(tx, keys, &label, view, ground.now())).await?;
-    Ok(answer.map(|answer| Box::new(ToldLookup { log_key: keys.log().verifier().clone(), answer })))
+    let answer = Box::pin(lookup::answer(tx, keys, &label, view, Asker::Foreign, ground.now())).await?;
+    Ok(match answer {
+        Some(lookup::Answered::Lookup(answer)) => {
+            Some(Box::new(ToldLookup { log_key: keys.log().verifier().clone(), answer: *answer }))
+        }
+        Some(lookup::Answered::Pending) | None => None,
+    })
 }
 
 /// Where the next version of a name's keys will stand; `None` without a log.
