@@ -1,5 +1,7 @@
 //! What becomes of witnesses' answers.
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[tokio::test]
@@ -252,4 +254,64 @@ async fn a_peer_cosigns_and_mirrors_our_log() {
     }
     let mut tx = peer.read().await.unwrap();
     assert_eq!(mirror::entries(tx.as_mut(), origin, 0, 100).await.unwrap().len(), 7);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Registers,
+    Names(Vec<u8>),
+    /// A witness answers about one of the checkpoints so far, and the commit has a fate.
+    Signs(u8, prop::sample::Index, u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => Just(Step::Registers),
+        1 => prop::sample::subsequence(vec![1_u8, 2, 3, 4], 0..=4).prop_map(Step::Names),
+        8 => (1..5_u8, any::<prop::sample::Index>(), 0..3_u8).prop_map(|(n, at, fate)| Step::Signs(n, at, fate)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Whatever happens in whichever order: the checkpoint that lookups are answered at never goes back, and has what the CONFIG
+    /// within it asks for.
+    #[test]
+    fn what_is_served_is_cosigned_and_never_goes_back(steps in prop::collection::vec(step(), 1..50)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let world = World::new().await;
+            let (mut rounds, mut users, mut before) = (vec![world.round().await], 0..u8::MAX, 0);
+            for step in steps {
+                match step {
+                    Step::Registers => world.registers(users.next().unwrap()).await,
+                    Step::Names(witnesses) => drop(world.names(&witnesses).await),
+                    Step::Signs(n, at, fate) => {
+                        let checkpoint = at.get(&rounds);
+                        let signature = checkpoint.cosign(witness_key(n).signer(), world.now);
+                        match world.takes(fate, &vkey(n), checkpoint, &[signature]).await {
+                            Ok(Err(refused)) => assert_eq!(refused, NotTaken::NotNamed(vkey(n))),
+                            Ok(Ok(_)) => assert_eq!(fate, KEPT),
+                            Err(_) => assert_ne!(fate, KEPT),
+                        }
+                    }
+                }
+                rounds.push(world.round().await);
+                let mut tx = world.storage.read().await.unwrap();
+                let served = served(tx.as_mut()).await.unwrap().unwrap();
+                let (Served::Newest(checkpoint) | Served::Cosigned(checkpoint)) = &served else {
+                    panic!("a log that was once answered at stays answerable")
+                };
+                let size = checkpoint.head().size;
+                assert!(before <= size, "from {before} to {size}");
+                before = size;
+                let within = configuration::within(tx.as_mut(), size).await.unwrap().unwrap();
+                let policy = Policy::of_log(world.keys.log().verifier().clone(), within.witnesses());
+                policy.accepts(checkpoint).unwrap();
+                let newest = configuration::newest(tx.as_mut()).await.unwrap().unwrap();
+                assert_eq!(matches!(served, Served::Newest(_)), newest.witnesses().is_empty());
+            }
+        });
+    }
 }
