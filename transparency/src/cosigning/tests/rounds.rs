@@ -203,9 +203,12 @@ async fn an_announced_reset_counts_as_seen_from_its_first_cosigned_checkpoint() 
     let checkpoint = world.round().await;
     world.signs(1, &checkpoint).await;
     assert_eq!(world.seen(announced).await, None);
+    world.registers(4).await;
+    let later = world.announces(4).await;
     world.signs(2, &checkpoint).await;
     let seen = world.seen(announced).await.unwrap();
     assert_eq!(seen.note().signatures().len(), 3);
+    assert_eq!(world.seen(later).await, None, "that one is not in it");
     // A day later it is still the first one.
     world.now = NOW.after(Millis::from_days(1));
     for n in [1, 2] {
