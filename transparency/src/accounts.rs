@@ -174,7 +174,7 @@ async fn prepare(
     };
     let mut batch = Batch::begin(tx, keys, now).await?;
     let entry = batch.next(tx, &new).await?;
-    let before = predecessor(tx, keys, label_id).await?;
+    let before = predecessor(tx, keys, label_id, entry.time).await?;
     if let Err(error) = judge(keys.origin(), before.as_ref(), &entry, signed) {
         return Ok(Err(error.into()));
     }
@@ -245,19 +245,20 @@ pub async fn close(
     Ok(closed)
 }
 
-/// Since when the log's witnesses had seen the announcement of a reset; `None` if the log has none, or they haven't yet.
+/// Since when the log's witnesses had seen the announcement of a reset; `None` if the log has none: then its own time counts. What
+/// they haven't seen yet they see now at the earliest.
 pub async fn seen_by(
     tx: &mut (dyn TransparencyRead + '_),
     keys: &LogKeys,
     announced: &Version,
+    now: Timestamp,
 ) -> Stored<Option<Timestamp>> {
-    let (Some(note), Some(config)) = (tx.kt_seen(announced.index).await?, witnesses(tx).await?) else {
-        return Ok(None);
-    };
+    let Some(config) = witnesses(tx).await? else { return Ok(None) };
+    let Some(note) = tx.kt_seen(announced.index).await? else { return Ok(Some(now)) };
     let seen = SignedCheckpoint::parse(note.as_bytes())
         .map_err(|error| corrupt("kt_seen", format!("entry {}: {error}", announced.index)))?;
     let policy = Policy::of_log(keys.log().verifier().clone(), config.witnesses());
-    Ok(policy.accepts(&seen).ok().and_then(|accepted| accepted.seen_by))
+    Ok(Some(policy.accepts(&seen).ok().and_then(|accepted| accepted.seen_by).unwrap_or(now)))
 }
 
 /// The CONFIG, if it names witnesses.
@@ -269,11 +270,12 @@ async fn predecessor(
     tx: &mut (dyn TransparencyRead + '_),
     keys: &LogKeys,
     label_id: LabelId,
+    now: Timestamp,
 ) -> Stored<Option<Predecessor>> {
     let Some(newest) = newest(tx, label_id).await? else { return Ok(None) };
     let value = newest.value().cloned();
     let announces = value.as_ref().is_some_and(|value| value.reason() == Reason::ResetPending);
-    let seen_by = if announces { seen_by(tx, keys, &newest).await? } else { None };
+    let seen_by = if announces { seen_by(tx, keys, &newest, now).await? } else { None };
     Ok(Some(Predecessor {
         version: newest.entry.version,
         leaf: newest.entry.leaf_hash(),

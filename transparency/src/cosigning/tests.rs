@@ -12,7 +12,7 @@ use qpq_transparency_tree::{
     label::Label,
     lookup::{Asker, Binding, PinnedLog, Question, Verified, View, verify},
     policy::Level,
-    value::{AccountValue, LoggedDevice, Status, signed_bytes},
+    value::{self, AccountValue, LoggedDevice, Status, signed_bytes},
 };
 
 use super::*;
@@ -74,24 +74,32 @@ impl World {
         named.is_some()
     }
 
-    async fn registers(&self, user: u8) {
-        let mut tx = self.storage.write().await.unwrap();
+    /// A user's next version by the key of this number.
+    async fn signed(&self, user: u8, key: u8, reason: Reason) -> SignedValue {
+        let mut tx = self.storage.read().await.unwrap();
         let place = accounts::place(tx.as_mut(), self.keys.place(&label(user)).unwrap().0).await.unwrap();
-        let key = SigningKey::from_bytes(&[user; 32]);
+        let key = SigningKey::from_bytes(&[key; 32]);
         let device = LoggedDevice {
             device: DeviceId::from_bytes([1; 16]),
             signature_key: SignatureKey::from_bytes([4; 32]),
-            added_in: 0,
+            added_in: place.version,
         };
         let identity = IdentityKey::from_bytes(key.verifying_key().to_bytes());
         let account = AccountId::from_bytes([5; 16]);
-        let reason = Reason::Registration;
         let value = AccountValue::new(account, identity, Status::Active, reason, vec![device]).unwrap();
-        let (origin, label_id) = (self.keys.origin(), place.label_id);
-        let standing =
-            qpq_transparency_tree::value::Standing { origin, label_id, version: 0, prev: place.prev };
+        let standing = value::Standing {
+            origin: self.keys.origin(),
+            label_id: place.label_id,
+            version: place.version,
+            prev: place.prev,
+        };
         let by_self = Some(key.sign(&signed_bytes(&standing, &value)).to_bytes());
-        let signed = SignedValue { value, by_previous: None, by_self };
+        SignedValue { value, by_previous: None, by_self }
+    }
+
+    async fn registers(&self, user: u8) {
+        let signed = self.signed(user, user, Reason::Registration).await;
+        let mut tx = self.storage.write().await.unwrap();
         accounts::bind(tx.as_mut(), &self.keys, &label(user), &signed, OPENING, self.now)
             .await
             .unwrap()
@@ -105,6 +113,16 @@ impl World {
             accounts::announce_reset(tx.as_mut(), &self.keys, &label(user), OPENING, self.now).await;
         tx.commit().await.unwrap();
         announced.unwrap().unwrap().head.size - 1
+    }
+
+    /// Whether the log takes a reset of a user's key now.
+    async fn resets(&self, user: u8) -> bool {
+        let mut tx = self.storage.write().await.unwrap();
+        let signed = self.signed(user, user + 100, Reason::Reset).await;
+        let (label, keys) = (label(user), &self.keys);
+        let bound = accounts::bind(tx.as_mut(), keys, &label, &signed, OPENING, self.now).await.unwrap();
+        tx.commit().await.unwrap();
+        bound.is_ok()
     }
 
     async fn seen(&self, index: u64) -> Option<SignedCheckpoint> {

@@ -139,7 +139,7 @@ pub(crate) async fn reset_from(
     version: &Version,
 ) -> Stored<Option<Timestamp>> {
     let Some(keys) = ground.log_keys() else { return Ok(None) };
-    let seen_by = accounts::seen_by(tx, keys, version).await?;
+    let seen_by = accounts::seen_by(tx, keys, version, ground.now()).await?;
     Ok(version.reset_from(seen_by))
 }
 

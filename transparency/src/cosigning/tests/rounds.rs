@@ -222,6 +222,27 @@ async fn an_announced_reset_counts_as_seen_from_its_first_cosigned_checkpoint() 
     assert_eq!(world.seen(waiting).await.unwrap().note().signatures().len(), 1);
 }
 
+#[tokio::test]
+async fn the_day_before_a_reset_begins_when_its_witnesses_had_seen_it() {
+    let mut world = World::new().await;
+    world.names(&[1, 2]).await;
+    world.registers(1).await;
+    world.announces(1).await;
+    let checkpoint = world.round().await;
+    world.signs(1, &checkpoint).await;
+    world.now = NOW.after(Millis::from_days(2));
+    assert!(!world.resets(1).await, "one of the two has not seen it");
+    world.signs(2, &checkpoint).await;
+    world.now = world.now.after(Millis(Millis::from_days(1).0 - 1));
+    assert!(!world.resets(1).await, "a day has not gone by since");
+    world.now = world.now.after(Millis(1));
+    assert!(world.resets(1).await);
+    for n in [1, 2] {
+        world.signs(n, &world.round().await).await;
+    }
+    assert_eq!(world.stranger_sees(1).await, Some((true, 5, Level::Peer)));
+}
+
 /// Two domains: one logs, the other witnesses it and keeps a mirror.
 #[tokio::test]
 async fn a_peer_cosigns_and_mirrors_our_log() {
