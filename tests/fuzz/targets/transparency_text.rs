@@ -11,6 +11,7 @@ use qpq_fuzz::{seeds, vectors};
 use qpq_transparency_tree::{
     KeyName, LogSigner, SignedCheckpoint, SignedNote, TreeHead, VerifierKey, WitnessSigner,
     checkpoint::Checkpoint,
+    evidence::SplitView,
     label::Label,
     policy::{Level, Policy},
     proof_file::ProofFile,
@@ -19,7 +20,7 @@ use qpq_transparency_tree::{
 };
 
 /// Name, reader, and where the vectors have something for it.
-const READERS: [(&str, fn(&str), &str, &str); 9] = [
+const READERS: [(&str, fn(&str), &str, &str); 10] = [
     ("note", note, "notes.json", "/notes/1/note"),
     ("checkpoint", checkpoint, "policies.json", "/policies/1/checkpoints/0/checkpoint"),
     ("vkey", same::<VerifierKey>, "notes.json", "/keys/2/vkey"),
@@ -29,6 +30,7 @@ const READERS: [(&str, fn(&str), &str, &str); 9] = [
     ("tile_path", same::<TilePath>, "tiles.json", "/paths/4/path"),
     ("label", same::<Label>, "labels.json", "/labels/2/label"),
     ("name", name, "claims.json", "/claims/0/origin"),
+    ("evidence", evidence, "evidence.json", "/evidence/0/text"),
 ];
 
 /// The log of the vectors, and its three witnesses.
@@ -62,6 +64,7 @@ fn not_text(bytes: &[u8]) {
     assert!(SignedNote::parse(bytes).is_err());
     assert!(AddCheckpoint::parse(bytes).is_err());
     assert!(ProofFile::parse(bytes).is_err());
+    assert!(SplitView::parse(bytes).is_err());
 }
 
 fn same<T: FromStr + Display>(text: &str) {
@@ -133,6 +136,19 @@ fn proof_file(text: &str) {
     let Ok(file) = ProofFile::parse(text.as_bytes()) else { return };
     assert_eq!(file.to_string(), text);
     judged(&file.checkpoint);
+}
+
+/// What shows two histories of the log is signed by it twice, and is found again from what it consists of.
+fn evidence(text: &str) {
+    let Ok(found) = SplitView::parse(text.as_bytes()) else { return };
+    assert_eq!(found.to_string(), text);
+    if found.judge(&LOG).is_ok() {
+        let SplitView { first, second, prefix_root, proof } = &found;
+        assert_eq!((first.signed_by(&LOG), second.signed_by(&LOG)), (Ok(()), Ok(())));
+        assert_ne!(first.head(), second.head());
+        let again = SplitView::with_prefix(&LOG, first, second, *prefix_root, proof);
+        assert_eq!(again.as_ref(), Some(&found));
+    }
 }
 
 fn written() -> Vec<(&'static str, Vec<u8>)> {

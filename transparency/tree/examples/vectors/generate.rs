@@ -7,6 +7,7 @@
 mod changes;
 mod claims;
 mod entries;
+mod evidence;
 mod labels;
 mod lies;
 mod lookups;
@@ -36,6 +37,7 @@ pub(crate) fn files() -> Vec<(&'static str, String)> {
         ("commitments.json", text(entries::commitments())),
         ("configs.json", text(values::configs())),
         ("entries.json", text(entries::entries())),
+        ("evidence.json", text(evidence::evidence())),
         ("labels.json", text(labels::labels())),
         ("lookups.json", text(lookups::lookups())),
         ("notes.json", text(notes::notes())),

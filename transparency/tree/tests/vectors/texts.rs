@@ -1,8 +1,9 @@
-//! What is text: keys, notes, checkpoints, policies, proof files, requests to witnesses.
+//! What is text: keys, notes, checkpoints, policies, proof files, requests to witnesses, evidence.
 
 use qpq_core::Timestamp;
 use qpq_transparency_tree::{
     SignedCheckpoint, SignedNote, VerifierKey,
+    evidence::SplitView,
     key::Verified,
     leaf_hash,
     note::NoteError,
@@ -140,6 +141,25 @@ fn proof_files_prove_what_they_say() {
     }
     for vector in each(&unread) {
         refused(vector, ProofFile::parse(text(vector, "text").as_bytes()));
+    }
+}
+
+#[test]
+fn evidence_is_judged_by_the_logs_key() {
+    let [sound, wrong, unread] = parts("evidence.json", ["evidence", "refused", "unread"]);
+    let judged = |vector: &Value| {
+        let found = SplitView::parse(text(vector, "text").as_bytes()).unwrap();
+        assert_eq!(found.to_string(), text(vector, "text"));
+        found.judge(&parsed(vector, "key"))
+    };
+    for vector in each(&sound) {
+        assert_eq!(judged(vector), Ok(()), "{}", text(vector, "name"));
+    }
+    for vector in each(&wrong) {
+        refused(vector, judged(vector));
+    }
+    for vector in each(&unread) {
+        refused(vector, SplitView::parse(text(vector, "text").as_bytes()));
     }
 }
 
