@@ -6,7 +6,10 @@
 //! checkpoint is not served. What the log says of the domain itself is made in [`configuration`], what of people in
 //! [`accounts`]; what a client is answered in [`lookup`], what strangers read in [`publication`].
 //!
-//! The tree itself, and everything that a verifier needs, is in `qpq-transparency-tree`. Witnesses and mirrors come next.
+//! Others cosign our checkpoints ([`cosigning`]), and we theirs ([`witness`]), mirror what we cosigned ([`mirror`]), and keep
+//! evidence of logs that have two histories ([`evidence`]). None of it knows who carries it.
+//!
+//! The tree itself, and everything that a verifier needs, is in `qpq-transparency-tree`.
 
 pub mod accounts;
 pub mod configuration;
