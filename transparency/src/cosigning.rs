@@ -3,7 +3,7 @@
 //!
 //! A witness answers about one checkpoint, and others may have come meanwhile. So the newest few collect side by side, in the store,
 //! and whichever first has the cosignatures that its own CONFIG asks for takes the place of the one before, if that is smaller.
-//! Nobody is answered at a checkpoint that the log's own rules call too little witnessed, except as [`lookup`](crate::lookup) says.
+//! Nobody is answered at a checkpoint that the log's own rules call too little witnessed, except as [`lookup`] says.
 
 use qpq_core::{Millis, Timestamp};
 use qpq_storage::{LogHead, OurWitness, ReadTx, Stored, TransparencyRead, WriteTx};

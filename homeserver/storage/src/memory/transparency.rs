@@ -70,7 +70,10 @@ impl TransparencyRead for MemoryTx {
     }
 
     async fn kt_latest_within(&mut self, label_id: &[u8; 32], size: u64) -> Stored<Option<LogRow>> {
-        Ok(self.state.log.versions(label_id).filter(|row| row.index < size).last().cloned())
+        // Mostly the newest is within; else all are looked through.
+        let log = &self.state.log;
+        let newest = log.latest(label_id).filter(|row| row.index < size && row.label_id != LOG_NO_LABEL);
+        Ok(newest.or_else(|| log.versions(label_id).filter(|row| row.index < size).last()).cloned())
     }
 
     async fn kt_versions(&mut self, label_id: &[u8; 32], from: u32, limit: usize) -> Stored<Vec<LogRow>> {
