@@ -81,6 +81,34 @@ interface Link {
   streamHeads @6 (after :Data, limit :UInt16, named :List(Data)) -> (heads :List(AppliedHead), failure :Failure);
   # How far the caller's streams are applied here: a page ordered by stream id, after the stream `after` (empty: from the
   # first), at most `limit` and 1,024; or, where `named` lists up to 64 streams, those with the header that proves it.
+
+  addCheckpoint @7 (logKey :Text, request :Data, call :Call) -> (answer :WitnessAnswer, failure :Failure);
+  # Asks the callee to cosign a checkpoint of the caller's log, which `logKey` signs (a verifier key; the first that the callee
+  # sees is pinned). `request` is the body that tlog-witness defines. Failures: 100, 209, 214: it is not signed, does not
+  # continue what was cosigned, or is of another log than the caller's.
+
+  witnessedCheckpoint @8 (origin :Text, call :Call) -> (note :Text, failure :Failure);
+  # The last checkpoint of a log that the callee cosigned, a signed note; empty: none.
+
+  logEntries @9 (origin :Text, first :UInt64, count :UInt16, call :Call) -> (entries :Data, failure :Failure);
+  # Entries of a log from the place `first` on, 110 bytes each, at most `count` and 256 and none beyond what the callee has
+  # signed: of its own log, or of one that it witnesses and keeps a mirror of. Entries name nobody.
+
+  logConsistency @10 (old :UInt64, new :UInt64, call :Call) -> (proof :Data, failure :Failure);
+  # Hashes: that the callee's log at the size `new` continues that at the size `old` (RFC 6962, section 2.1.2). 102: it has no
+  # such trees.
+}
+
+struct WitnessAnswer {
+  # What a witness says to a checkpoint (C2SP tlog-witness, "add-checkpoint").
+  union {
+    signatures @0 :Text;
+    # It cosigned: signature lines, each ended by a line feed, at most 16.
+    conflict @1 :UInt64;
+    # The old size was not that of the last checkpoint that it cosigned, which is this.
+  }
+  witnessKey @2 :Text;
+  # The witness's verifier key. A domain whose witness lost its state has another one.
 }
 
 struct Call {

@@ -2,6 +2,7 @@
 
 mod contacts;
 mod own_keys;
+mod patience;
 
 use std::rc::Rc;
 
@@ -15,6 +16,8 @@ use qpq_schemas::{
 };
 
 use qpq_transparency_wire::{Views, write_views};
+
+use patience::Patience;
 
 use crate::{
     ClientError,
@@ -173,8 +176,25 @@ impl Session {
         Ok(wire::read_stock(results.get_stock()?))
     }
 
-    /// Takes one KeyPackage of every device of each target; `nonce` makes a repeat harmless.
+    /// Takes one KeyPackage of every device of each target; `nonce` makes a repeat harmless. For what the witnesses of a log have
+    /// not signed yet it waits a moment.
     pub async fn claim(
+        &self,
+        group: &GroupId,
+        nonce: &[u8; 16],
+        targets: &[Address],
+        views: &Views,
+    ) -> Result<Vec<ClaimedUser>, ClientError> {
+        let patience = Patience::new();
+        loop {
+            let claimed = self.claim_now(group, nonce, targets, views).await?;
+            if !patience.waits(claimed.iter().filter_map(|claimed| claimed.keys.as_ref().err())).await {
+                return Ok(claimed);
+            }
+        }
+    }
+
+    async fn claim_now(
         &self,
         group: &GroupId,
         nonce: &[u8; 16],
@@ -198,8 +218,24 @@ impl Session {
         Ok(users)
     }
 
-    /// The keys of users of any domain, in the order asked; `group` is one that this device shares with them.
+    /// The keys of users of any domain, in the order asked; `group` is one that this device shares with them. For what the
+    /// witnesses of a log have not signed yet it waits a moment.
     pub async fn resolve(
+        &self,
+        addresses: &[Address],
+        group: Option<&GroupId>,
+        views: &Views,
+    ) -> Result<Vec<UserAnswer>, ClientError> {
+        let patience = Patience::new();
+        loop {
+            let answers = self.resolve_now(addresses, group, views).await?;
+            if !patience.waits(answers.iter().filter_map(|answer| answer.as_ref().err())).await {
+                return Ok(answers);
+            }
+        }
+    }
+
+    async fn resolve_now(
         &self,
         addresses: &[Address],
         group: Option<&GroupId>,

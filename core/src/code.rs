@@ -92,6 +92,8 @@ codes! {
     KeyPackagesExhausted = 305,
     /// The user, if there is one, has to accept the requester first, and was asked; the answer says when to ask again.
     Requested = 306,
+    /// The log has something newer about the user that its witnesses have not signed yet; the answer says when to ask again.
+    KeysPending = 307,
     /// The group has moved on; fetch the missing commits and rebase.
     WrongEpoch = 400,
     /// The group's policy does not allow this.

@@ -21,7 +21,7 @@ use crate::{
     wire,
 };
 
-type Called<T> = Result<T, CallError>;
+pub(crate) type Called<T> = Result<T, CallError>;
 
 impl LinkHandle {
     /// Hands over rows.
@@ -204,7 +204,11 @@ fn asked_for(views: &Views, keys: UserKeys) -> UserKeys {
     UserKeys { lookup, ..keys }
 }
 
-fn refused<'a>(has: bool, failure: impl FnOnce() -> capnp::Result<failure::Reader<'a>>) -> Called<()> {
+/// What was answered instead of an answer.
+pub(crate) fn refused<'a>(
+    has: bool,
+    failure: impl FnOnce() -> capnp::Result<failure::Reader<'a>>,
+) -> Called<()> {
     if !has {
         return Ok(());
     }

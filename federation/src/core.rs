@@ -14,7 +14,7 @@ use qpq_federation_proto::{
 };
 use qpq_metrics::Limit;
 use qpq_service::{
-    Answered, Directory, Ground, Groups, KeyPackages, Known, Peering, Refusal, Standing, relay,
+    Answered, Directory, Ground, Groups, KeyPackages, Known, Peering, Refusal, Standing, Witness, relay,
 };
 use qpq_storage::Peer;
 use qpq_transport::{Anchors, Endpoint, Leaf, PeerCertificate, Verdict, WorkerContext, Workers};
@@ -47,6 +47,7 @@ pub(crate) struct Core {
     pub(crate) directory: Directory,
     pub(crate) key_packages: KeyPackages,
     pub(crate) groups: Groups,
+    pub(crate) witness: Witness,
     pub(crate) workers: Workers,
     pub(crate) endpoint: Endpoint,
     pub(crate) leaf: Leaf,
@@ -85,6 +86,7 @@ impl Core {
             discovery,
         } = config;
         Arc::new(Self {
+            witness: Witness::new(Arc::clone(&ground)),
             ground,
             peering,
             directory,

@@ -26,6 +26,8 @@ mod incoming;
 mod introduction;
 mod link;
 mod link_server;
+mod log_calls;
+mod log_server;
 mod peer_calls;
 mod peering_server;
 mod probe;

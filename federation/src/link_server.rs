@@ -39,10 +39,10 @@ pub(crate) const HEADS: usize = 1_024;
 
 /// The capability that `hello` returns to a trusted peer: it is the authorisation.
 pub(crate) struct LinkServer {
-    core: Arc<Core>,
-    peer: Domain,
+    pub(crate) core: Arc<Core>,
+    pub(crate) peer: Domain,
     calls: CallGate,
-    slot: Arc<Slot>,
+    pub(crate) slot: Arc<Slot>,
     /// Ends the link.
     hang_up: CancellationToken,
 }
@@ -59,7 +59,7 @@ impl LinkServer {
     }
 
     /// Lets a call in. `method` is its name in the schema.
-    fn enter(&self, method: &'static str) -> capnp::Result<Served> {
+    pub(crate) fn enter(&self, method: &'static str) -> capnp::Result<Served> {
         if self.core.stopping.is_cancelled() {
             return Err(capnp::Error::disconnected("this homeserver is stopping".to_owned()));
         }
@@ -79,7 +79,7 @@ impl LinkServer {
     }
 
     /// Works for a call within its frame.
-    async fn answer<T>(
+    pub(crate) async fn answer<T>(
         &self,
         span: Span,
         carried: Carried,
@@ -90,7 +90,7 @@ impl LinkServer {
     }
 
     /// The peering may have ended since the link came up.
-    async fn still_allowed(&self) -> Answered<qpq_storage::Peer> {
+    pub(crate) async fn still_allowed(&self) -> Answered<qpq_storage::Peer> {
         allowed_peer(&self.core.ground, self.core.peering.policy(), &self.peer).await
     }
 }
@@ -311,5 +311,37 @@ impl link::Server for LinkServer {
             Err(refusal) => write_failure(&refusal, results.get().init_failure()),
         }
         Ok(())
+    }
+
+    async fn add_checkpoint(
+        self: capnp::capability::Rc<Self>,
+        params: link::AddCheckpointParams,
+        results: link::AddCheckpointResults,
+    ) -> capnp::Result<()> {
+        self.cosign(params, results).await
+    }
+
+    async fn witnessed_checkpoint(
+        self: capnp::capability::Rc<Self>,
+        params: link::WitnessedCheckpointParams,
+        results: link::WitnessedCheckpointResults,
+    ) -> capnp::Result<()> {
+        self.witnessed(params, results).await
+    }
+
+    async fn log_entries(
+        self: capnp::capability::Rc<Self>,
+        params: link::LogEntriesParams,
+        results: link::LogEntriesResults,
+    ) -> capnp::Result<()> {
+        self.entries(params, results).await
+    }
+
+    async fn log_consistency(
+        self: capnp::capability::Rc<Self>,
+        params: link::LogConsistencyParams,
+        results: link::LogConsistencyResults,
+    ) -> capnp::Result<()> {
+        self.consistency(params, results).await
     }
 }

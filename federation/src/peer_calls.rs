@@ -6,12 +6,16 @@ use std::{
 };
 
 use async_trait::async_trait;
-use qpq_core::{Address, DeviceAddress, Domain, ErrorCode, GroupId, Millis, Pin, Timestamp};
+use qpq_core::{Address, DeviceAddress, Digest, Domain, ErrorCode, GroupId, Millis, Pin, Timestamp};
 use qpq_federation_proto::{ProbeReport, Undiscovered};
 use qpq_service::{
     ClaimPurpose, ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, PeerCallError, PeerCalls, PeerHealth,
     Refusal, Standing, UserAnswer, Views,
 };
+use qpq_transparency_tree::{
+    KeyName, SignedCheckpoint, VerifierKey, entry::ENTRY_BYTES, witness::AddCheckpoint,
+};
+use qpq_transparency_wire::CosignAnswer;
 use tokio::time::timeout;
 
 use crate::{
@@ -200,6 +204,56 @@ impl PeerCalls for Way {
                 report.map_err(PeerCallError::Refused)?.ok_or_else(|| PeerCallError::NotAPeer(peer.clone()))
             }
         }
+    }
+
+    async fn add_checkpoint(
+        &self,
+        peer: &Domain,
+        log: &VerifierKey,
+        request: &AddCheckpoint,
+        deadline: Timestamp,
+    ) -> Result<CosignAnswer, PeerCallError> {
+        self.ask(peer, deadline, |link, left| {
+            let (log, request) = (log.clone(), request.clone());
+            async move { link.add_checkpoint(left, log, request).await }
+        })
+        .await
+    }
+
+    async fn witnessed_checkpoint(
+        &self,
+        peer: &Domain,
+        origin: &KeyName,
+        deadline: Timestamp,
+    ) -> Result<Option<SignedCheckpoint>, PeerCallError> {
+        self.ask(peer, deadline, |link, left| {
+            let origin = origin.clone();
+            async move { link.witnessed(left, origin).await }
+        })
+        .await
+    }
+
+    async fn log_entries(
+        &self,
+        peer: &Domain,
+        origin: &KeyName,
+        first: u64,
+        deadline: Timestamp,
+    ) -> Result<Vec<[u8; ENTRY_BYTES]>, PeerCallError> {
+        self.ask(peer, deadline, |link, left| {
+            let origin = origin.clone();
+            async move { link.log_entries(left, origin, first).await }
+        })
+        .await
+    }
+
+    async fn log_consistency(
+        &self,
+        peer: &Domain,
+        sizes: (u64, u64),
+        deadline: Timestamp,
+    ) -> Result<Vec<Digest>, PeerCallError> {
+        self.ask(peer, deadline, |link, left| async move { link.log_consistency(left, sizes).await }).await
     }
 
     fn standings(&self) -> Vec<(Domain, Standing)> {

@@ -135,6 +135,9 @@ pub(crate) struct Demo {
     /// End after the conversation instead of staying up.
     #[arg(long)]
     pub(crate) exit: bool,
+    /// How many domains there are; with four, each has three witnesses.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=4))]
+    pub(crate) domains: u8,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,4 +1,4 @@
-//! `qpq-server demo`: two domains, three users, one conversation, on this machine.
+//! `qpq-server demo`: two or more domains, three users, one conversation, on this machine.
 //!
 //! Nothing here is simulated: each domain is a child process `qpq-server serve` with its own data directory, each user
 //! a child process `qpq`, and nothing is between the two domains but UDP on loopback. Every step is a command
@@ -11,30 +11,44 @@ mod transcript;
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
+use serde_json::Value;
 
 use self::{domains::RunningDomain, people::Person};
 
 /// How long one message may take to arrive before the demo counts as failed.
 const ARRIVAL: Duration = Duration::from_secs(20);
 
-/// Runs the demo; `exit` ends it after the conversation, otherwise it stays up until Ctrl-C.
-pub(crate) async fn run(exit: bool) -> anyhow::Result<()> {
+/// How long the domains may take to sign each other's logs.
+const WITNESSED: Duration = Duration::from_secs(60);
+
+/// Runs the demo with so many domains; `exit` ends it after the conversation, otherwise it stays up until Ctrl-C.
+pub(crate) async fn run(exit: bool, domains: u8) -> anyhow::Result<()> {
     let programs = Programs::find()?;
     let place =
         tempfile::Builder::new().prefix("quicproquo-demo-").tempdir().context("no temporary directory")?;
 
-    transcript::heading("Two domains start, each its own process, data directory and certificate authority");
+    transcript::heading("The domains start, each its own process, data directory and certificate authority");
     let alpha = RunningDomain::start(&programs, place.path(), "alpha.test").await?;
     let beta = RunningDomain::start(&programs, place.path(), "beta.test").await?;
-    transcript::domain(&alpha);
-    transcript::domain(&beta);
+    let mut others = Vec::new();
+    for name in ["gamma.test", "delta.test"].iter().take(usize::from(domains).saturating_sub(2)) {
+        others.push(RunningDomain::start(&programs, place.path(), name).await?);
+    }
+    let all: Vec<&RunningDomain> = [&alpha, &beta].into_iter().chain(&others).collect();
+    all.iter().for_each(|domain| transcript::domain(domain));
 
-    transcript::heading("They become peers by two commands");
-    let invite = alpha.admin(&["peer", "invite", beta.name()]).await?;
-    let token = invite["token"].as_str().context("`peer invite` printed no token")?;
-    transcript::command(&alpha, &["peer", "invite", beta.name()]);
-    beta.admin(&["peer", "accept", token]).await?;
-    transcript::command(&beta, &["peer", "accept", "TOKEN"]);
+    transcript::heading("They become peers by two commands, and witness each other's key-transparency logs");
+    for (index, inviter) in (1..).zip(&all) {
+        for accepter in all.iter().skip(index) {
+            peer(inviter, accepter).await?;
+        }
+    }
+    for domain in &all {
+        // Of two peers one witnesses: a majority takes three.
+        let peers = all.len().saturating_sub(1);
+        let count = if peers < 3 { 1 } else { peers };
+        transcript::witnessed(domain, &witnessed(domain, count).await?);
+    }
 
     transcript::heading("Three people register, each with a device of their own");
     let alice = Person::register(&programs, place.path(), "alice", &alpha).await?;
@@ -65,23 +79,58 @@ pub(crate) async fn run(exit: bool) -> anyhow::Result<()> {
     transcript::storage(&alpha);
     transcript::storage(&beta);
 
+    transcript::heading("What alice's device has verified of bob's keys");
+    let shown = alice.qpq(&["keys", "show", bob.address()]).await?;
+    let witnesses = beta.admin(&["log", "witness", "list"]).await?;
+    transcript::verified(&bob, &shown, witnesses["witnesses"].as_array().map_or(0, Vec::len));
+
     if exit {
-        alpha.stop().await?;
-        beta.stop().await?;
+        stop([alpha, beta].into_iter().chain(others)).await?;
         transcript::end(
-            "The conversation is complete; both domains stopped cleanly and everything was removed.",
+            "The conversation is complete; all domains stopped cleanly and everything was removed.",
         );
         return Ok(());
     }
-    transcript::heading("Try it: both domains stay up until Ctrl-C");
+    transcript::heading("Try it: the domains stay up until Ctrl-C");
     for person in [&alice, &bob, &carol] {
         transcript::try_it(person);
     }
     interrupted().await?;
-    alpha.stop().await?;
-    beta.stop().await?;
+    stop([alpha, beta].into_iter().chain(others)).await?;
     transcript::end("Stopped; everything was removed.");
     Ok(())
+}
+
+async fn stop(domains: impl Iterator<Item = RunningDomain>) -> anyhow::Result<()> {
+    for domain in domains {
+        domain.stop().await?;
+    }
+    Ok(())
+}
+
+async fn peer(inviter: &RunningDomain, accepter: &RunningDomain) -> anyhow::Result<()> {
+    let invite = inviter.admin(&["peer", "invite", accepter.name()]).await?;
+    let token = invite["token"].as_str().context("`peer invite` printed no token")?;
+    transcript::command(inviter, &["peer", "invite", accepter.name()]);
+    accepter.admin(&["peer", "accept", token]).await?;
+    transcript::command(accepter, &["peer", "accept", "TOKEN"]);
+    Ok(())
+}
+
+/// Waits until a domain's log has so many witnesses, and as many of them as it needs have signed all of it.
+async fn witnessed(domain: &RunningDomain, count: usize) -> anyhow::Result<Value> {
+    let deadline = tokio::time::Instant::now() + WITNESSED;
+    loop {
+        let status = domain.admin(&["log", "status"]).await?;
+        let named = status["config"]["witnesses"].as_array().map_or(0, Vec::len);
+        if named == count && status["cosigned"] == status["size"] {
+            return Ok(status);
+        }
+        if tokio::time::Instant::now() > deadline {
+            bail!("the log of {} is not witnessed by its {count} peers: {status}", domain.name());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// One message: sent, received by everybody who should, word for word.

@@ -74,6 +74,7 @@ async fn begin(
         request: RequestId::random(&mut entropy),
     };
     tx.audit_append(&entry).await?;
+    keys::forget_witness(directory)?;
     tx.commit().await?;
     storage.close().await?;
     Ok(json!({

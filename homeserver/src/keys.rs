@@ -98,6 +98,31 @@ pub(crate) fn generate_log(directory: &DataDir, entropy: &mut dyn Entropy) -> Re
     Ok(())
 }
 
+/// The file under `keys/` of the key that cosigns the logs of others. It belongs to this database as it is: no backup has it, and
+/// a database that went back gets a new one.
+pub(crate) const WITNESS_KEY: &str = "witness";
+
+/// Reads the witness's key; makes one where there is none.
+pub(crate) fn witness(directory: &DataDir, entropy: &mut dyn Entropy) -> Result<Secret<[u8; 32]>, KeyError> {
+    let path = directory.key(WITNESS_KEY);
+    if !path.exists() {
+        let seed = Secret::new(entropy.bytes32());
+        DataDir::replace(&path, line(HEXLOWER.encode(seed.expose())).as_bytes())?;
+    }
+    hex32(&path, &HEXLOWER)
+}
+
+/// Forgets the witness's key, at the beginning of another life of the database: whatever it had cosigned that this database
+/// doesn't know of, a new key has not.
+pub(crate) fn forget_witness(directory: &DataDir) -> Result<(), KeyError> {
+    let path = directory.key(WITNESS_KEY);
+    match fs::remove_file(&path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(KeyError::Read { path, source }),
+    }
+}
+
 /// Reads the keys of the log.
 pub(crate) fn log(directory: &DataDir) -> Result<LogSeeds, KeyError> {
     let seed = |name| hex32(&directory.key(name), &HEXLOWER);
@@ -137,7 +162,9 @@ pub(crate) fn readable(directory: &DataDir, name: &str) -> Result<(), String> {
     match name {
         "ca.crt" | "tls.crt" => holds("BEGIN CERTIFICATE"),
         "ca.key" | "tls.key" => holds("PRIVATE KEY"),
-        "federation" | "log" | "vrf" => hex32(&path, &HEXLOWER).map(drop).map_err(|error| error.to_string()),
+        "federation" | "log" | "vrf" | WITNESS_KEY => {
+            hex32(&path, &HEXLOWER).map(drop).map_err(|error| error.to_string())
+        }
         _ => match BASE64.decode(text.expose().trim().as_bytes()) {
             Ok(_) => Ok(()),
             Err(_) => Err("no base64".to_owned()),

@@ -86,7 +86,7 @@ fn local(directory: &DataDir, verb: &Verb, format: Format) -> anyhow::Result<Ver
     match verb {
         Verb::Init(flags) => output::result(format, &alone(init::run(directory, flags, &environment))??)?,
         Verb::Serve(flags) => serve::run(directory, flags, &environment)?,
-        Verb::Demo(flags) => alone(demo::run(flags.exit))??,
+        Verb::Demo(flags) => alone(demo::run(flags.exit, flags.domains))??,
         Verb::Incarnation(verb) => {
             output::result(format, &alone(incarnation::run(directory, verb, &environment))??)?;
         }

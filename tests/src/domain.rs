@@ -272,6 +272,15 @@ impl HomeDomain {
         program.succeed().await?.json()
     }
 
+    /// Waits until the log has witnesses, and as many of them as it needs have signed all of it.
+    pub async fn witnessed(&self) -> anyhow::Result<()> {
+        eventually("the log is witnessed", Duration::from_secs(30), async || {
+            let status = self.admin(&["log", "status"]).await?;
+            Ok((status["level"] != "logged" && status["cosigned"] == status["size"]).then_some(()))
+        })
+        .await
+    }
+
     /// What the running server says of itself.
     pub async fn info(&self) -> anyhow::Result<Info> {
         Ok(serde_json::from_value(self.admin(&["info"]).await?)?)

@@ -18,6 +18,10 @@ fn whoever_writes_to_somebody_elsewhere_has_verified_their_keys() -> anyhow::Res
     story(async |world| {
         let (alpha, beta) = (world.domain("alpha").await?, world.domain("beta").await?);
         peer(&alpha, &beta).await?;
+        // Each is the witness of the other, by itself.
+        for domain in [&alpha, &beta] {
+            domain.witnessed().await?;
+        }
         let alice = Person::new(world, "alice", &alpha)?;
         let bob = Person::new(world, "bob", &beta)?;
         alice.register(&alpha).await?;
@@ -27,7 +31,7 @@ fn whoever_writes_to_somebody_elsewhere_has_verified_their_keys() -> anyhow::Res
         let shown = shows(&alice, &["show", &bob.address().to_string()]).await?;
         ensure!(
             shown["log"]["version"] == 0
-                && shown["log"]["level"] == "logged"
+                && shown["log"]["level"] == "peer"
                 && shown["log"]["status"] == "active",
             "{shown}"
         );
@@ -49,7 +53,16 @@ fn whoever_writes_to_somebody_elsewhere_has_verified_their_keys() -> anyhow::Res
         alice.hears(&["and back"]).await?;
 
         let found = alpha.admin(&["log", "verify"]).await?;
-        ensure!(found["ok"] == true && found["entries"] == 3, "CONFIG and two versions: {found}");
+        ensure!(found["ok"] == true && found["entries"] == 4, "two CONFIGs and two versions: {found}");
+        let witnesses = alpha.admin(&["log", "witness", "list"]).await?;
+        let witness = &witnesses["witnesses"][0];
+        ensure!(
+            witness["name"] == "beta.test/kt-witness/v1"
+                && witness["named"] == true
+                && witness["failed"].is_null(),
+            "{witnesses}"
+        );
+        ensure!(alpha.admin(&["log", "evidence", "list"]).await?["evidence"] == serde_json::json!([]));
         alpha.restart().await?;
         ensure!(shows(&bob, &["show", &alice.address().to_string()]).await?["log"]["version"] == 1);
         Ok(())
@@ -177,7 +190,7 @@ fn a_rotated_key_is_followed_and_a_reset_can_be_refused() -> anyhow::Result<()> 
         );
         alice.say(&bob.address().to_string(), "it was not me").await?;
         let found = alpha.admin(&["log", "verify"]).await?;
-        ensure!(found["ok"] == true && found["entries"] == 6, "{found}");
+        ensure!(found["ok"] == true && found["entries"] == 7, "{found}");
         Ok(())
     })
 }

@@ -93,6 +93,7 @@ fn a_changed_identity_key_stops_sending_until_it_is_accepted() -> anyhow::Result
         let then = |program: Program| {
             tomorrow.iter().fold(program, |program, (name, value)| program.env(name, value))
         };
+        beta.witnessed().await?;
         for domain in [&alpha, &beta] {
             for (name, value) in &tomorrow {
                 domain.set(name, value);

@@ -196,6 +196,7 @@ said-peer-dead-letters-replay = Nachricht { $name } wird erneut gesendet.
 said-peer-dead-letters-drop = Nachricht { $name } ist verworfen.
 said-peer-block = Blockiert: { $name }.
 said-peer-unblock = Die Blockade von { $name } ist aufgehoben.
+said-log-evidence-clear = Entschieden: { $name }.
 said-admin-add = Ein Link für { $name } wurde ausgestellt.
 said-admin-recover = Ein Wiederherstellungslink für { $name } wurde ausgestellt.
 said-admin-setup-link = Ein Einrichtungslink wurde ausgestellt.

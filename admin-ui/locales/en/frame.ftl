@@ -196,6 +196,7 @@ said-peer-dead-letters-replay = Letter { $name } is sent once more.
 said-peer-dead-letters-drop = Letter { $name } is dropped.
 said-peer-block = Blocked: { $name }.
 said-peer-unblock = The block of { $name } is lifted.
+said-log-evidence-clear = Decided: { $name }.
 said-admin-add = A link for { $name } was made.
 said-admin-recover = A recovery link for { $name } was made.
 said-admin-setup-link = A setup link was made.

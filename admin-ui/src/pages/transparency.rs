@@ -1,5 +1,5 @@
-//! The key-transparency log: how it stands, its newest checkpoint, any of its entries, and whether all of it is what was
-//! signed.
+//! The key-transparency log: how it stands, its newest checkpoint, any of its entries, whether all of it is what was signed, who
+//! witnesses it; and evidence against the logs of others.
 
 use askama::Template;
 use qpq_core::ErrorCode;
@@ -16,6 +16,10 @@ struct Status {
     root: String,
     last_entry_at: Option<String>,
     level: String,
+    /// The size of the newest checkpoint that its witnesses have signed.
+    cosigned: Option<u64>,
+    /// Why nothing is signed.
+    halted: Option<String>,
     config: Config,
 }
 
@@ -122,4 +126,77 @@ struct Verify<'a> {
 pub(super) async fn verify(d: Desk) -> Result<Page, Refused> {
     let view = d.read("log.verify", json!({})).await?;
     d.page("log-verify-title", &Verify { d: &d, view })
+}
+
+#[derive(Debug, Deserialize)]
+struct Witnesses {
+    witnesses: Vec<Witness>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Witness {
+    name: String,
+    key: String,
+    named: bool,
+    size: u64,
+    signed_at: Option<String>,
+    failed: Option<String>,
+    failed_at: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "pages/log-witnesses.html")]
+struct WhoWitnesses<'a> {
+    d: &'a Desk,
+    view: Witnesses,
+}
+
+/// Who witnesses the log.
+pub(super) async fn witnesses(d: Desk) -> Result<Page, Refused> {
+    let view = d.read("log.witness.list", json!({})).await?;
+    d.page("log-witnesses", &WhoWitnesses { d: &d, view })
+}
+
+#[derive(Debug, Deserialize)]
+struct AllEvidence {
+    evidence: Vec<Evidence>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Evidence {
+    id: u64,
+    origin: String,
+    sizes: (u64, u64),
+    from: String,
+    found_at: Option<String>,
+    cleared_at: Option<String>,
+    /// The evidence itself, where one piece is shown.
+    #[serde(default)]
+    text: String,
+}
+
+#[derive(Template)]
+#[template(path = "pages/log-evidence.html")]
+struct EvidenceList<'a> {
+    d: &'a Desk,
+    view: AllEvidence,
+}
+
+/// Logs that show two histories.
+pub(super) async fn evidence(d: Desk) -> Result<Page, Refused> {
+    let view = d.read("log.evidence.list", json!({})).await?;
+    d.page("log-evidence-title", &EvidenceList { d: &d, view })
+}
+
+#[derive(Template)]
+#[template(path = "pages/log-evidence-one.html")]
+struct OneEvidence<'a> {
+    d: &'a Desk,
+    view: Evidence,
+}
+
+/// One piece of evidence.
+pub(super) async fn one_evidence(d: Desk, ask: Ask) -> Result<Page, Refused> {
+    let view = d.read("log.evidence.show", ask.arguments("log.evidence.show")).await?;
+    d.page("log-evidence-one", &OneEvidence { d: &d, view })
 }

@@ -48,7 +48,7 @@ impl Accounts {
         let mut tx = self.ground.read().await?;
         let account = find(&self.ground, tx.as_mut(), address).await?;
         let (id, created_at) = (account.id, account.created_at);
-        let keys = logged::user_keys(&self.ground, tx.as_mut(), address, &account, None).await?;
+        let keys = logged::user_keys(&self.ground, tx.as_mut(), address, &account).await?;
         Ok(AccountView { id, keys, created_at })
     }
 
@@ -68,20 +68,22 @@ impl Accounts {
 
     /// Deletes an account with everything that is its own; its sessions end at once.
     pub async fn delete(&self, address: &Address) -> Answered<()> {
-        let done = self.ground.write(self.deletion(address.clone())).await?;
+        let deletion = self.deletion(address.clone()).await?;
+        let done = self.ground.write(deletion).await?;
         if done { Ok(()) } else { Err(unknown(address)) }
     }
 
     /// The job behind [`Accounts::delete`], for whoever adds something to its transaction.
-    pub(crate) fn deletion(&self, address: Address) -> DeleteAccount {
-        DeleteAccount {
+    pub(crate) async fn deletion(&self, address: Address) -> Answered<DeleteAccount> {
+        self.ground.signing().pass().await?;
+        Ok(DeleteAccount {
             ground: Arc::clone(&self.ground),
             now: self.ground.now(),
             address,
             live: Arc::clone(self.sessions.live()),
             wakes: Arc::clone(self.ground.wakes()),
             gone: None,
-        }
+        })
     }
 }
 

@@ -26,7 +26,7 @@ use serde::Serialize;
 
 pub use facts::{
     CertificateFact, ConfigurationFact, DatabaseFact, DiskFact, Facts, FileFact, FileState, Integrity,
-    MachineFacts, PeerFact, Room, ServerFact, SocketFact, SocketState,
+    MachineFacts, PeerFact, Room, ServerFact, SocketFact, SocketState, WitnessingFact,
 };
 pub use gather::{Checks, Depth};
 

@@ -5,14 +5,19 @@ use std::{collections::BTreeSet, sync::Arc};
 use qpq_core::{AccountId, Address, Domain, ErrorCode, GroupId};
 use qpq_metrics::Limit;
 use qpq_storage::ReadTx;
+use qpq_transparency_tree::lookup::Asker;
 
 use crate::{
-    Answered, Ground, Groups, Refusal, SessionHandle, UserAnswer, UserKeys, Views, accounts, bans,
+    Answered, Ground, Groups, PeerCallError, Refusal, SessionHandle, UserAnswer, UserKeys, Views, accounts,
+    bans,
     by_domain::{ask_all, bounded, shares},
     contacts::{Question, hidden, requested},
     peering,
     rates::Throttle,
-    transparency::logged::{self, ProofRoom},
+    transparency::{
+        believed,
+        logged::{self, ProofRoom},
+    },
 };
 
 /// The use cases of the directory.
@@ -55,10 +60,11 @@ impl Directory {
         let ask = |domain: Domain, addresses: Vec<Address>| async move {
             if domain == *self.ground.domain() {
                 return self
-                    .here(&addresses, &BTreeSet::new(), views)
+                    .here(&addresses, &BTreeSet::new(), (views, Asker::Own))
                     .await
-                    .map_err(crate::PeerCallError::Refused);
+                    .map_err(PeerCallError::Refused);
             }
+            believed(&self.ground, &domain).await.map_err(PeerCallError::Refused)?;
             let peers = self.ground.peers();
             let answers = peers.resolve_user(&domain, requester, &addresses, group, views, deadline).await?;
             Ok(answers.into_iter().map(|answer| answer.and_then(believable)).collect())
@@ -84,14 +90,14 @@ impl Directory {
             self.peers.admit(origin, count(addresses), self.ground.now(), "lookups by your domain");
         self.ground.limited(Limit::Lookups, admitted)?;
         let hidden = hidden(&self.ground, Question { origin, requester, group }, addresses).await?;
-        self.here(addresses, &hidden, views).await
+        self.here(addresses, &hidden, (views, Asker::Foreign)).await
     }
 
     async fn here(
         &self,
         addresses: &[Address],
         hidden: &BTreeSet<Address>,
-        views: &Views,
+        (views, asker): (&Views, Asker),
     ) -> Answered<Vec<UserAnswer>> {
         let mut tx = self.ground.read().await?;
         let (mut room, mut answers) = (ProofRoom::new(), Vec::with_capacity(addresses.len()));
@@ -105,7 +111,9 @@ impl Directory {
             answers.push(match account {
                 Some(account) => {
                     let view = views.get(address).copied();
-                    room.takes(logged::user_keys(&self.ground, tx.as_mut(), address, &account, view).await?)
+                    let of = (address, &account);
+                    let keys = logged::proven_keys(&self.ground, tx.as_mut(), of, view, asker).await?;
+                    keys.and_then(|keys| room.takes(keys))
                 }
                 None => Err((address.clone(), accounts::unknown(address))),
             });

@@ -6,10 +6,14 @@ use qpq_core::{Clock, Domain, Entropy, Incarnation, RequestId, Timestamp, limits
 use qpq_federation_proto::DirectoryPolicy;
 use qpq_metrics::{Limit, Metrics};
 use qpq_storage::{ReadTx, Storage, Stored, WriteTx};
-use qpq_transparency::LogKeys;
+use qpq_transparency::{LogKeys, WitnessKey};
+use qpq_transparency_tree::config::KeyUse;
 use tokio::sync::watch;
 
-use crate::{Answered, Effects, NoPeers, Notary, PeerCalls, Settings, Wakes, WriteJob, Writer, request};
+use crate::{
+    Answered, Effects, NoPeers, Notary, PeerCalls, Settings, Wakes, WriteJob, Writer, request,
+    transparency::signing::SigningGate,
+};
 
 /// Domain, clock, entropy, storage, writer, wakes and peers: shared by all use cases, never mutable from outside.
 #[derive(Debug)]
@@ -26,6 +30,10 @@ pub struct Ground {
     peers: OnceLock<Arc<dyn PeerCalls>>,
     notary: OnceLock<Notary>,
     log: OnceLock<LogKeys>,
+    witness: OnceLock<WitnessKey>,
+    /// The public keys of the domain, which the log says.
+    domain_keys: Mutex<Vec<(KeyUse, [u8; 32])>>,
+    signing: SigningGate,
     /// One reading of the whole log at a time.
     log_reading: tokio::sync::Mutex<()>,
     /// What the last reading found wrong.
@@ -58,6 +66,9 @@ impl Ground {
             peers: OnceLock::new(),
             notary: OnceLock::new(),
             log: OnceLock::new(),
+            witness: OnceLock::new(),
+            domain_keys: Mutex::default(),
+            signing: SigningGate::new(),
             log_reading: tokio::sync::Mutex::new(()),
             log_fault: Mutex::new(None),
             metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
@@ -204,6 +215,26 @@ impl Ground {
         self.log.get()
     }
 
+    /// The key that cosigns the logs of others; `None` before there is one.
+    pub(crate) fn witness_key(&self) -> Option<&WitnessKey> {
+        self.witness.get()
+    }
+
+    /// What the domain's keys are now, for the log to say.
+    pub(crate) fn domain_keys(&self) -> Vec<(KeyUse, [u8; 32])> {
+        self.domain_keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps them, at start.
+    pub(crate) fn says_its_keys(&self, keys: Vec<(KeyUse, [u8; 32])>) {
+        *self.domain_keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    /// Whether the log may be signed now.
+    pub(crate) const fn signing(&self) -> &SigningGate {
+        &self.signing
+    }
+
     /// Who reads the whole log holds this.
     pub(crate) const fn log_reading(&self) -> &tokio::sync::Mutex<()> {
         &self.log_reading
@@ -223,6 +254,13 @@ impl Ground {
     pub(crate) fn keep_log(&self, keys: LogKeys) {
         if self.log.set(keys).is_err() {
             tracing::warn!("the log was opened twice; the first keys stay");
+        }
+    }
+
+    /// Lets this domain witness the logs of others, once, at start.
+    pub fn appoint_witness(&self, key: WitnessKey) {
+        if self.witness.set(key).is_err() {
+            tracing::warn!("a witness was appointed twice; the first one stays");
         }
     }
 

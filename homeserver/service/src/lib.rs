@@ -68,7 +68,7 @@ pub use caller::{Actor, Caller, Proof, REAUTHENTICATION};
 pub use checks::{
     CHECKS, CertificateFact, Check, Checked, Checks, ConfigurationFact, DatabaseFact, Depth, DiskFact, Facts,
     FileFact, FileState, Finding, Integrity, MachineFacts, PeerFact, Report, Room, ServerFact, Severity,
-    SocketFact, SocketState, judge,
+    SocketFact, SocketState, WitnessingFact, judge,
 };
 pub use claim::{Challenge, DeviceClaim};
 pub use configuration::{Configuration, NoConfiguration, SettingView};
@@ -104,7 +104,7 @@ pub use samples::{SAMPLE_INTERVAL, SeriesView};
 pub use sessions::{LiveSessions, Opened, SessionEnd, SessionGrant, SessionHandle, SessionView, Sessions};
 pub use settings::{RegistrationPolicy, Settings};
 pub use tokens::{NewToken, TokenLine, TokenOrder, Tokens};
-pub use transparency::{Transparency, open_log};
+pub use transparency::{Rounds, Transparency, Witness, open_log};
 pub use upkeep::{Swept, UPKEEP_INTERVAL, Upkeep};
 pub use use_cases::UseCases;
 pub use wakes::{Subscription, Wakes};

@@ -187,6 +187,9 @@ impl Logins {
             }
         }
         claim.check(&begun.address, &begun.identity_key, &begun.challenge)?;
+        if binding.is_some() {
+            self.ground.signing().pass().await?;
+        }
         let now = self.ground.now();
         let device = Device {
             account: begun.account,

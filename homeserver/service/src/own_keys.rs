@@ -159,6 +159,7 @@ impl OwnKeys {
     }
 
     async fn change(&self, session: &SessionHandle, change: Change) -> Answered<Changed> {
+        self.ground.signing().pass().await?;
         let job = ChangeKeys {
             ground: Arc::clone(&self.ground),
             changes: Arc::clone(&self.changes),

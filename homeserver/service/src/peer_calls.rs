@@ -1,8 +1,12 @@
 //! How use cases reach other domains: a trait that this crate owns and `federation` implements.
 
 use async_trait::async_trait;
-use qpq_core::{Address, DeviceAddress, Domain, ErrorCode, GroupId, Millis, Pin, Timestamp};
+use qpq_core::{Address, DeviceAddress, Digest, Domain, ErrorCode, GroupId, Millis, Pin, Timestamp};
 use qpq_federation_proto::ProbeReport;
+use qpq_transparency_tree::{
+    KeyName, SignedCheckpoint, VerifierKey, entry::ENTRY_BYTES, witness::AddCheckpoint,
+};
+use qpq_transparency_wire::CosignAnswer;
 
 use crate::{ClaimPurpose, ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, Refusal, UserAnswer, Views};
 
@@ -150,6 +154,52 @@ pub trait PeerCalls: Send + Sync + std::fmt::Debug {
 
     /// Looks step by step whether a peer can be reached and is well, over a connection of its own.
     async fn probe(&self, peer: &Domain) -> Result<ProbeReport, PeerCallError> {
+        Err(PeerCallError::NotAPeer(peer.clone()))
+    }
+
+    /// Asks the peer to cosign a checkpoint of our log.
+    async fn add_checkpoint(
+        &self,
+        peer: &Domain,
+        log: &VerifierKey,
+        request: &AddCheckpoint,
+        deadline: Timestamp,
+    ) -> Result<CosignAnswer, PeerCallError> {
+        let _ = (log, request, deadline);
+        Err(PeerCallError::NotAPeer(peer.clone()))
+    }
+
+    /// The last checkpoint of a log that the peer cosigned.
+    async fn witnessed_checkpoint(
+        &self,
+        peer: &Domain,
+        origin: &KeyName,
+        deadline: Timestamp,
+    ) -> Result<Option<SignedCheckpoint>, PeerCallError> {
+        let _ = (origin, deadline);
+        Err(PeerCallError::NotAPeer(peer.clone()))
+    }
+
+    /// Entries of a log that the peer has, from a place on: its own, or one that it mirrors.
+    async fn log_entries(
+        &self,
+        peer: &Domain,
+        origin: &KeyName,
+        first: u64,
+        deadline: Timestamp,
+    ) -> Result<Vec<[u8; ENTRY_BYTES]>, PeerCallError> {
+        let _ = (origin, first, deadline);
+        Err(PeerCallError::NotAPeer(peer.clone()))
+    }
+
+    /// That the peer's log at one size continues it at another.
+    async fn log_consistency(
+        &self,
+        peer: &Domain,
+        sizes: (u64, u64),
+        deadline: Timestamp,
+    ) -> Result<Vec<Digest>, PeerCallError> {
+        let _ = (sizes, deadline);
         Err(PeerCallError::NotAPeer(peer.clone()))
     }
 

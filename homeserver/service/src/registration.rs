@@ -135,6 +135,7 @@ impl Registrations {
         let mut from = logged::reset_from(&self.ground, tx.as_mut(), before).await?;
         drop(tx);
         if from.is_none() {
+            self.ground.signing().pass().await?;
             let job = Announce { ground: Arc::clone(&self.ground), address: address.clone(), now };
             from = self.ground.write(job).await?.map_err(|error| not_logged(&error))?;
         }
@@ -175,6 +176,9 @@ impl Registrations {
             revoked_at: None,
         };
         let binding = self.first_version(had_before, &account, &first, new.binding)?;
+        if binding.is_some() {
+            self.ground.signing().pass().await?;
+        }
         let session = self.sessions.prepare(account.id, &first.certificate.device, now);
         let (handle, secret, until) =
             (session.handle.clone(), session.token.clone(), session.row.resumable_until);

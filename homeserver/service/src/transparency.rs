@@ -1,21 +1,35 @@
 //! The key-transparency log of this domain: opened at the start, published to strangers, shown to admins.
 
 pub(crate) mod logged;
+mod mirroring;
+mod rounds;
+pub(crate) mod signing;
+mod witness;
 
 use std::sync::Arc;
 
-use qpq_core::{ErrorCode, FederationKey, Millis, Timestamp};
-use qpq_storage::{StorageError, Stored};
-use qpq_transparency::{Inspection, LogKeys, Progress, configuration, publication, read_entry};
+use async_trait::async_trait;
+use qpq_core::{Domain, ErrorCode, FederationKey, Millis, Timestamp};
+use qpq_storage::{LogEvidence, StorageError, Stored, WriteTx};
+use qpq_transparency::{
+    Appended, Inspection, LogKeys, Progress, configuration,
+    cosigning::{self, Served, Standing},
+    evidence, publication, read_entry,
+};
 use qpq_transparency_tree::{
-    SignedCheckpoint, TreeHead,
+    KeyName, SignedCheckpoint, TreeHead,
     commitment::Opening,
     config::{Config, KeyUse},
     entry::{Entry, Kind},
     tile::TilePath,
 };
 
-use crate::{Answered, Ground, Refusal};
+use signing::Signing;
+
+use crate::{Answered, Effects, Ground, Refusal, WriteJob};
+
+pub use rounds::Rounds;
+pub use witness::Witness;
 
 /// The log of this domain, for whoever reads it.
 #[derive(Clone, Debug)]
@@ -45,6 +59,11 @@ pub(crate) struct Status {
     pub(crate) config: Config,
     /// The time of the last entry.
     pub(crate) last_entry_at: Option<Timestamp>,
+    /// The size of the newest checkpoint that has the cosignatures it needs; `None` if the CONFIG names no witnesses, or none is
+    /// known.
+    pub(crate) cosigned: Option<u64>,
+    /// Why nothing is signed, if nothing is.
+    pub(crate) halted: Option<String>,
 }
 
 /// What reading the whole log found.
@@ -58,15 +77,21 @@ pub(crate) struct Verification {
 }
 
 /// Opens the log at the start, before anything is served: looks whether it is what it signed, and logs what the domain's keys
-/// are now. From here on the ground has the log's keys.
+/// are now. From here on the ground has the log's keys. A log that has witnesses is not signed before they were asked
+/// ([`Rounds`]).
 pub async fn open_log(ground: &Ground, keys: LogKeys, federation: FederationKey) -> Stored<TreeHead> {
-    let opening = ground.draw(Opening::random);
     let mut tx = ground.write_alone().await?;
     let opened = qpq_transparency::open(tx.as_mut(), &keys).await?;
-    // A key must not begin or end before the log's own time, or it would count at no time at all.
-    let now = opened.map_or_else(|| ground.now(), |opened| opened.last_entry_at.max(ground.now()));
-    let domain_keys = [keys.public().as_slice(), &[(KeyUse::Federation, *federation.as_bytes())]].concat();
-    let logged = configuration::log(tx.as_mut(), &keys, &domain_keys, opening, now).await?;
+    let config = configuration::newest(tx.as_mut()).await?;
+    let is_witnessed = config.is_some_and(|config| !config.witnesses().is_empty());
+    ground
+        .says_its_keys([keys.public().as_slice(), &[(KeyUse::Federation, *federation.as_bytes())]].concat());
+    let logged = if is_witnessed {
+        None
+    } else {
+        let opening = ground.draw(Opening::random);
+        log_keys(tx.as_mut(), ground, &keys, opening).await?
+    };
     let head = match (&logged, opened) {
         (Some(appended), _) => appended.head,
         (None, Some(opened)) => opened.head,
@@ -76,8 +101,55 @@ pub async fn open_log(ground: &Ground, keys: LogKeys, federation: FederationKey)
     if logged.is_some() {
         tracing::info!(entries = head.size, "the log says what the domain's keys are");
     }
+    if is_witnessed {
+        ground.signing().ask();
+    }
     ground.keep_log(keys);
     Ok(head)
+}
+
+/// Logs what the domain's keys are, unless the log says so already.
+async fn log_keys(
+    tx: &mut dyn WriteTx,
+    ground: &Ground,
+    keys: &LogKeys,
+    opening: Opening,
+) -> Stored<Option<Appended>> {
+    // A key must not begin or end before the log's own time, or it would count at no time at all.
+    let last = qpq_transparency::open(tx, keys).await?.map(|opened| opened.last_entry_at);
+    let now = last.map_or_else(|| ground.now(), |last| last.max(ground.now()));
+    configuration::log(tx, keys, &ground.domain_keys(), opening, now).await
+}
+
+/// The same once the witnesses were asked.
+pub(crate) async fn configure(ground: &Arc<Ground>) -> Answered<()> {
+    ground.signing().pass().await?;
+    let opening = ground.draw(Opening::random);
+    ground.write(Configure { ground: Arc::clone(ground), opening }).await
+}
+
+struct Configure {
+    ground: Arc<Ground>,
+    opening: Opening,
+}
+
+#[async_trait]
+impl WriteJob for Configure {
+    type Output = ();
+
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<()> {
+        let Some(keys) = self.ground.log_keys() else { return Ok(()) };
+        let opening = self.opening;
+        let logged = Box::pin(log_keys(tx, &self.ground, keys, opening)).await?;
+        if logged.is_some() {
+            self.ground.signing().grows();
+        }
+        Ok(())
+    }
+
+    fn effects(&mut self) -> Effects {
+        Effects::default()
+    }
 }
 
 impl Transparency {
@@ -111,7 +183,43 @@ impl Transparency {
         let config = configuration::newest(tx.as_mut()).await?.ok_or_else(no_log)?;
         let last = tx.kt_entries(head.size.saturating_sub(1), 1).await?;
         let last_entry_at = last.first().map(read_entry).transpose()?.map(|entry| entry.time);
-        Ok(Status { note, head, config, last_entry_at })
+        let cosigned = match cosigning::served(tx.as_mut()).await? {
+            Some(Served::Cosigned(cosigned)) => Some(cosigned.head().size),
+            Some(Served::Newest(_) | Served::None) | None => None,
+        };
+        let halted = match self.ground.signing().state() {
+            Signing::Halted(why) => Some(why),
+            Signing::Open | Signing::Asking => None,
+        };
+        Ok(Status { note, head, config, last_entry_at, cosigned, halted })
+    }
+
+    /// How the witnesses of the log stand, those first that the CONFIG names.
+    pub(crate) async fn witnesses(&self) -> Answered<Vec<Standing>> {
+        self.keys()?;
+        Ok(cosigning::standings(self.ground.read().await?.as_mut()).await?)
+    }
+
+    /// The newest evidence of logs with two histories, at most so much.
+    pub(crate) async fn evidence(&self, limit: usize) -> Answered<Vec<LogEvidence>> {
+        let mut tx = self.ground.read().await?;
+        let (mut found, mut after) = (Vec::new(), 0);
+        loop {
+            let page = tx.kt_evidence_after(after, limit).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            found.extend(page);
+        }
+        found.reverse();
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// One piece of evidence.
+    pub(crate) async fn one_evidence(&self, id: u64) -> Answered<LogEvidence> {
+        let before = id.checked_sub(1).ok_or_else(|| no_evidence(id))?;
+        let found = self.ground.read().await?.kt_evidence_after(before, 1).await?;
+        found.into_iter().next().filter(|found| found.id == id).ok_or_else(|| no_evidence(id))
     }
 
     /// An entry of the log.
@@ -170,6 +278,30 @@ fn read(note: &str) -> Answered<TreeHead> {
     let signed = SignedCheckpoint::parse(note.as_bytes())
         .map_err(|error| StorageError::Corrupt { table: "kt_head", what: error.to_string() })?;
     Ok(signed.head())
+}
+
+pub(crate) fn no_evidence(id: u64) -> Refusal {
+    Refusal::new(
+        ErrorCode::NotFound,
+        format!("there is no evidence {id} (`log evidence list` shows what there is)"),
+    )
+}
+
+/// Refuses to begin anything new with a domain whose log was shown to have two histories, until an admin has decided about that.
+pub(crate) async fn believed(ground: &Ground, domain: &Domain) -> Answered<()> {
+    let origin = KeyName::of_log(domain);
+    let against = evidence::uncleared(ground.read().await?.as_mut(), origin.as_str()).await?;
+    match against.first() {
+        None => Ok(()),
+        Some(found) => Err(Refusal::new(
+            ErrorCode::LogRefused,
+            format!(
+                "the key-transparency log of `{domain}` shows two histories (evidence {}), so its keys are not believed until an \
+                 admin of this homeserver has decided about that",
+                found.id
+            ),
+        )),
+    }
 }
 
 fn no_log() -> Refusal {

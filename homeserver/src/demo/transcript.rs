@@ -57,6 +57,34 @@ pub(super) fn connection(person: &Person, who: &Value) {
     ));
 }
 
+pub(super) fn witnessed(domain: &RunningDomain, status: &Value) {
+    let witnesses = status["config"]["witnesses"].as_array().map_or(0, Vec::len);
+    output::line(&format!(
+        "log {}: {} entries, all of them signed by {}",
+        domain.name(),
+        status["size"],
+        counted(witnesses)
+    ));
+}
+
+/// What a device knows of somebody's keys, and what that is worth: only a majority of three is called verified.
+pub(super) fn verified(person: &Person, shown: &Value, witnesses: usize) {
+    let level = text(&shown["log"], "level");
+    let worth = if level == "quorum" {
+        format!("verified, {}", counted(witnesses))
+    } else {
+        format!(
+            "proven by the log and not called verified: {} of the at least 3 that takes (`--domains 4`)",
+            counted(witnesses)
+        )
+    };
+    output::line(&format!("{}: key {}, {worth}", person.address(), text(shown, "pinned")));
+}
+
+fn counted(witnesses: usize) -> String {
+    if witnesses == 1 { "1 witness".to_owned() } else { format!("{witnesses} witnesses") }
+}
+
 pub(super) fn storage(domain: &RunningDomain) {
     output::line(&format!(
         "stored {}: {} (SQLCipher)",

@@ -5,10 +5,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use qpq_core::{Entropy, FederationKey};
-use qpq_service::{Answered, Ground, Transparency, open_log};
+use qpq_service::{Answered, Ground, Transparency, Witness, open_log};
 use qpq_storage::{Storage, StorageError};
-use qpq_transparency::LogKeys;
-use qpq_web::{Published, PublishedLog};
+use qpq_transparency::{LogKeys, WitnessKey};
+use qpq_transparency_tree::witness::WitnessRefusal;
+use qpq_web::{Published, PublishedLog, Witnessed};
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{data_dir::DataDir, keys};
@@ -38,6 +39,8 @@ pub(super) async fn open(
             "the key-transparency log can't be opened now"
         })
     })?;
+    let seed = keys::witness(directory, entropy).context("nothing is served without `keys/witness`")?;
+    ground.appoint_witness(WitnessKey::new(ground.domain(), &seed));
     tracing::debug!(entries = head.size, "the key-transparency log is open");
     Ok(())
 }
@@ -50,13 +53,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What everybody may read.
 #[derive(Debug)]
 pub(super) struct Log {
-    log: Transparency,
+    own: Transparency,
+    witness: Witness,
     readers: Semaphore,
 }
 
 impl Log {
-    pub(super) const fn new(log: Transparency) -> Self {
-        Self { log, readers: Semaphore::const_new(READERS) }
+    pub(super) const fn new(own: Transparency, witness: Witness) -> Self {
+        Self { own, witness, readers: Semaphore::const_new(READERS) }
     }
 
     async fn read<T>(&self, ask: impl Future<Output = Answered<Option<T>>>) -> Published<T> {
@@ -70,14 +74,30 @@ impl Log {
 #[async_trait]
 impl PublishedLog for Log {
     async fn checkpoint(&self) -> Published<String> {
-        self.read(self.log.checkpoint()).await
+        self.read(self.own.checkpoint()).await
     }
 
     async fn tile(&self, path: &str) -> Published<Vec<u8>> {
         match path.parse() {
-            Ok(path) => self.read(self.log.tile(&path)).await,
+            Ok(path) => self.read(self.own.tile(&path)).await,
             Err(error) => Published::Malformed(format!("This is no path of a tile: {error}.")),
         }
+    }
+
+    async fn add_checkpoint(&self, body: &[u8]) -> Published<Witnessed> {
+        let asked = async {
+            let said = self.witness.add_checkpoint_of_anybody(body).await?;
+            Ok(Some(match said {
+                Ok(lines) => Witnessed::Signed(lines),
+                Err(WitnessRefusal::Conflict { size }) => Witnessed::Conflict(size),
+                Err(why) => Witnessed::Refused(why.status(), why.to_string()),
+            }))
+        };
+        self.read(asked).await
+    }
+
+    async fn witnessed(&self, hash: &str) -> Published<String> {
+        self.read(self.witness.witnessed_by_hash(hash)).await
     }
 }
 

@@ -11,8 +11,8 @@ use qpq_hub::Engine;
 use qpq_metrics::Listener as Told;
 use qpq_rpc::{AdminSocket, ClientListener};
 use qpq_service::{
-    Actions, Admins, Appliance, DomainFacts, Ground, OpaqueSetup, Peering, PeeringIdentity, SocketFact,
-    SocketState, Transparency, UseCases, Writer, relay,
+    Actions, Admins, Appliance, DomainFacts, Ground, OpaqueSetup, Peering, PeeringIdentity, Rounds,
+    SocketFact, SocketState, Transparency, UseCases, Witness, Writer, relay,
 };
 use qpq_storage::{Storage, Vault};
 use qpq_storage_sqlite::{Options, SqliteStorage};
@@ -226,13 +226,15 @@ pub(super) async fn start(
     let hosts = Hosts::new(config.admin_name.as_ref().map(Domain::as_str));
     let router = counted(admin_router(probes, Some(pages), hosts), Told::Admin, ground.metrics().clone());
     let mut sites = vec![Site { bound: admin, router }];
-    let published = log::Log::new(Transparency::new(Arc::clone(&ground)));
+    let (transparency, witness) = (Transparency::new(Arc::clone(&ground)), Witness::new(Arc::clone(&ground)));
+    let published = log::Log::new(transparency, witness);
     let published = public_router(Arc::new(published) as Arc<dyn PublishedLog>);
     let router = counted(published, Told::Public, ground.metrics().clone());
     sites.extend(public.map(|bound| Site { bound, router }));
     let sites = Sites::serve(sites).context("the TCP listeners could not start")?;
     drop(tasks.spawn(setup_file.keep(stopping.clone())));
     scheduler::start(&jobs, Arc::new(clock), &tasks, &stopping).await?;
+    drop(tasks.spawn(Rounds::new(Arc::clone(&ground)).run(stopping.clone())));
     Ok(Running {
         facts,
         ground,

@@ -14,7 +14,7 @@ mod serve;
 pub use bind::{BindError, Bound, bind_admin, bind_public};
 pub use counted::counted;
 pub use guard::Hosts;
-pub use log::{Published, PublishedLog};
+pub use log::{Published, PublishedLog, Witnessed};
 pub use probes::{Probes, Readiness, State};
 pub use serve::{Site, Sites};
 

@@ -12,7 +12,9 @@ use axum::{
 use qpq_metrics::{Listener, Metrics, Snapshot};
 use tower::ServiceExt as _;
 
-use super::{Hosts, Probes, Published, PublishedLog, Readiness, State, admin_router, counted, public_router};
+use super::{
+    Hosts, Probes, Published, PublishedLog, Readiness, State, Witnessed, admin_router, counted, public_router,
+};
 
 #[derive(Debug)]
 struct Fixed(State);
@@ -53,6 +55,18 @@ impl PublishedLog for Log {
             "tile/0/1" => Published::Malformed("not a tile".to_owned()),
             _ => Published::Nothing,
         }
+    }
+
+    async fn add_checkpoint(&self, body: &[u8]) -> Published<Witnessed> {
+        Published::Found(match body {
+            b"signed" => Witnessed::Signed("a line\n".to_owned()),
+            b"conflict" => Witnessed::Conflict(7),
+            _ => Witnessed::Refused(404, "not witnessed here".to_owned()),
+        })
+    }
+
+    async fn witnessed(&self, hash: &str) -> Published<String> {
+        if hash == "ab" { Published::Found("a note\n".to_owned()) } else { Published::Nothing }
     }
 }
 
@@ -128,6 +142,27 @@ async fn the_log_is_read_by_everybody_and_tiles_are_kept_by_caches() {
         asked(admin(State::Ready), "localhost", "/kt/v1/checkpoint").await.status(),
         StatusCode::NOT_FOUND
     );
+}
+
+#[tokio::test]
+async fn a_witness_answers_as_its_specification_says() {
+    let asks = async |body: Vec<u8>| {
+        let request = Request::post("/kt/v1/add-checkpoint").header(header::HOST, "anything.test");
+        public().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap()
+    };
+    assert_eq!(asks(b"signed".to_vec()).await.status(), StatusCode::OK);
+    let conflict = asks(b"conflict".to_vec()).await;
+    assert_eq!(conflict.status(), StatusCode::CONFLICT);
+    assert_eq!(conflict.headers()[header::CONTENT_TYPE], "text/x.tlog.size");
+    let size = axum::body::to_bytes(conflict.into_body(), 100).await.unwrap();
+    assert_eq!(&size[..], b"7\n");
+    assert_eq!(asks(b"other".to_vec()).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(asks(vec![b'x'; 30_000]).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    for (path, status) in
+        [("/kt/v1/ab/checkpoint", StatusCode::OK), ("/kt/v1/cd/checkpoint", StatusCode::NOT_FOUND)]
+    {
+        assert_eq!(asked(public(), "anything.test", path).await.status(), status, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -42,6 +42,9 @@ pub const TOO_OLD: Millis = Millis::from_secs(24 * 3_600);
 /// How far a log's or a witness's clock may be ahead.
 pub const AHEAD: Millis = Millis::from_secs(30);
 
+/// What a time in whole seconds may lack, in milliseconds.
+const SECOND: u64 = 999;
+
 /// Who asks: members of the log's own domain are served on while a witness is silent, and are shown that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
@@ -234,7 +237,9 @@ fn judge_trust(
 ) -> Result<Trust, LookupError> {
     let level = Level::of(operators(&log.origin, log.witnesses()));
     let lowered = LookupError::LevelLowered { reached: pinned.level, shown: level };
-    check(Step::Level, level >= pinned.level, lowered)?;
+    // Members of the log's own domain are served without witnesses where these are silent, so a level protects others.
+    let kept = level >= pinned.level || asker == Asker::Own;
+    check(Step::Level, kept, lowered)?;
     let claimed = evidence.claim.claim.time;
     let policy = Policy::of_log(log.key.clone(), log.witnesses());
     let (at, cosignatures, witness_silent) = match policy.cosigned(&evidence.checkpoint) {
@@ -248,9 +253,11 @@ fn judge_trust(
     let newest = at.max(claimed);
     check(Step::Ahead, newest <= now.after(AHEAD), LookupError::Ahead(newest))?;
     check(Step::Frozen, now <= at.after(TOO_OLD), LookupError::Frozen(at))?;
-    // A key that has ended can't sign on, whatever it signed while it counted.
+    // A key that has ended can't sign on, whatever it signed while it counted. Cosignatures say whole seconds, keys begin within one.
+    let counted = at.after(Millis(SECOND)).min(newest);
+    let counted = counted.max(at);
     let named =
-        log.config.as_ref().is_some_and(|known| known.config.has_key(KeyUse::Log, log.key.public(), at));
+        log.config.as_ref().is_some_and(|known| known.config.has_key(KeyUse::Log, log.key.public(), counted));
     check(Step::ConfigKey, named, LookupError::ConfigKey)?;
     let stale = at.after(FRESH) < now;
     let level = if witness_silent { Level::Logged } else { level };

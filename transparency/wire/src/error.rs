@@ -3,7 +3,7 @@
 use std::fmt;
 
 use qpq_core::codec::CodecError;
-use qpq_transparency_tree::{checkpoint::CheckpointError, entry::EntryError, key::KeyError};
+use qpq_transparency_tree::{checkpoint::CheckpointError, entry::EntryError, key::KeyError, note::NoteError};
 
 /// Why a message is not taken.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -96,6 +96,9 @@ pub enum Malformed {
     /// It is no entry.
     #[error(transparent)]
     Entry(#[from] EntryError),
+    /// It is no note, or a line is no signature.
+    #[error(transparent)]
+    Note(#[from] NoteError),
     /// It is no claim, or no account's keys.
     #[error(transparent)]
     Codec(#[from] CodecError),

@@ -12,9 +12,14 @@ mod error;
 mod field;
 mod own;
 mod views;
+mod witness;
 
 pub use answer::{ToldLookup, read_lookup, write_lookup};
 pub use bounds::{KEY_TEXT_BYTES, LOGGED_VALUE_BYTES, LOOKUP_RESETS};
 pub use error::{Field, Malformed, WireError};
 pub use own::{LogPlace, LoggedVersion, read_place, read_version, write_place, write_version};
 pub use views::{Views, read_views, write_views};
+pub use witness::{
+    CosignAnswer, Cosigned, LOG_ENTRIES, proof_bytes, read_checkpoint, read_cosigned, read_entries, read_key,
+    read_origin, read_proof, write_cosigned,
+};

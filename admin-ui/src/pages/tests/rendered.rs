@@ -147,7 +147,22 @@ fn answers(rows: usize, text: &str) -> Planted {
         (
             "log.status",
             json!({ "origin": text, "key": text, "size": rows, "root": text, "last_entry_at": TIME, "level": "peer",
-                "config": config }),
+                "cosigned": rows, "halted": text, "config": config }),
+        ),
+        (
+            "log.witness.list",
+            json!({ "witnesses": many(json!({ "name": text, "key": text, "named": false, "size": rows, "signed_at": TIME,
+                "failed": text, "failed_at": TIME })) }),
+        ),
+        (
+            "log.evidence.list",
+            json!({ "evidence": many(json!({ "id": 3, "origin": text, "sizes": [3, 4], "from": text, "found_at": TIME,
+                "cleared_at": null })) }),
+        ),
+        (
+            "log.evidence.show",
+            json!({ "id": 3, "origin": text, "sizes": [3, 4], "from": text, "found_at": TIME,
+                "cleared_at": if rows == 0 { json!(TIME) } else { Value::Null }, "text": text }),
         ),
         ("log.head", json!({ "size": rows, "root": text, "note": text })),
         (
@@ -199,6 +214,9 @@ const PAGES: &[&str] = &[
     "/log.head",
     "/log.entry?index=3",
     "/log.verify",
+    "/log.witness.list",
+    "/log.evidence.list",
+    "/log.evidence.show?id=3",
     "/config.show",
     "/admin.list",
     "/admin.session-list",
@@ -411,7 +429,7 @@ fn log_status(level: &str, witnesses: &[&str]) -> Planted {
     Planted(BTreeMap::from([(
         "log.status",
         json!({ "origin": "alpha.test/kt/v1", "key": "vkey", "size": 2, "root": "cd", "last_entry_at": null,
-            "level": level, "config": { "keys": keys, "witnesses": witnesses } }),
+            "level": level, "cosigned": null, "halted": null, "config": { "keys": keys, "witnesses": witnesses } }),
     )]))
 }
 

@@ -1,13 +1,17 @@
 //! `log.*`: the key-transparency log of this domain, as its admin sees it.
 
+use async_trait::async_trait;
+use qpq_core::Timestamp;
+use qpq_storage::{LogEvidence, Stored, WriteTx};
+use qpq_transparency::cosigning::Standing;
 use qpq_transparency_tree::config::{Config, DomainKey};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Action, Actions, Argument, Call};
 use crate::{
-    Answered, Transparency,
-    transparency::{Shown, Status},
+    Answered, Effects, Transparency, WriteJob,
+    transparency::{Shown, Status, no_evidence},
 };
 
 pub(super) const ACTIONS: &[Action] = &[
@@ -33,7 +37,40 @@ pub(super) const ACTIONS: &[Action] = &[
         |actions, _| Box::pin(verify(actions)),
     )
     .at("/transparency/verify"),
+    Action::new(
+        "log.witness.list",
+        "Shows who witnesses the log, and how far each has cosigned it.",
+        &[],
+        |actions, _| Box::pin(witnesses(actions)),
+    )
+    .at("/transparency/witnesses"),
+    Action::new(
+        "log.evidence.list",
+        "Lists evidence of logs that show two histories, newest first.",
+        &[],
+        |actions, _| Box::pin(evidence(actions)),
+    )
+    .at("/transparency/evidence"),
+    Action::new(
+        "log.evidence.show",
+        "Prints a piece of evidence: anybody can verify it.",
+        &[ID],
+        |actions, call| Box::pin(show_evidence(actions, call)),
+    )
+    .at("/transparency/evidence/one"),
+    Action::new(
+        "log.evidence.clear",
+        "Lets new conversations with a domain begin again that evidence was found against; the evidence stays.",
+        &[ID, Argument::optional("reason", "why, for the audit log")],
+        |actions, call| Box::pin(clear_evidence(actions, call)),
+    )
+    .audited("decided about evidence against a log")
+    .at("/transparency/evidence/clear"),
 ];
+
+const ID: Argument = Argument::required("id", "its number, as `log evidence list` shows it");
+/// How much evidence a list shows.
+const EVIDENCE: usize = 200;
 
 impl Actions {
     fn transparency(&self) -> Transparency {
@@ -43,7 +80,7 @@ impl Actions {
 
 async fn status(actions: &Actions) -> Answered<Value> {
     let log = actions.transparency();
-    let Status { head, config, last_entry_at, .. } = log.status().await?;
+    let Status { head, config, last_entry_at, cosigned, halted, .. } = log.status().await?;
     let key = log.keys()?.log().verifier();
     Ok(json!({
         "origin": key.name().to_string(),
@@ -52,8 +89,91 @@ async fn status(actions: &Actions) -> Answered<Value> {
         "root": head.root.to_string(),
         "last_entry_at": last_entry_at,
         "level": qpq_transparency_tree::policy::Level::of(config.witnesses().len()).word(),
+        "cosigned": cosigned,
+        "halted": halted,
         "config": shown(&config),
     }))
+}
+
+async fn witnesses(actions: &Actions) -> Answered<Value> {
+    let standing = |standing: &Standing| {
+        json!({
+            "name": standing.key.name().to_string(),
+            "key": standing.key.to_string(),
+            "named": standing.named,
+            "size": standing.size,
+            "signed_at": standing.signed_at,
+            "failed": standing.failed.as_ref().map(|(why, _)| why),
+            "failed_at": standing.failed.as_ref().map(|(_, at)| at),
+        })
+    };
+    let witnesses = actions.transparency().witnesses().await?;
+    Ok(json!({ "witnesses": witnesses.iter().map(standing).collect::<Vec<_>>() }))
+}
+
+/// A piece of evidence as lists show it.
+fn found(evidence: &LogEvidence) -> Value {
+    json!({
+        "id": evidence.id,
+        "origin": evidence.found.origin,
+        "sizes": [evidence.found.sizes.0, evidence.found.sizes.1],
+        "from": evidence.found.from,
+        "found_at": evidence.found.found_at,
+        "cleared_at": evidence.cleared_at,
+    })
+}
+
+async fn evidence(actions: &Actions) -> Answered<Value> {
+    let evidence = actions.transparency().evidence(EVIDENCE).await?;
+    Ok(json!({ "evidence": evidence.iter().map(found).collect::<Vec<_>>() }))
+}
+
+#[derive(Deserialize)]
+struct Which {
+    id: String,
+}
+
+impl Which {
+    fn number(&self) -> Answered<u64> {
+        let id = &self.id;
+        id.parse().map_err(|_| crate::Refusal::malformed(format!("`id` can't be `{id}`: give a number")))
+    }
+}
+
+async fn show_evidence(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
+    let which: Which = call.arguments()?;
+    let evidence = actions.transparency().one_evidence(which.number()?).await?;
+    let mut shown = found(&evidence);
+    shown["text"] = json!(evidence.found.text);
+    Ok(shown)
+}
+
+async fn clear_evidence(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
+    let which: Which = call.arguments()?;
+    let id = which.number()?;
+    let evidence = actions.transparency().one_evidence(id).await?;
+    let job = Clear { id, now: actions.ground.now() };
+    let target = format!("{} (evidence {id})", evidence.found.origin);
+    let done = actions.audited(&call, &target, job, |done| *done).await?;
+    if done { Ok(json!({ "cleared": id })) } else { Err(no_evidence(id)) }
+}
+
+struct Clear {
+    id: u64,
+    now: Timestamp,
+}
+
+#[async_trait]
+impl WriteJob for Clear {
+    type Output = bool;
+
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<bool> {
+        tx.kt_clear_evidence(self.id, self.now).await
+    }
+
+    fn effects(&mut self) -> Effects {
+        Effects::default()
+    }
 }
 
 async fn head(actions: &Actions) -> Answered<Value> {

@@ -199,7 +199,7 @@ async fn preview(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
 
 async fn delete(actions: &Actions, mut call: Call<'_>) -> Answered<Value> {
     let Target { address } = call.arguments()?;
-    let job = actions.accounts.deletion(address.clone());
+    let job = actions.accounts.deletion(address.clone()).await?;
     let done = actions.audited(&call, &address, job, |done| *done).await?;
     if done { Ok(json!({ "deleted": address })) } else { Err(accounts::unknown(&address)) }
 }

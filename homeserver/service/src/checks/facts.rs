@@ -22,12 +22,25 @@ pub struct Facts {
     pub rolled_back_by: Option<Domain>,
     /// What is wrong with the key-transparency log, if anything is.
     pub log_damaged: Option<String>,
+    /// How it stands with the witnesses of logs.
+    pub witnessing: WitnessingFact,
     /// The peers.
     pub peers: Vec<PeerFact>,
     /// Messages that peers could not take.
     pub dead_letters: u64,
     /// The last run of each job.
     pub jobs: Vec<JobRun>,
+}
+
+/// How it stands with the witnesses of logs: ours, and those that we witness.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WitnessingFact {
+    /// Why our log is not signed, if it isn't.
+    pub halted: Option<String>,
+    /// Which named witnesses have not signed for a while, and why.
+    pub silent: Vec<(String, String)>,
+    /// Logs that show two histories, about which no admin has decided.
+    pub two_histories: Vec<String>,
 }
 
 /// Whether a server runs on the data directory.

@@ -2,17 +2,19 @@
 //! console ask often and must not cost a look at everything.
 
 use std::{
+    collections::BTreeSet,
     error::Error,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use qpq_core::{Domain, Millis, Timestamp};
-use qpq_storage::{JobRun, StorageError, Window};
+use qpq_storage::{JobRun, ReadTx, StorageError, Window};
+use qpq_transparency::cosigning;
 use tokio::time::timeout;
 
-use super::{DatabaseFact, Facts, Finding, Integrity, PeerFact, Report, ServerFact, judge};
-use crate::{Ground, Machine, MachineFacts, PeerView, Peering};
+use super::{DatabaseFact, Facts, Finding, Integrity, PeerFact, Report, ServerFact, WitnessingFact, judge};
+use crate::{Ground, Machine, MachineFacts, PeerView, Peering, transparency::signing::Signing};
 
 /// How long the store may take to tell something.
 const STORE: Duration = Duration::from_secs(3);
@@ -146,10 +148,28 @@ impl Checks {
             store,
             rolled_back_by: stored.rolled_back_by,
             log_damaged: stored.log_damaged,
+            witnessing: stored.witnessing,
             peers,
             dead_letters: stored.dead_letters,
             jobs: stored.jobs,
         }
+    }
+
+    async fn witnessing(&self, tx: &mut dyn ReadTx) -> Result<WitnessingFact, StorageError> {
+        let now = self.ground.now();
+        let halted = match self.ground.signing().state() {
+            Signing::Halted(why) => Some(why),
+            Signing::Open | Signing::Asking => None,
+        };
+        let silent = cosigning::standings(tx).await?.into_iter().filter_map(|standing| {
+            let (why, at) = standing.failed.filter(|(_, at)| standing.named && at.after(SILENT) <= now)?;
+            Some((standing.key.name().to_string(), format!("{why} (since {at})")))
+        });
+        let silent = silent.collect();
+        let evidence = tx.kt_evidence_after(0, EVIDENCE).await?;
+        let uncleared = evidence.into_iter().filter(|found| found.cleared_at.is_none());
+        let two_histories: BTreeSet<String> = uncleared.map(|found| found.found.origin).collect();
+        Ok(WitnessingFact { halted, silent, two_histories: two_histories.into_iter().collect() })
     }
 
     async fn stored(&self) -> Result<Told, StorageError> {
@@ -163,8 +183,10 @@ impl Checks {
             Err(StorageError::Corrupt { what, .. }) => Some(what),
             Err(other) => return Err(other),
         };
+        let witnessing = self.witnessing(tx.as_mut()).await?;
         Ok(Told {
             log_damaged,
+            witnessing,
             jobs: tx.job_runs().await?,
             rolled_back_by: tx.rollback().await?.map(|rollback| rollback.shown_by),
             dead_letters: tx.dead_letters(None, Window { offset: 0, limit: 0 }).await?.total,
@@ -172,12 +194,18 @@ impl Checks {
     }
 }
 
+/// How long a witness that has failed is not worth a word.
+const SILENT: Millis = Millis::from_secs(600);
+/// How much evidence is looked at.
+const EVIDENCE: usize = 200;
+
 /// What the store tells.
 #[derive(Debug, Default)]
 struct Told {
     jobs: Vec<JobRun>,
     rolled_back_by: Option<Domain>,
     log_damaged: Option<String>,
+    witnessing: WitnessingFact,
     dead_letters: u64,
 }
 

@@ -6,7 +6,8 @@ use qpq_storage::JobRun;
 
 use super::{
     CHECKS, CertificateFact, ConfigurationFact, DatabaseFact, DiskFact, Facts, FileFact, FileState,
-    Integrity, MachineFacts, PeerFact, Room, ServerFact, Severity, SocketFact, SocketState, judge,
+    Integrity, MachineFacts, PeerFact, Room, ServerFact, Severity, SocketFact, SocketState, WitnessingFact,
+    judge,
 };
 use crate::PeerStanding;
 
@@ -72,6 +73,7 @@ fn sound() -> Facts {
         store: None,
         rolled_back_by: None,
         log_damaged: None,
+        witnessing: WitnessingFact::default(),
         dead_letters: 0,
         peers: vec![peer("beta"), peer("delta"), peer("gamma")],
         jobs: vec![run(true)],
@@ -276,6 +278,24 @@ const FAULTS: &[(&str, Plant, &str, Severity)] = &[
         |facts| facts.log_damaged = Some("the tiles are not those of 7 entries".to_owned()),
         "log.damaged",
         Severity::Critical,
+    ),
+    (
+        "a log that is not signed any more",
+        |facts| facts.witnessing.halted = Some("this database is older".to_owned()),
+        "log.halted",
+        Severity::Critical,
+    ),
+    (
+        "a log with two histories",
+        |facts| facts.witnessing.two_histories = vec!["beta/kt/v1".to_owned()],
+        "log.evidence",
+        Severity::Critical,
+    ),
+    (
+        "a witness that is silent",
+        |facts| facts.witnessing.silent = vec![("beta/kt-witness/v1".to_owned(), "no answer".to_owned())],
+        "log.witness-silent",
+        Severity::Warning,
     ),
     (
         "messages that peers can't read",

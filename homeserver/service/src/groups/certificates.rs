@@ -118,7 +118,7 @@ pub(super) async fn local_keys(
     address: &Address,
 ) -> Stored<Option<UserKeys>> {
     match tx.account_named(address.localpart()).await? {
-        Some(account) => logged::user_keys(ground, tx, address, &account, None).await.map(Some),
+        Some(account) => logged::user_keys(ground, tx, address, &account).await.map(Some),
         None => Ok(None),
     }
 }

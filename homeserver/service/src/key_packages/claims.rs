@@ -4,22 +4,29 @@
 //! requester gets the last-resort package, so that nobody can empty a stock and nobody is cut off by one who tries.
 //! Users of other domains get none of a user who must accept them first.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
-use qpq_core::{Address, DeviceId, Domain, ErrorCode, GroupId, Timestamp};
+use qpq_core::{Address, DeviceId, Domain, ErrorCode, GroupId, Millis, Timestamp};
 use qpq_delivery::key_packages::is_low;
 use qpq_metrics::Limit;
 use qpq_storage::{Claim, Feed, Notice, ReadTx, Stored, WriteTx};
+use qpq_transparency_tree::lookup::Asker;
 
 use super::{KeyPackages, ends_after, renewal};
 use crate::{
     Answered, ClaimPurpose, ClaimedPackage, ClaimedUser, Effects, Ground, PeerCallError, Refusal,
-    SessionHandle, UserKeys, Views, WriteJob, accounts,
+    SessionHandle, UserAnswer, UserKeys, Views, WriteJob, accounts,
     by_domain::{ask_all, bounded, shares},
     contacts::{Question, hidden, requested},
     directory::{admit_peer, believable, count},
-    transparency::logged::{self, ProofRoom},
+    transparency::{
+        believed,
+        logged::{self, ProofRoom},
+    },
 };
 
 /// What one claim is for.
@@ -64,6 +71,7 @@ impl KeyPackages {
             }
             let Purpose { requester, group, nonce, .. } = purpose.clone();
             let claim = ClaimPurpose { requester, group, nonce };
+            believed(&self.ground, &domain).await.map_err(PeerCallError::Refused)?;
             let peers = self.ground.peers();
             let claimed = peers.fetch_key_packages(&domain, &claim, &targets, views, deadline).await?;
             Ok(claimed.into_iter().map(checked).collect())
@@ -94,7 +102,6 @@ impl KeyPackages {
         let hidden = hidden(&self.ground, Question { origin, requester, group: None }, targets).await?;
         let seen = targets.iter().filter(|target| !hidden.contains(target)).cloned().collect();
         let mut claimed = self.here(purpose, Some(origin), seen, views).await?.into_iter();
-        let lost = || Refusal::new(ErrorCode::Internal, "a claim got no answer");
         let answer = |target: &Address| {
             if hidden.contains(target) {
                 return Err((target.clone(), requested()));
@@ -124,47 +131,65 @@ impl KeyPackages {
             }
             within
         };
+        let asker = if origin.is_none() { Asker::Own } else { Asker::Foreign };
+        let proofs = self.prove(&targets, views, asker).await?;
         let mut judged = Vec::with_capacity(targets.len());
         let mut tx = self.ground.read().await?;
-        for target in targets {
-            let repeated = is_repeated(tx.as_mut(), self.ground.domain(), &purpose, &target, now).await?;
-            judged.push((repeated || within_quota(&target), target));
+        for target in targets.iter().filter(|target| !matches!(proofs.get(target), Some(Err(_)))) {
+            let repeated = is_repeated(tx.as_mut(), self.ground.domain(), &purpose, target, now).await?;
+            judged.push((repeated || within_quota(target), target.clone()));
         }
         drop(tx);
         let ground = Arc::clone(&self.ground);
-        let claimed = self
-            .ground
-            .write(ClaimAll { ground, purpose, targets: judged, now, low: BTreeSet::new() })
-            .await?;
-        self.prove(claimed, views).await
+        let claim = ClaimAll { ground, purpose, targets: judged, now, low: BTreeSet::new() };
+        let mut claimed = self.ground.write(claim).await?.into_iter();
+        let mut answers = Vec::with_capacity(targets.len());
+        for target in &targets {
+            answers.push(match proofs.get(target) {
+                Some(Err(unproven)) => Err(unproven.clone()),
+                Some(Ok(proven)) => with_proof(claimed.next(), target, proven),
+                None => claimed.next().unwrap_or_else(|| Err((target.clone(), lost()))),
+            });
+        }
+        Ok(answers)
     }
 
-    /// Adds what the log proves of those whose packages were claimed: proofs take time, and the one writer must not wait for
-    /// them. Whoever's keys changed meanwhile is shown as they are now.
-    async fn prove(&self, claimed: Vec<ClaimedUser>, views: &Views) -> Answered<Vec<ClaimedUser>> {
-        if views.is_empty() {
-            return Ok(claimed);
+    /// What the log proves of those that views name, before packages are claimed: proofs take time, and the one writer must not
+    /// wait for them; and of whoever can't be proven yet no package is used up.
+    async fn prove(
+        &self,
+        targets: &[Address],
+        views: &Views,
+        asker: Asker,
+    ) -> Answered<BTreeMap<Address, UserAnswer>> {
+        let (mut room, mut proofs) = (ProofRoom::new(), BTreeMap::new());
+        if self.ground.log_keys().is_none() || views.is_empty() {
+            return Ok(proofs);
         }
         let mut tx = self.ground.read().await?;
-        let (mut room, mut proven) = (ProofRoom::new(), Vec::with_capacity(claimed.len()));
-        for answer in claimed {
-            let Ok((keys, mut packages)) = answer else {
-                proven.push(answer);
-                continue;
-            };
-            let address = keys.address;
-            let Some(account) = tx.account_named(address.localpart()).await? else {
-                let unknown = accounts::unknown(&address);
-                proven.push(Err((address, unknown)));
-                continue;
-            };
-            let view = views.get(&address).copied();
-            let keys = logged::user_keys(&self.ground, tx.as_mut(), &address, &account, view).await?;
-            packages.retain(|package| keys.has_device(&package.device));
-            proven.push(room.takes(keys).map(|keys| (keys, packages)));
+        for target in targets.iter().filter(|target| target.domain() == self.ground.domain()) {
+            let Some(view) = views.get(target).copied() else { continue };
+            let Some(account) = tx.account_named(target.localpart()).await? else { continue };
+            let of = (target, &account);
+            let keys = logged::proven_keys(&self.ground, tx.as_mut(), of, Some(view), asker).await?;
+            proofs.insert(target.clone(), keys.and_then(|keys| room.takes(keys)));
         }
-        Ok(proven)
+        Ok(proofs)
     }
+}
+
+fn lost() -> Refusal {
+    Refusal::new(ErrorCode::Internal, "a claim got no answer")
+}
+
+/// A claim's answer with the proof that was made just before.
+fn with_proof(claimed: Option<ClaimedUser>, target: &Address, proven: &UserKeys) -> ClaimedUser {
+    let (keys, packages) = claimed.unwrap_or_else(|| Err((target.clone(), lost())))?;
+    if (keys.identity_key, &keys.devices) == (proven.identity_key, &proven.devices) {
+        return Ok((UserKeys { lookup: proven.lookup.clone(), ..keys }, packages));
+    }
+    let text = format!("the keys of `{target}` changed just now");
+    Err((target.clone(), Refusal::retry(ErrorCode::KeysPending, text, Millis::from_secs(1))))
 }
 
 /// Whether the claim on this target was answered before: a lost answer, asked for again, uses up no quota.
@@ -252,7 +277,7 @@ impl ClaimAll {
             None
         };
         let Some(account) = account else { return Ok(Err((target.clone(), accounts::unknown(target)))) };
-        let keys = logged::user_keys(&self.ground, tx, target, &account, None).await?;
+        let keys = logged::user_keys(&self.ground, tx, target, &account).await?;
         let wanted: Vec<DeviceId> = keys
             .devices
             .iter()

@@ -22,14 +22,12 @@ use qpq_transparency_wire::{LogPlace, ToldLookup};
 
 use crate::{Answered, Ground, Refusal, UserAnswer, UserKeys};
 
-/// What the domain says about an account's keys: of one that is in the log, only what the log says, too. With a view, the
-/// proof of that comes along.
+/// What the domain says about an account's keys: of one that is in the log, only what the log says, too.
 pub(crate) async fn user_keys(
     ground: &Ground,
     tx: &mut dyn ReadTx,
     address: &Address,
     account: &Account,
-    view: Option<View>,
 ) -> Stored<UserKeys> {
     let logged = devices(ground.log_keys(), tx, address).await?;
     let counts = |device: &Device| {
@@ -41,11 +39,38 @@ pub(crate) async fn user_keys(
     };
     let devices = tx.devices(&account.id).await?.into_iter().filter(counts);
     let devices = devices.map(|device| device.certificate).collect();
-    let lookup = match view {
-        Some(view) => told(ground, tx, address, view).await?,
-        None => None,
-    };
-    Ok(UserKeys { address: address.clone(), identity_key: account.identity_key, devices, lookup })
+    Ok(UserKeys { address: address.clone(), identity_key: account.identity_key, devices, lookup: None })
+}
+
+/// The same with the proof of it, for whoever has a view; until the log's witnesses have signed what is newest, nothing is said.
+pub(crate) async fn proven_keys(
+    ground: &Ground,
+    tx: &mut dyn ReadTx,
+    (address, account): (&Address, &Account),
+    view: Option<View>,
+    asker: Asker,
+) -> Stored<UserAnswer> {
+    let keys = user_keys(ground, tx, address, account).await?;
+    let (Some(view), Some(log)) = (view, ground.log_keys()) else { return Ok(Ok(keys)) };
+    let label = Label::of(address);
+    // Many tiles are read on the way: it would make every future around it as large.
+    let answer = Box::pin(lookup::answer(tx, log, &label, view, asker, ground.now())).await?;
+    Ok(match answer {
+        None => Ok(keys),
+        Some(lookup::Answered::Lookup(answer)) => {
+            let told = ToldLookup { log_key: log.log().verifier().clone(), answer: *answer };
+            Ok(UserKeys { lookup: Some(Box::new(told)), ..keys })
+        }
+        Some(lookup::Answered::Pending) => Err((address.clone(), pending(address))),
+    })
+}
+
+/// How soon it is worth asking again for what witnesses have not signed.
+const PENDING: Millis = Millis::from_secs(1);
+
+fn pending(address: &Address) -> Refusal {
+    let text = format!("the log's witnesses have not signed the newest keys of `{address}` yet");
+    Refusal::retry(ErrorCode::KeysPending, text, PENDING)
 }
 
 /// How many bytes of proofs one answer has room for: half a frame, because keys and KeyPackages come with them.
@@ -86,25 +111,6 @@ async fn devices(
         let devices = newest.value().map_or(&[] as &[_], |value| value.devices());
         devices.iter().map(|device| (device.device, device.signature_key)).collect()
     }))
-}
-
-/// What the log says of one of our users, or of somebody who isn't; nothing while what it says waits for cosignatures.
-async fn told(
-    ground: &Ground,
-    tx: &mut dyn ReadTx,
-    address: &Address,
-    view: View,
-) -> Stored<Option<Box<ToldLookup>>> {
-    let Some(keys) = ground.log_keys() else { return Ok(None) };
-    let label = Label::of(address);
-    // Many tiles are read on the way: it would make every future around it as large.
-    let answer = Box::pin(lookup::answer(tx, keys, &label, view, Asker::Foreign, ground.now())).await?;
-    Ok(match answer {
-        Some(lookup::Answered::Lookup(answer)) => {
-            Some(Box::new(ToldLookup { log_key: keys.log().verifier().clone(), answer: *answer }))
-        }
-        Some(lookup::Answered::Pending) | None => None,
-    })
 }
 
 /// Where the next version of a name's keys will stand; `None` without a log.
@@ -229,6 +235,7 @@ pub(crate) async fn bind(
 ) -> Stored<()> {
     let Some(keys) = ground.log_keys() else { return Ok(()) };
     let opening = ground.draw(Opening::random);
+    ground.signing().grows();
     let logged = accounts::bind(tx, keys, &Label::of(address), signed, opening, now).await?;
     logged.map(drop).map_err(|_| StorageError::Conflict { what: "log an account's keys" })
 }
@@ -242,6 +249,7 @@ pub(crate) async fn announce(
 ) -> Stored<Result<(), NotLogged>> {
     let Some(keys) = ground.log_keys() else { return Ok(Ok(())) };
     let opening = ground.draw(Opening::random);
+    ground.signing().grows();
     Ok(accounts::announce_reset(tx, keys, &Label::of(address), opening, now).await?.map(drop))
 }
 
@@ -254,5 +262,6 @@ pub(crate) async fn close(
 ) -> Stored<()> {
     let Some(keys) = ground.log_keys() else { return Ok(()) };
     let opening = ground.draw(Opening::random);
+    ground.signing().grows();
     accounts::close(tx, keys, &Label::of(address), opening, now).await.map(drop)
 }

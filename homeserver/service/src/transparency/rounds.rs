@@ -1,0 +1,463 @@
+//! Rounds of cosignatures: the peers are asked to witness our log, at once when it has grown and now and then when it hasn't.
+//!
+//! Peers are named in the CONFIG once they have cosigned, and no more once they are no peers: three or more of them, of which a
+//! majority must sign, or one. Two would both be needed, so each of them could keep the log waiting, for the same level. The one is
+//! replaced when it is silent and another is there. Before anything is signed after a start,
+//! those that are named are asked what they have seen of our log: a database that was put back must not sign a second history.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use qpq_core::{Domain, ErrorCode, Millis, Timestamp, limits};
+use qpq_federation_proto::Policy;
+use qpq_storage::{ReadTx, Stored, WriteTx};
+use qpq_transparency::{configuration, cosigning, lookup};
+use qpq_transparency_tree::{
+    KeyName, SignedCheckpoint, VerifierKey,
+    commitment::Opening,
+    is_consistent,
+    note::{NOTE_SIGNATURES, NoteSignature},
+};
+use qpq_transparency_wire::{CosignAnswer, Cosigned};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{configure, mirroring::Mirroring, signing::Signing};
+use crate::{Answered, Effects, Ground, Known, PeerCallError, Refusal, WriteJob};
+
+/// The most witnesses: a note has room for that many signatures beside the log's own.
+const WITNESSES: usize = NOTE_SIGNATURES - 1;
+/// How long the named witnesses have at a start to say what they have seen.
+const START: Duration = Duration::from_secs(30);
+/// The log is looked at this often for whatever told nobody that it grew.
+const LOOK: Duration = Duration::from_secs(1);
+/// Entries that come within this time share a round.
+const TOGETHER: Duration = Duration::from_millis(200);
+/// A checkpoint that stays the same is cosigned again after this, so that its freshness doesn't depend on activity.
+const HEARTBEAT: Millis = Millis::from_secs(15 * 60);
+/// When a witness that did not sign is asked again, doubled each time.
+const AGAIN: Millis = Millis::from_secs(1);
+const AGAIN_AT_MOST: Millis = Millis::from_secs(60);
+/// From so many witnesses on, a majority is enough.
+const MAJORITY: usize = 3;
+/// A witness that failed so often in a row gives way to one that signs, where one is all there is.
+const SILENT: u32 = 2;
+
+/// Asks the peers, round after round.
+#[derive(Debug)]
+pub struct Rounds {
+    ground: Arc<Ground>,
+    known: BTreeMap<Domain, Peer>,
+    mirroring: Mirroring,
+}
+
+/// What is known of a peer as a witness.
+#[derive(Clone, Debug, Default)]
+struct Peer {
+    /// The key that it signs with, once it has signed.
+    key: Option<VerifierKey>,
+    /// The size that it cosigned last.
+    size: u64,
+    /// When.
+    signed_at: Option<Timestamp>,
+    /// How often it failed since.
+    failures: u32,
+    /// Not before this.
+    next: Timestamp,
+    /// Whether it could not be reached when it failed: then it is asked as soon as it can.
+    unreachable: bool,
+}
+
+/// How the log stands when a round begins.
+struct Plan {
+    size: u64,
+    witnesses: Vec<VerifierKey>,
+    /// Who may witness, those that are named first.
+    peers: Vec<Domain>,
+}
+
+/// What one peer said.
+enum Said {
+    Signed {
+        witness: VerifierKey,
+        checkpoint: SignedCheckpoint,
+        lines: Vec<NoteSignature>,
+    },
+    Failed(String),
+    /// It has seen what our database doesn't have.
+    Contradicts(String),
+}
+
+impl Rounds {
+    /// On this ground.
+    pub fn new(ground: Arc<Ground>) -> Self {
+        Self { mirroring: Mirroring::new(Arc::clone(&ground)), ground, known: BTreeMap::new() }
+    }
+
+    /// Asks what was seen of our log, and then for cosignatures, until it is stopped.
+    pub async fn run(mut self, stopping: CancellationToken) {
+        if self.ground.log_keys().is_none() {
+            return;
+        }
+        let _ = stopping.run_until_cancelled(Box::pin(self.begin())).await;
+        while !stopping.is_cancelled() {
+            if let Some(Err(refusal)) = stopping.run_until_cancelled(Box::pin(self.round())).await {
+                warn!(error = %refusal, "the log's witnesses could not be asked, will try again");
+            }
+            let woken = async {
+                tokio::select! {
+                    () = self.ground.signing().grown() => sleep(TOGETHER).await,
+                    () = sleep(LOOK) => {}
+                }
+            };
+            let _ = stopping.run_until_cancelled(woken).await;
+        }
+    }
+
+    /// Before anything is signed: each witness that the CONFIG names says what it has seen, or has had its time.
+    async fn begin(&self) {
+        if self.ground.signing().state() != Signing::Asking {
+            return;
+        }
+        let end = Instant::now() + START;
+        match self.plan().await {
+            Ok(plan) => {
+                let named: BTreeSet<Domain> =
+                    plan.witnesses.iter().filter_map(|key| key.name().domain()).collect();
+                let asked = named.iter().map(|witness| timeout_at(end, self.ask_until_it_says(witness)));
+                let said = join_all(asked).await;
+                for (witness, said) in named.iter().zip(said) {
+                    match said {
+                        Ok(None) => {}
+                        Ok(Some(why)) => self.halt(witness, &why),
+                        Err(_) => warn!(
+                            peer.domain = %witness,
+                            "a witness of our log did not say in time what it has seen; the log goes on"
+                        ),
+                    }
+                }
+            }
+            Err(refusal) => warn!(error = %refusal, "the log's witnesses could not be asked at the start"),
+        }
+        self.ground.signing().open();
+        if let Err(refusal) = configure(&self.ground).await {
+            warn!(error = %refusal, "what the domain's keys are could not be logged");
+        }
+    }
+
+    /// What a witness has seen that we don't have; `None` if all is well.
+    async fn ask_until_it_says(&self, witness: &Domain) -> Option<String> {
+        loop {
+            match self.seen_by(witness).await {
+                Ok(answer) => return answer,
+                Err(_) => sleep(LOOK).await,
+            }
+        }
+    }
+
+    async fn seen_by(&self, witness: &Domain) -> Result<Option<String>, PeerCallError> {
+        let origin = KeyName::of_log(self.ground.domain());
+        let deadline = self.ground.now().after(limits::INTERACTIVE);
+        match self.ground.peers().witnessed_checkpoint(witness, &origin, deadline).await? {
+            None => Ok(None),
+            Some(seen) => self.contradiction(&seen).await.map_err(PeerCallError::Refused),
+        }
+    }
+
+    /// Whether a checkpoint that somebody shows is ours and can't be true together with what we have; why, in words.
+    async fn contradiction(&self, seen: &SignedCheckpoint) -> Answered<Option<String>> {
+        let Some(keys) = self.ground.log_keys() else { return Ok(None) };
+        if seen.signed_by(keys.log().verifier()).is_err() {
+            // Anybody can say anything: only what our key signed counts.
+            return Ok(None);
+        }
+        let mut tx = self.ground.read().await?;
+        let Some(request) = cosigning::request(tx.as_mut(), 0).await? else { return Ok(None) };
+        let (ours, theirs) = (request.checkpoint.head(), seen.head());
+        if theirs.size > ours.size {
+            return Ok(Some(format!(
+                "it has seen {} entries of our log, and this database has {}: it is older than what was signed",
+                theirs.size, ours.size
+            )));
+        }
+        let proof = lookup::consistency(tx.as_mut(), theirs.size, ours.size).await?.unwrap_or_default();
+        let one = is_consistent(theirs.size, &theirs.root, ours.size, &ours.root, &proof);
+        let two = || format!("it has seen another history of our log, of {} entries", theirs.size);
+        Ok((!one).then(two))
+    }
+
+    fn halt(&self, witness: &Domain, why: &str) {
+        let why = format!("`{witness}`, which witnesses our log, says: {why}");
+        if !matches!(self.ground.signing().state(), Signing::Halted(_)) {
+            error!(%why, "the key-transparency log is not signed any more (runbooks/split-view.md)");
+        }
+        self.ground.signing().halt(&why);
+    }
+
+    async fn plan(&self) -> Answered<Plan> {
+        let now = self.ground.now();
+        let mut tx = self.ground.read().await?;
+        let size = tx.kt_head().await?.map_or(0, |head| head.size);
+        let config = configuration::newest(tx.as_mut()).await?;
+        let witnesses = config.map_or_else(Vec::new, |config| config.witnesses().to_vec());
+        let mut peers = allowed(tx.as_mut(), &self.ground, now).await?;
+        let named: BTreeSet<Domain> = witnesses.iter().filter_map(|key| key.name().domain()).collect();
+        peers.sort_by_key(|peer| !named.contains(peer));
+        peers.truncate(WITNESSES);
+        Ok(Plan { size, witnesses, peers })
+    }
+
+    async fn round(&mut self) -> Answered<()> {
+        let plan = self.plan().await?;
+        self.known.retain(|peer, _| plan.peers.contains(peer));
+        let now = self.ground.now();
+        for (peer, known) in &mut self.known {
+            // Its link came up again: no need to wait.
+            if known.unreachable && self.ground.peers().health(peer).await.reachable {
+                known.unreachable = false;
+                known.next = now;
+            }
+        }
+        let due: Vec<(Domain, u64)> =
+            plan.peers.iter().filter_map(|peer| self.due(peer, &plan, now)).collect();
+        let asked = join_all(due.iter().map(|(peer, size)| self.ask(peer, *size))).await;
+        for ((peer, _), said) in due.into_iter().zip(asked) {
+            self.hear(peer, said?).await?;
+        }
+        self.name(&plan).await?;
+        self.mirroring.look(&plan.peers).await
+    }
+
+    fn due(&self, peer: &Domain, plan: &Plan, now: Timestamp) -> Option<(Domain, u64)> {
+        let known = self.known.get(peer).cloned().unwrap_or_default();
+        let news = known.size != plan.size;
+        let old = known.signed_at.is_none_or(|at| at.after(HEARTBEAT) <= now);
+        (now >= known.next && (news || old)).then(|| (peer.clone(), known.size))
+    }
+
+    /// Asks a peer to cosign; it says itself from where, if we don't know.
+    async fn ask(&self, peer: &Domain, known: u64) -> Answered<Said> {
+        let Some(keys) = self.ground.log_keys() else { return Ok(Said::Failed(String::new())) };
+        let mut old = known;
+        for _ in 0..2 {
+            let request = {
+                let mut tx = self.ground.read().await?;
+                cosigning::request(tx.as_mut(), old).await?
+            };
+            // It says that it has seen more than there is.
+            let Some(request) = request else { break };
+            let deadline = self.ground.now().after(limits::INTERACTIVE);
+            let log = keys.log().verifier();
+            match self.ground.peers().add_checkpoint(peer, log, &request, deadline).await {
+                Ok(CosignAnswer { witness, said: Cosigned::Signed(lines) }) => {
+                    return Ok(signed(peer, witness, request.checkpoint, lines));
+                }
+                Ok(CosignAnswer { said: Cosigned::Conflict(size), .. }) => old = size,
+                Err(PeerCallError::Refused(refusal)) if refusal.code == ErrorCode::LogRefused => {
+                    let seen = self.seen_by(peer).await;
+                    let why = seen.ok().flatten();
+                    return Ok(why.map_or_else(|| Said::Failed(refusal.text.clone()), Said::Contradicts));
+                }
+                Err(error) => return Ok(Said::Failed(Refusal::from(error).text)),
+            }
+        }
+        let why = self.seen_by(peer).await.ok().flatten();
+        let unclear =
+            || "it says that it has cosigned another size of our log, and does not show it".to_owned();
+        Ok(why.map_or_else(|| Said::Failed(unclear()), Said::Contradicts))
+    }
+
+    async fn hear(&mut self, peer: Domain, said: Said) -> Answered<()> {
+        let now = self.ground.now();
+        match said {
+            Said::Signed { witness, checkpoint, lines } => {
+                let size = checkpoint.head().size;
+                let (ground, key) = (Arc::clone(&self.ground), witness.clone());
+                let job = Take { ground, witness, checkpoint, lines, now };
+                let taken = self.ground.write(job).await?;
+                let known = self.known.entry(peer).or_default();
+                let (key, signed_at) = (Some(key), Some(now));
+                *known = Peer { key, size, signed_at, failures: 0, next: now, unreachable: false };
+                if let Err(why) = taken {
+                    // One that is not named yet has nothing to be noted of.
+                    tracing::debug!(%why, "a cosignature was not taken");
+                }
+            }
+            Said::Failed(why) => {
+                let unreachable = !self.ground.peers().health(&peer).await.reachable;
+                let known = self.known.entry(peer.clone()).or_default();
+                let wait = AGAIN.0.saturating_mul(1_u64.checked_shl(known.failures).unwrap_or(u64::MAX));
+                known.next = now.after(Millis(wait.min(AGAIN_AT_MOST.0)));
+                known.failures = known.failures.saturating_add(1);
+                known.unreachable = unreachable;
+                let first = known.failures == 1;
+                let key = known.key.clone();
+                if let (true, Some(witness)) = (first, key) {
+                    warn!(peer.domain = %peer, %why, "a witness did not sign our log");
+                    self.ground.write(Failed { witness, why, now }).await?;
+                }
+            }
+            Said::Contradicts(why) => {
+                self.halt(&peer, &why);
+                self.known.entry(peer).or_default().next = now.after(AGAIN_AT_MOST);
+            }
+        }
+        Ok(())
+    }
+
+    /// Who witnesses from now on: those that were named and are peers still, and those that have signed.
+    fn choose(&self, plan: &Plan) -> Vec<VerifierKey> {
+        let mut keys: BTreeMap<&Domain, VerifierKey> = BTreeMap::new();
+        for key in &plan.witnesses {
+            let domain = key.name().domain();
+            if let Some(peer) = plan.peers.iter().find(|peer| Some(*peer) == domain.as_ref()) {
+                keys.insert(peer, key.clone());
+            }
+        }
+        for peer in &plan.peers {
+            if let Some(key) = self.known.get(peer).and_then(|known| known.key.clone()) {
+                keys.insert(peer, key);
+            }
+        }
+        if keys.len() >= MAJORITY {
+            return keys.into_values().collect();
+        }
+        let is_named =
+            |peer: &Domain| plan.witnesses.iter().any(|key| key.name().domain().as_ref() == Some(peer));
+        let failures = |peer: &Domain| self.known.get(peer).map_or(0, |known| known.failures);
+        // Who is named stays, unless it is silent and another is not.
+        let best = keys.iter().min_by_key(|(peer, _)| (failures(peer) >= SILENT, !is_named(peer)));
+        best.map(|(_, key)| key.clone()).into_iter().collect()
+    }
+
+    /// Names them.
+    async fn name(&self, plan: &Plan) -> Answered<()> {
+        if self.ground.signing().state() != Signing::Open {
+            return Ok(());
+        }
+        let named = self.choose(plan);
+        let now: BTreeSet<String> = named.iter().map(ToString::to_string).collect();
+        let before: BTreeSet<String> = plan.witnesses.iter().map(ToString::to_string).collect();
+        if now == before {
+            return Ok(());
+        }
+        let ground = Arc::clone(&self.ground);
+        let opening = self.ground.draw(Opening::random);
+        let (witnesses, now) = (named, self.ground.now());
+        let count = self.ground.write(Name { ground, witnesses, opening, now }).await?;
+        if let Some(count) = count {
+            info!(witnesses = count, "the log says who witnesses it");
+            self.ground.signing().grows();
+        }
+        Ok(())
+    }
+}
+
+/// What a signature is worth that a peer's witness made: it must be its own, and hold.
+fn signed(
+    peer: &Domain,
+    witness: VerifierKey,
+    checkpoint: SignedCheckpoint,
+    lines: Vec<NoteSignature>,
+) -> Said {
+    if *witness.name() != KeyName::of_witness(peer) {
+        return Said::Failed(format!("it signs as `{}`, which is not its witness", witness.name()));
+    }
+    let holds = lines
+        .iter()
+        .any(|line| witness.claims(line) && witness.verify(checkpoint.note().text(), line).is_some());
+    if holds {
+        Said::Signed { witness, checkpoint, lines }
+    } else {
+        Said::Failed("its signature does not hold".to_owned())
+    }
+}
+
+/// The peers that are spoken with now.
+async fn allowed(tx: &mut dyn ReadTx, ground: &Ground, now: Timestamp) -> Stored<Vec<Domain>> {
+    let mut allowed = Vec::new();
+    for peer in tx.peers().await? {
+        let known = Known::read(tx, &peer.domain, now).await?;
+        if known.kept_out(Policy::AllowListed, &peer.domain, ground.domain()).is_none() {
+            allowed.push(peer.domain);
+        }
+    }
+    Ok(allowed)
+}
+
+struct Take {
+    ground: Arc<Ground>,
+    witness: VerifierKey,
+    checkpoint: SignedCheckpoint,
+    lines: Vec<NoteSignature>,
+    now: Timestamp,
+}
+
+#[async_trait]
+impl WriteJob for Take {
+    type Output = Result<cosigning::Taken, cosigning::NotTaken>;
+
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<Self::Output> {
+        let Some(keys) = self.ground.log_keys() else { return Ok(Err(cosigning::NotTaken::NotOurs)) };
+        cosigning::take(tx, keys, &self.witness, &self.checkpoint, &self.lines, self.now).await
+    }
+
+    fn effects(&mut self) -> Effects {
+        Effects::default()
+    }
+}
+
+struct Failed {
+    witness: VerifierKey,
+    why: String,
+    now: Timestamp,
+}
+
+#[async_trait]
+impl WriteJob for Failed {
+    type Output = ();
+
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<()> {
+        cosigning::failed(tx, &self.witness, &self.why, self.now).await
+    }
+
+    fn effects(&mut self) -> Effects {
+        Effects::default()
+    }
+}
+
+struct Name {
+    ground: Arc<Ground>,
+    witnesses: Vec<VerifierKey>,
+    opening: Opening,
+    now: Timestamp,
+}
+
+#[async_trait]
+impl WriteJob for Name {
+    type Output = Option<usize>;
+
+    async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<Option<usize>> {
+        let Some(keys) = self.ground.log_keys() else { return Ok(None) };
+        let (witnesses, opening) = (self.witnesses.clone(), self.opening);
+        let named = configuration::name_witnesses(tx, keys, witnesses, opening, self.now).await?;
+        Ok(match named {
+            Ok(Some(_)) => Some(self.witnesses.len()),
+            Ok(None) => None,
+            Err(why) => {
+                warn!(%why, "the log can't say who witnesses it");
+                None
+            }
+        })
+    }
+
+    fn effects(&mut self) -> Effects {
+        Effects::default()
+    }
+}
