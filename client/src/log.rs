@@ -3,7 +3,11 @@
 //! No key is believed that the log of its domain doesn't prove, as soon as that log was seen once. Of a domain that keeps no
 //! log, and of accounts that are not in it yet, the key seen first counts, as before ([`trust`](crate::trust)).
 
+mod chain;
+mod look;
+mod opened;
 mod own;
+mod read;
 mod rekey;
 mod sign;
 
@@ -25,9 +29,11 @@ use qpq_transparency_tree::{
 use qpq_transparency_wire::Views;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+pub(crate) use chain::Place;
+pub(crate) use own::Care;
 pub use own::{HistoryRow, OwnHistory};
 pub use rekey::ResetState;
-pub(crate) use sign::{first_version, with_device};
+pub(crate) use sign::first_version;
 
 use crate::{Client, ClientError, store::Tx, wire::UserKeys};
 

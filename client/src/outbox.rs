@@ -73,6 +73,7 @@ impl Client {
     /// Hands over everything that can go now.
     pub async fn flush(&self) -> Result<(), ClientError> {
         let _one_at_a_time = self.inner.outbox.lock().await;
+        Box::pin(self.look_again()).await?;
         let mut waiting = Waiting::default();
         let mut opened: HashSet<Address> = HashSet::new();
         loop {

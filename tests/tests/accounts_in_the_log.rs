@@ -6,8 +6,9 @@
 use std::{fs, path::Path};
 
 use anyhow::ensure;
-use qpq_tests::{Person, peer, story};
+use qpq_tests::{HomeDomain, Person, peer, story};
 use serde_json::Value;
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 async fn shows(person: &Person, verb: &[&str]) -> anyhow::Result<Value> {
     person.qpq(&[&["--json", "keys"], verb].concat())?.succeed().await?.json()
@@ -178,6 +179,81 @@ fn a_rotated_key_is_followed_and_a_reset_can_be_refused() -> anyhow::Result<()> 
         alice.say(&bob.address().to_string(), "it was not me").await?;
         let found = alpha.admin(&["log", "verify"]).await?;
         ensure!(found["ok"] == true && found["entries"] == 6, "{found}");
+        Ok(())
+    })
+}
+
+/// The database of a server that is stopped.
+async fn database(domain: &HomeDomain) -> anyhow::Result<SqliteConnection> {
+    let key = fs::read_to_string(domain.directory().join("keys/database"))?;
+    let options = SqliteConnectOptions::new()
+        .filename(domain.directory().join("homeserver.db"))
+        .pragma("key", format!("\"x'{}'\"", key.trim()));
+    Ok(SqliteConnection::connect_with(&options).await?)
+}
+
+/// What a homeserver keeps of an account's identity key: the public one, and the private one under the password.
+async fn kept_identity(domain: &HomeDomain) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
+    let mut database = database(domain).await?;
+    let kept = sqlx::query_as("SELECT identity_key, sealed_identity FROM accounts WHERE localpart = 'alice'")
+        .fetch_one(&mut database)
+        .await?;
+    database.close().await?;
+    Ok(kept)
+}
+
+#[test]
+fn an_identity_key_from_before_a_rotation_is_not_taken_back() -> anyhow::Result<()> {
+    story(async |world| {
+        let alpha = world.domain("alpha").await?;
+        let alice = Person::new(world, "alice", &alpha)?;
+        let bob = Person::new(world, "bob", &alpha)?;
+        alice.register(&alpha).await?;
+        bob.register(&alpha).await?;
+        alpha.stop().await?;
+        let (key, sealed) = kept_identity(&alpha).await?;
+        alpha.start().await?;
+        let password = alice.password_file().display().to_string();
+        shows(&alice, &["rotate", "--password-file", &password]).await?;
+        let before: Value = alice.qpq(&["--json", "whoami"])?.succeed().await?.json()?;
+
+        alpha.stop().await?;
+        let mut database = database(&alpha).await?;
+        sqlx::query("UPDATE accounts SET identity_key = ?, sealed_identity = ? WHERE localpart = 'alice'")
+            .bind(key)
+            .bind(sealed)
+            .execute(&mut database)
+            .await?;
+        database.close().await?;
+        alpha.start().await?;
+        // Who knows the log keeps what is there; who knows nothing sees that the log names another key.
+        let refused = "is not the one its log names";
+        alice.logging_in()?.refuse(1, &[refused]).await?;
+        let after: Value = alice.qpq(&["--json", "whoami"])?.succeed().await?.json()?;
+        ensure!(after["identity_key"] == before["identity_key"], "{before} became {after}");
+        let laptop = Person::with_home(world, "alice", &alpha, "laptop")?;
+        laptop.logging_in()?.refuse(1, &[refused]).await?;
+        is_kept_from_sending(&laptop, &bob, "another identity key").await
+    })
+}
+
+#[test]
+fn a_device_that_is_ended_leaves_the_log_at_once() -> anyhow::Result<()> {
+    story(async |world| {
+        let alpha = world.domain("alpha").await?;
+        let alice = Person::new(world, "alice", &alpha)?;
+        let bob = Person::new(world, "bob", &alpha)?;
+        alice.register(&alpha).await?;
+        bob.register(&alpha).await?;
+        let laptop = Person::with_home(world, "alice", &alpha, "laptop")?;
+        laptop.logging_in()?.succeed().await?;
+        let who: Value = laptop.qpq(&["--json", "whoami"])?.succeed().await?.json()?;
+        let Some(device) = who["device"].as_str() else { anyhow::bail!("{who}") };
+        alice.qpq(&["devices", "revoke", device])?.succeed().await?;
+        let shown = shows(&bob, &["show", &alice.address().to_string()]).await?;
+        ensure!(shown["log"]["version"] == 2, "registration, laptop, no laptop: {shown}");
+        let history = shows(&alice, &["history"]).await?;
+        ensure!(history["versions"][2]["devices"] == 1 && history["alarm"].is_null(), "{history}");
         Ok(())
     })
 }
