@@ -209,6 +209,18 @@ pub enum ClientError {
         /// Whose keys were asked for.
         address: Address,
     },
+    /// The directory of the user's domain shows another identity key than its log.
+    #[error(
+        "the domain of {address} shows the identity key {shown}, and its log proves {logged}: nothing is sent to them"
+    )]
+    NotTheLoggedKey {
+        /// Whose.
+        address: Address,
+        /// What the log proves.
+        logged: IdentityKey,
+        /// What the directory shows.
+        shown: IdentityKey,
+    },
     /// A device that its domain shows, but not its log.
     #[error("the device {device} is not in the log of its domain: nothing is sent to it")]
     DeviceNotLogged {
@@ -402,6 +414,21 @@ impl ClientError {
             }
             _ => false,
         }
+    }
+
+    /// Whether what is meant for somebody waits for better times, because only what is shown of keys, theirs or one's own, stands
+    /// against it.
+    pub(crate) const fn is_about_keys(&self) -> bool {
+        matches!(
+            self,
+            Self::IdentityChanged { .. }
+                | Self::LogRefused { .. }
+                | Self::LogWithheld { .. }
+                | Self::KeysRevoked { .. }
+                | Self::NotTheLoggedKey { .. }
+                | Self::OwnKeys { .. }
+                | Self::OwnKeyRevoked
+        )
     }
 
     pub(crate) fn protocol(what: impl std::fmt::Display) -> Self {

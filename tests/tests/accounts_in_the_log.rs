@@ -233,7 +233,7 @@ fn an_identity_key_from_before_a_rotation_is_not_taken_back() -> anyhow::Result<
         ensure!(after["identity_key"] == before["identity_key"], "{before} became {after}");
         let laptop = Person::with_home(world, "alice", &alpha, "laptop")?;
         laptop.logging_in()?.refuse(1, &[refused]).await?;
-        is_kept_from_sending(&laptop, &bob, "another identity key").await
+        is_kept_from_sending(&laptop, &bob, "its log proves").await
     })
 }
 
@@ -255,5 +255,49 @@ fn a_device_that_is_ended_leaves_the_log_at_once() -> anyhow::Result<()> {
         let history = shows(&alice, &["history"]).await?;
         ensure!(history["versions"][2]["devices"] == 1 && history["alarm"].is_null(), "{history}");
         Ok(())
+    })
+}
+
+#[test]
+fn a_revoked_key_ends_conversations_that_run() -> anyhow::Result<()> {
+    story(async |world| {
+        let (alpha, beta) = (world.domain("alpha").await?, world.domain("beta").await?);
+        peer(&alpha, &beta).await?;
+        let alice = Person::new(world, "alice", &alpha)?;
+        let bob = Person::new(world, "bob", &beta)?;
+        alice.register(&alpha).await?;
+        bob.register(&beta).await?;
+        alice.say(&bob.address().to_string(), "hello").await?;
+        bob.hears(&["hello"]).await?;
+        bob.say(&alice.address().to_string(), "and back").await?;
+        alice.hears(&["and back"]).await?;
+
+        alice.qpq(&["keys", "revoke"])?.refuse(1, &["--yes", "keys reset"]).await?;
+        let revoked = shows(&alice, &["revoke", "--yes"]).await?;
+        ensure!(revoked["version"] == 1, "{revoked}");
+        is_kept_from_sending(&alice, &bob, "you have revoked your identity key").await?;
+        alice.qpq(&["keys", "revoke", "--yes"])?.refuse(1, &["you have revoked"]).await?;
+        is_kept_from_sending(&bob, &alice, "revoked their identity key").await?;
+        let shown = shows(&bob, &["show", &alice.address().to_string()]).await?;
+        ensure!(shown["log"]["status"] == "revoked" && shown["in_log"] == "logged", "{shown}");
+        // What a person wants to send in a group is told the same, without another look.
+        let groups: Value = bob.qpq(&["--json", "group", "list"])?.succeed().await?.json()?;
+        let Some(group) = groups["group"].as_str() else { anyhow::bail!("{groups}") };
+        bob.qpq(&["send", group, "and there"])?.refuse(1, &["revoked their identity key"]).await?;
+
+        // The way out: another key, announced like any reset.
+        let history = shows(&alice, &["history"]).await?;
+        ensure!(history["alarm"].is_null() && history["versions"][1]["reason"] == "revocation", "{history}");
+        let password = alice.password_file().display().to_string();
+        alice
+            .qpq(&["keys", "rotate", "--password-file", &password])?
+            .refuse(1, &["you have revoked"])
+            .await?;
+        let announced = shows(&alice, &["reset", "--password-file", &password]).await?;
+        ensure!(announced["state"] == "announced", "{announced}");
+        is_kept_from_sending(&alice, &bob, "somebody asked for").await?;
+        let cancelled = shows(&alice, &["cancel-reset"]).await?;
+        ensure!(cancelled["version"] == 3, "{cancelled}");
+        is_kept_from_sending(&alice, &bob, "you have revoked your identity key").await
     })
 }

@@ -210,6 +210,12 @@ impl Client {
         Ok(())
     }
 
+    /// The same for whoever holds no transaction.
+    pub(crate) async fn may_send(&self) -> Result<(), ClientError> {
+        let mut tx = self.inner.store.begin().await?;
+        self.own_keys_are_fine(&mut tx).await
+    }
+
     /// Takes what is logged of this account as its own: it is read anew from the first version, with what it says now. What was
     /// wrong before is forgotten together with that, not sooner.
     pub(crate) async fn accept_own_keys(&self) -> Result<(), ClientError> {
