@@ -6,7 +6,9 @@
 use std::{fs, path::Path};
 
 use anyhow::ensure;
-use qpq_tests::{HomeDomain, Person, peer, story};
+use qpq_client::ClientError;
+use qpq_core::Secret;
+use qpq_tests::{HomeDomain, Person, Resident, peer, story};
 use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
@@ -233,7 +235,10 @@ fn an_identity_key_from_before_a_rotation_is_not_taken_back() -> anyhow::Result<
         ensure!(after["identity_key"] == before["identity_key"], "{before} became {after}");
         let laptop = Person::with_home(world, "alice", &alpha, "laptop")?;
         laptop.logging_in()?.refuse(1, &[refused]).await?;
-        is_kept_from_sending(&laptop, &bob, "its log proves").await
+        is_kept_from_sending(&laptop, &bob, "its log proves").await?;
+        // Others see that directory and log don't go together.
+        bob.qpq(&["keys", "show", &alice.address().to_string()])?.refuse(1, &["its log proves"]).await?;
+        is_kept_from_sending(&bob, &alice, "its log proves").await
     })
 }
 
@@ -254,6 +259,58 @@ fn a_device_that_is_ended_leaves_the_log_at_once() -> anyhow::Result<()> {
         ensure!(shown["log"]["version"] == 2, "registration, laptop, no laptop: {shown}");
         let history = shows(&alice, &["history"]).await?;
         ensure!(history["versions"][2]["devices"] == 1 && history["alarm"].is_null(), "{history}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_client_that_logs_in_by_itself_takes_no_other_identity_key() -> anyhow::Result<()> {
+    story(async |world| {
+        let alpha = world.domain("alpha").await?;
+        let alice = Resident::register(world, "alice", &alpha).await?;
+        let laptop = Resident::log_in(world, "alice", &alpha, "laptop").await?;
+        let before = alice.client().whoami().await?.identity_key;
+        alice.sleep().await;
+        let password = Secret::new("password of alice".to_owned());
+        laptop.client().keys_rotate(&password).await?;
+        laptop.sleep().await;
+        let list = alpha.admin(&["session", "list", "alice@alpha.test"]).await?.to_string();
+        for id in list.split('"').filter(|word| word.starts_with("ses_")) {
+            alpha.admin(&["session", "revoke", id]).await?;
+        }
+        let by_itself = alice.client().connect().await;
+        ensure!(matches!(by_itself, Err(ClientError::IdentityMoved { .. })), "{by_itself:?}");
+        ensure!(alice.client().whoami().await?.identity_key == before);
+        // A person who logs in sees what comes of it: the rotation is signed by the key that was here.
+        alice.client().login(alice.address(), &qpq_tests::server_of(&alpha)?, &password).await?;
+        let history = alice.client().keys_history().await?;
+        let reasons: Vec<_> = history.versions.iter().map(|row| row.reason).collect();
+        ensure!(reasons == ["registration", "devices", "rotation"] && history.alarm.is_none(), "{history:?}");
+        let now = alice.client().whoami().await?.identity_key;
+        ensure!(now != before && now == laptop.client().whoami().await?.identity_key);
+        Ok(())
+    })
+}
+
+#[test]
+fn two_devices_that_log_in_at_once_are_both_in_the_log() -> anyhow::Result<()> {
+    story(async |world| {
+        let alpha = world.domain("alpha").await?;
+        let alice = Person::new(world, "alice", &alpha)?;
+        alice.register(&alpha).await?;
+        let [one, two] = [
+            Person::with_home(world, "alice", &alpha, "one")?,
+            Person::with_home(world, "alice", &alpha, "two")?,
+        ];
+        let (first, second) = (one.logging_in()?, two.logging_in()?);
+        let (first, second) = tokio::join!(first.succeed(), second.succeed());
+        first?;
+        second?;
+        // Whichever was second has signed again, where its version stands now.
+        let history = shows(&alice, &["history"]).await?;
+        let devices: Vec<_> =
+            history["versions"].as_array().into_iter().flatten().map(|row| &row["devices"]).collect();
+        ensure!(devices == [1, 2, 3] && history["alarm"].is_null(), "{history}");
         Ok(())
     })
 }

@@ -121,3 +121,30 @@ fn not_now(error: &ClientError) -> bool {
         other => other.is_transient(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use qpq_transparency_tree::policy::PolicyRefusal;
+
+    use super::*;
+
+    #[test]
+    fn clocks_and_silent_witnesses_are_no_alarm_and_lies_are() {
+        let (address, at) = ("alice@alpha.test".parse().unwrap(), Timestamp::from_millis(5));
+        let refused = |error| ClientError::LogRefused { address: qpq_core::Address::clone(&address), error };
+        for later in [
+            LookupError::Ahead(at),
+            LookupError::Frozen(at),
+            LookupError::Witnesses(PolicyRefusal::TooFew(0)),
+        ] {
+            assert!(not_now(&refused(later.clone())), "{later:?}");
+        }
+        assert!(not_now(&ClientError::Overloaded));
+        for lie in
+            [LookupError::Rollback { known: 2, shown: 1 }, LookupError::TwoHistories, LookupError::Claim]
+        {
+            assert!(!not_now(&refused(lie.clone())), "{lie:?}");
+        }
+        assert!(!not_now(&ClientError::LogWithheld { address }));
+    }
+}

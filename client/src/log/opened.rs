@@ -2,7 +2,7 @@
 
 use qpq_core::{IdentityKey, Timestamp};
 
-use super::read::{From, Keep};
+use super::read::{Keep, Start};
 use crate::{Client, ClientError, identity::Identity, store::Account};
 
 impl Client {
@@ -10,7 +10,7 @@ impl Client {
     /// is kept otherwise.
     pub(crate) async fn keep_moved_identity(&self, account: Account) -> Result<(), ClientError> {
         let opened = Identity::from_bytes(*account.identity.expose()).public();
-        let mut reading = self.read_own(opened, From::Known, Keep::AtEnd).await?;
+        let mut reading = self.read_own(opened, Start::Known, Keep::AtEnd).await?;
         if let Some(reading) = &reading {
             let label = self.inner.store.begin().await?.known_label(&account.address).await?;
             let reaches = label.map_or(Ok(()), |label| reading.chain.reaches(&label));

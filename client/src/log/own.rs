@@ -11,7 +11,7 @@ use qpq_transparency_tree::{
 use super::{
     chain::{Place, raise, shown},
     look::Look,
-    read::{From, Keep, Reading},
+    read::{Keep, Reading, Start},
     sign::{first_version, is_open, with_devices},
 };
 use crate::{
@@ -50,7 +50,7 @@ impl Client {
 
     async fn check_own_keys(&self, care: Care) -> Result<(), ClientError> {
         let ours = self.own_identity()?;
-        let Some(mut reading) = self.read_own(ours, From::Known, Keep::EachPage).await? else {
+        let Some(mut reading) = self.read_own(ours, Start::Known, Keep::EachPage).await? else {
             return Ok(());
         };
         self.confront(&mut reading).await?;
@@ -99,9 +99,13 @@ impl Client {
     /// Whoever refuses the owner's look for ever is suspected after a day.
     async fn note_unlooked(&self, why: &ClientError) -> Result<(), ClientError> {
         let mut tx = self.inner.store.begin().await?;
-        let Some(mut check) = tx.own_check().await? else { return Ok(()) };
-        let Some(finding) = self.not_looked(&mut tx, check.looked_at, why).await? else { return Ok(()) };
-        raise(&mut check.alarm, finding, self.now());
+        // Who never looked yet has a day from now.
+        let (owed, now) = (Timestamp::from_millis(0), self.now());
+        let never = OwnCheck { checked_at: owed, looked_at: now, alarm: None };
+        let mut check = tx.own_check().await?.unwrap_or(never);
+        if let Some(finding) = self.not_looked(&mut tx, check.looked_at, why).await? {
+            raise(&mut check.alarm, finding, now);
+        }
         tx.save_own_check(&check).await?;
         Ok(tx.commit().await?)
     }
@@ -220,7 +224,7 @@ impl Client {
     /// wrong before is forgotten together with that, not sooner.
     pub(crate) async fn accept_own_keys(&self) -> Result<(), ClientError> {
         let ours = self.own_identity()?;
-        let Some(mut reading) = self.read_own(ours, From::First, Keep::AtEnd).await? else { return Ok(()) };
+        let Some(mut reading) = self.read_own(ours, Start::First, Keep::AtEnd).await? else { return Ok(()) };
         self.confront(&mut reading).await?;
         if let Some(Look::NotNow(error)) = self.look_at_own(&mut reading).await? {
             return Err(error);

@@ -13,7 +13,7 @@ use crate::{
 
 /// From where on the versions are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum Start {
     /// After those that are known.
     Known,
     /// From the first, without what is known.
@@ -34,7 +34,7 @@ pub(crate) enum Keep {
 pub(crate) struct Reading {
     /// The identity key that should count.
     pub(crate) ours: IdentityKey,
-    from: From,
+    from: Start,
     keep: Keep,
     /// The versions as they were judged.
     pub(crate) chain: Chain,
@@ -63,7 +63,7 @@ impl Reading {
         checked_at: Timestamp,
         looked_at: Timestamp,
     ) -> Result<(), ClientError> {
-        if self.from == From::First {
+        if self.from == Start::First {
             tx.forget_own_versions().await?;
         }
         for own in &self.new {
@@ -87,7 +87,7 @@ impl Client {
     pub(crate) async fn read_own(
         &self,
         ours: IdentityKey,
-        from: From,
+        from: Start,
         keep: Keep,
     ) -> Result<Option<Reading>, ClientError> {
         let me = self.address()?;
@@ -97,7 +97,7 @@ impl Client {
         let seen = tx.pinned_log(&KeyName::of_log(me.domain())).await?.is_some() || !known.is_empty();
         drop(tx);
         let mut alarm = last.as_ref().and_then(|last| last.alarm.clone());
-        if from == From::First {
+        if from == Start::First {
             (known, alarm) = (Vec::new(), None);
         }
         let chain = Chain::of(me, known);

@@ -9,7 +9,7 @@ use qpq_transparency_tree::value::{AccountValue, LoggedDevice, Reason, SignedVal
 use super::{
     chain::Place,
     own::Care,
-    read::{From, Keep},
+    read::{Keep, Start},
     sign::{named, signed},
 };
 use crate::{
@@ -104,7 +104,7 @@ impl Client {
     /// Where the account's next version stands, read on and verified now.
     async fn own_place(&self, despite: Despite) -> Result<Place, ClientError> {
         let ours = self.own_identity()?;
-        let reading = self.read_own(ours, From::Known, Keep::EachPage).await?;
+        let reading = self.read_own(ours, Start::Known, Keep::EachPage).await?;
         let mut reading = reading.ok_or(ClientError::NoOwnLog)?;
         self.confront(&mut reading).await?;
         let place = reading.place().map_err(|wrong| ClientError::OwnKeys { what: wrong.what })?;
