@@ -293,6 +293,27 @@ fn a_client_that_logs_in_by_itself_takes_no_other_identity_key() -> anyhow::Resu
 }
 
 #[test]
+fn whose_place_in_the_log_was_taken_reads_on_before_they_sign_again() -> anyhow::Result<()> {
+    story(async |world| {
+        let alpha = world.domain("alpha").await?;
+        let alice = Resident::register(world, "alice", &alpha).await?;
+        let laptop = Resident::log_in(world, "alice", &alpha, "laptop").await?;
+        laptop.client().keys_reset(&Secret::new("password of alice".to_owned())).await?;
+        // Both stand at the same place; who comes second reads that there is nothing left to say no to.
+        let (one, two) =
+            tokio::join!(alice.client().keys_cancel_reset(), laptop.client().keys_cancel_reset());
+        let (made, late) = if one.is_ok() { (one, two) } else { (two, one) };
+        ensure!(made? == 3 && matches!(late, Err(ClientError::NoReset)), "{late:?}");
+        for device in [&alice, &laptop] {
+            device.sleep().await;
+            let history = device.client().keys_history().await?;
+            ensure!(history.versions.len() == 4 && history.alarm.is_none(), "{history:?}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
 fn two_devices_that_log_in_at_once_are_both_in_the_log() -> anyhow::Result<()> {
     story(async |world| {
         let alpha = world.domain("alpha").await?;
