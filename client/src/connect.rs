@@ -10,9 +10,11 @@ use qpq_core::{
 use crate::{
     Client, ClientError,
     link::Link,
+    log::Care,
+    login::By,
     server::Server,
     session,
-    store::{GroupState, OwnCheck, SessionState},
+    store::{GroupState, SessionState},
     wire::{Grant, Position},
 };
 
@@ -56,7 +58,7 @@ impl Client {
             Err(error @ ClientError::LoggedOut { .. }) => match self.password() {
                 Some(password) => {
                     let me = self.me()?;
-                    self.login(me.address(), &me.server, &password).await.map(drop)
+                    self.log_in(me.address(), &me.server, &password, By::Itself).await.map(drop)
                 }
                 None => Err(error),
             },
@@ -84,7 +86,7 @@ impl Client {
                 Ok((session, grant)) => {
                     self.keep_grant(&grant).await?;
                     self.set_session(session);
-                    return self.look_after_own_keys().await;
+                    return self.look_after_own_keys(Care::Usual).await;
                 }
                 // The attempt before this one may have come through without our hearing of it.
                 Err(ClientError::Refused(refusal)) if interrupted && refusal.is(ErrorCode::Revoked) => {
@@ -98,26 +100,6 @@ impl Client {
                 }
                 Err(other) => return Err(other),
             }
-        }
-    }
-
-    /// A look at the own keys must not stop who only wants to read.
-    async fn look_after_own_keys(&self) -> Result<(), ClientError> {
-        match self.keep_own_keys().await {
-            Err(error @ ClientError::Store(_)) => Err(error),
-            Err(error) if error.is_transient() => {
-                tracing::info!(%error, "the account's own keys are looked at later");
-                Ok(())
-            }
-            Err(error) => {
-                let what = format!("this account's keys in the log can't be looked at: {error}");
-                let mut tx = self.inner.store.begin().await?;
-                tx.save_own_check(&OwnCheck { checked_at: self.now(), alarm: Some((what, self.now())) })
-                    .await?;
-                tx.commit().await?;
-                Ok(())
-            }
-            Ok(()) => Ok(()),
         }
     }
 

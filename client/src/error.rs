@@ -209,6 +209,18 @@ pub enum ClientError {
         /// Whose keys were asked for.
         address: Address,
     },
+    /// The directory of the user's domain shows another identity key than its log.
+    #[error(
+        "the domain of {address} shows the identity key {shown}, and its log proves {logged}: nothing is sent to them"
+    )]
+    NotTheLoggedKey {
+        /// Whose.
+        address: Address,
+        /// What the log proves.
+        logged: IdentityKey,
+        /// What the directory shows.
+        shown: IdentityKey,
+    },
     /// A device that its domain shows, but not its log.
     #[error("the device {device} is not in the log of its domain: nothing is sent to it")]
     DeviceNotLogged {
@@ -235,6 +247,42 @@ pub enum ClientError {
     OwnKeys {
         /// In words.
         what: String,
+    },
+    /// The account's own identity key was revoked.
+    #[error(
+        "you have revoked your identity key, so nothing is sent: run `qpq keys reset` to get another one"
+    )]
+    OwnKeyRevoked,
+    /// The account is not in its domain's log yet, or another device keeps changing it there.
+    #[error("this account's keys are not in its domain's log, or change there at this moment: try again")]
+    NotLogged,
+    /// The domain keeps no log.
+    #[error("this domain keeps no key-transparency log")]
+    NoOwnLog,
+    /// There is nothing to say no to.
+    #[error("no reset is announced for this account")]
+    NoReset,
+    /// The identity key that the password opened is not the one that counts.
+    #[error(
+        "the homeserver gave an identity key of {address} that is not the one its log names: the log says {logged}, the \
+         password opened {opened}. An older key may have been put back; nothing is sent with it"
+    )]
+    OpenedAnother {
+        /// Whose.
+        address: Address,
+        /// The key that counts.
+        logged: IdentityKey,
+        /// The key that was given.
+        opened: IdentityKey,
+    },
+    /// The account got another identity key, and nobody is there to log in.
+    #[error(
+        "the homeserver has another identity key of {address} than this device: if you changed it, run \
+         `qpq login {address} --server … --pin …` with the same home"
+    )]
+    IdentityMoved {
+        /// Whose.
+        address: Address,
     },
     /// A KeyPackage that does not belong to the device that it was handed out for.
     #[error("the KeyPackage of {device} belongs to somebody else: its homeserver handed out a wrong one")]
@@ -366,6 +414,21 @@ impl ClientError {
             }
             _ => false,
         }
+    }
+
+    /// Whether what is meant for somebody waits for better times, because only what is shown of keys, theirs or one's own, stands
+    /// against it.
+    pub(crate) const fn is_about_keys(&self) -> bool {
+        matches!(
+            self,
+            Self::IdentityChanged { .. }
+                | Self::LogRefused { .. }
+                | Self::LogWithheld { .. }
+                | Self::KeysRevoked { .. }
+                | Self::NotTheLoggedKey { .. }
+                | Self::OwnKeys { .. }
+                | Self::OwnKeyRevoked
+        )
     }
 
     pub(crate) fn protocol(what: impl std::fmt::Display) -> Self {

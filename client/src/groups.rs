@@ -7,6 +7,7 @@ use qpq_core::{Address, DeviceId, Entropy as _, ErrorCode, GroupId};
 use crate::{
     Client, ClientError,
     commits::Addition,
+    log::InLog,
     mls::{Claimed, Group, KeyPackageRefused, verify_key_package},
     store::{Feed, GroupRecord, GroupState},
     trust::is_proven,
@@ -56,12 +57,15 @@ pub struct MemberRow {
     pub device: DeviceId,
     /// Whether its account's identity key has signed it.
     pub signed: bool,
+    /// How its account stands to its domain's log.
+    pub in_log: InLog,
 }
 
 impl Client {
     /// Makes a group with this account's devices in it.
     pub async fn group_create(&self, name: &str) -> Result<GroupId, ClientError> {
         self.check_name(name).await?;
+        self.may_send().await?;
         let group = self.make_group(Some(name), None).await?;
         self.add_users(&group, &[self.address()?]).await?;
         Ok(group)
@@ -103,6 +107,7 @@ impl Client {
                 return Err(ClientError::CutOff { group: record.id, address: self.address()? });
             }
         }
+        self.may_send().await?;
         self.accept_contacts(users).await?;
         self.add_users(&record.id, users).await?;
         Ok(record.id)
@@ -130,7 +135,8 @@ impl Client {
         let mut members = Vec::new();
         for leaf in leaves {
             let signed = is_proven(&mut tx, &leaf).await?;
-            members.push(MemberRow { address: leaf.device.user, device: leaf.device.device, signed });
+            let in_log = self.in_log(&mut tx, &leaf.device.user).await?;
+            members.push(MemberRow { address: leaf.device.user, device: leaf.device.device, signed, in_log });
         }
         Ok(GroupDetails { summary: summary(record, users), epoch, members })
     }
@@ -225,8 +231,11 @@ impl Client {
         let me = self.me()?;
         let mut nonce = [0; 16];
         self.entropy()?.fill(&mut nonce);
-        let asked = self.asking(users).await?;
+        let mut asked = self.asking(users).await?;
         let claimed = self.session()?.claim(group, &nonce, users, asked.views()).await?;
+        for keys in claimed.iter().filter_map(|claimed| claimed.keys.as_ref().ok()) {
+            asked.answered(keys);
+        }
         let waiting = users.iter().zip(&claimed).filter_map(|(address, claimed)| match &claimed.keys {
             Err(refusal) if refusal.is(ErrorCode::Requested) => Some((address.clone(), refusal)),
             Ok(_) | Err(_) => None,

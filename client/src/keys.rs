@@ -2,10 +2,12 @@
 
 use qpq_core::{Address, ErrorCode, IdentityKey, Millis, Timestamp};
 
-use crate::{Client, ClientError, LogReport, store::PinnedIdentity, trust::changed};
+use crate::{Client, ClientError, InLog, LogReport, store::PinnedIdentity};
 
 /// How long a look at somebody's identity key is good for, in one process.
 const GLANCE: Millis = Millis::from_secs(3_600);
+/// When a look that nobody answered is tried again.
+const GLANCE_AGAIN: Millis = Millis::from_secs(30);
 /// How long a look may take before a message is sent without it.
 const GLANCE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -24,6 +26,8 @@ pub struct KeyReport {
     pub changed: bool,
     /// What the log of their domain was found to say; `null` of an account that was not seen in one.
     pub log: Option<LogReport>,
+    /// How it stands to that log.
+    pub in_log: InLog,
 }
 
 impl KeyReport {
@@ -36,6 +40,7 @@ impl KeyReport {
             presented: pending.or_else(|| known.map(|known| known.key)),
             changed: pending.is_some(),
             log: None,
+            in_log: InLog::NoLog,
         }
     }
 }
@@ -46,9 +51,11 @@ impl Client {
         match self.ask_for(address).await {
             Ok(()) | Err(ClientError::IdentityChanged { .. }) => {}
             // What was seen before is no answer to a log that can't be believed.
-            Err(error @ (ClientError::LogRefused { .. } | ClientError::LogWithheld { .. })) => {
-                return Err(error);
-            }
+            Err(
+                error @ (ClientError::LogRefused { .. }
+                | ClientError::LogWithheld { .. }
+                | ClientError::NotTheLoggedKey { .. }),
+            ) => return Err(error),
             Err(error) => {
                 let report = self.key_report(address).await?;
                 return if report.pinned.is_some() { Ok(report) } else { Err(error) };
@@ -106,7 +113,8 @@ impl Client {
         let mut tx = self.inner.store.begin().await?;
         let known = tx.identity(address).await?;
         let log = self.log_report(&mut tx, address).await?;
-        Ok(KeyReport { log, ..KeyReport::of(address, known.as_ref()) })
+        let in_log = self.in_log(&mut tx, address).await?;
+        Ok(KeyReport { log, in_log, ..KeyReport::of(address, known.as_ref()) })
     }
 
     /// Whether somebody was asked for their consent a short while ago.
@@ -122,9 +130,17 @@ impl Client {
         let fresh = self.inner.looked_at.borrow().get(address).is_some_and(|at| now.since(*at) < GLANCE);
         if !fresh && self.session().is_ok() && !self.is_waited_for(address).await? {
             self.inner.looked_at.borrow_mut().insert(address.clone(), now);
-            match tokio::time::timeout(GLANCE_DEADLINE, self.ask_for(address)).await {
+            let looked = tokio::time::timeout(GLANCE_DEADLINE, self.ask_for(address)).await;
+            match &looked {
+                Ok(Ok(())) => {}
+                // A domain that is down must not hold every message up.
+                Err(_) => self.glance_again(address, now),
+                Ok(Err(error)) if error.is_transient() => self.glance_again(address, now),
+                // Only what was found right is good for a while.
+                Ok(Err(_)) => drop(self.inner.looked_at.borrow_mut().remove(address)),
+            }
+            match looked {
                 Ok(Err(error @ ClientError::User { .. })) if !error.is_transient() => {
-                    self.inner.looked_at.borrow_mut().remove(address);
                     // Who was met before may have left the directory; conversations go on.
                     if self.key_report(address).await?.pinned.is_none() {
                         return Err(error);
@@ -133,6 +149,7 @@ impl Client {
                 Ok(Err(
                     error @ (ClientError::DeviceNotSigned { .. }
                     | ClientError::DeviceNotLogged { .. }
+                    | ClientError::NotTheLoggedKey { .. }
                     | ClientError::LogRefused { .. }
                     | ClientError::LogWithheld { .. }
                     | ClientError::KeysRevoked { .. }
@@ -142,11 +159,12 @@ impl Client {
             }
         }
         let mut tx = self.inner.store.begin().await?;
-        match tx.identity(address).await? {
-            Some(PinnedIdentity { key, pending: Some((presented, _)), .. }) => {
-                Err(changed(address, key, presented))
-            }
-            _ => Ok(()),
-        }
+        self.unchanged(&mut tx, address).await
+    }
+
+    /// A look that came to nothing is tried again before long.
+    fn glance_again(&self, address: &Address, now: Timestamp) {
+        let soon = now.before(GLANCE).after(GLANCE_AGAIN);
+        self.inner.looked_at.borrow_mut().insert(address.clone(), soon);
     }
 }

@@ -49,7 +49,7 @@ pub use groups::{GroupDetails, GroupSummary, MemberRow};
 pub use keys::KeyReport;
 pub use link::Link;
 pub use live::Live;
-pub use log::{HistoryRow, LogReport, OwnHistory, ResetState};
+pub use log::{HistoryRow, InLog, LogReport, OwnHistory, ResetState};
 pub use login::LoggedIn;
 pub use mls::Suite;
 pub use received::{Message, Undelivered};

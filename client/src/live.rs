@@ -62,7 +62,11 @@ impl Client {
         loop {
             match self.stay_connected(&mut backoff).await {
                 Ok(()) => tracing::debug!("the session ends: the next one begins"),
-                Err(error @ (ClientError::LoggedOut { .. } | ClientError::NoAccount)) => {
+                Err(
+                    error @ (ClientError::LoggedOut { .. }
+                    | ClientError::IdentityMoved { .. }
+                    | ClientError::NoAccount),
+                ) => {
                     tracing::error!(%error, "the client can't go on");
                     return;
                 }

@@ -3,7 +3,11 @@
 //! No key is believed that the log of its domain doesn't prove, as soon as that log was seen once. Of a domain that keeps no
 //! log, and of accounts that are not in it yet, the key seen first counts, as before ([`trust`](crate::trust)).
 
+mod chain;
+mod look;
+mod opened;
 mod own;
+mod read;
 mod rekey;
 mod sign;
 
@@ -25,9 +29,11 @@ use qpq_transparency_tree::{
 use qpq_transparency_wire::Views;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+pub(crate) use chain::Place;
+pub(crate) use own::Care;
 pub use own::{HistoryRow, OwnHistory};
 pub use rekey::ResetState;
-pub(crate) use sign::{first_version, with_device};
+pub(crate) use sign::first_version;
 
 use crate::{Client, ClientError, store::Tx, wire::UserKeys};
 
@@ -40,6 +46,8 @@ pub(crate) struct Asked {
     views: Views,
     logs: BTreeMap<KeyName, PinnedLog>,
     labels: BTreeMap<Address, KnownLabel>,
+    /// Logs that were shown in the answers to this question.
+    shown: BTreeSet<KeyName>,
     _turns: Vec<OwnedMutexGuard<()>>,
 }
 
@@ -47,6 +55,13 @@ impl Asked {
     /// From where on the logs should answer.
     pub(crate) const fn views(&self) -> &Views {
         &self.views
+    }
+
+    /// Notes which log an answer shows: a domain that shows one for some of its users has one for all of them.
+    pub(crate) fn answered(&mut self, keys: &UserKeys) {
+        if keys.lookup.is_some() {
+            self.shown.insert(KeyName::of_log(keys.address.domain()));
+        }
     }
 }
 
@@ -61,6 +76,18 @@ pub struct LogReport {
     pub at: qpq_core::Timestamp,
     /// `active`, `revoked` or `closed`.
     pub status: &'static str,
+}
+
+/// How an account stands to the log of its domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InLog {
+    /// The log proves its keys.
+    Logged,
+    /// Its domain keeps a log, and the account is not in it: the key seen first counts, which nobody proves.
+    Unlogged,
+    /// No log of its domain was seen: the key seen first counts.
+    NoLog,
 }
 
 impl Client {
@@ -88,7 +115,7 @@ impl Client {
             let log = logs.get(&KeyName::of_log(address.domain()));
             views.insert(address.clone(), View::of(log, labels.get(address)));
         }
-        Ok(Asked { views, logs, labels, _turns: held })
+        Ok(Asked { views, logs, labels, shown: BTreeSet::new(), _turns: held })
     }
 
     /// Verifies what a domain's log says of one of its users, and pins it before anything is done with it. `None`: the log, if
@@ -105,7 +132,8 @@ impl Client {
         let pinned = asked.logs.get(&origin);
         let Some(told) = &keys.lookup else {
             let withheld = ClientError::LogWithheld { address: address.clone() };
-            return Ok(if pinned.is_some() { Err(withheld) } else { Ok(None) });
+            let has_one = pinned.is_some() || asked.shown.contains(&origin);
+            return Ok(if has_one { Err(withheld) } else { Ok(None) });
         };
         let pinned = match pinned {
             Some(pinned) => pinned.clone(),
@@ -147,24 +175,44 @@ impl Client {
         }
         let value = match verified.binding {
             Binding::Absent => return Ok(Ok(None)),
-            Binding::Closed => return Ok(Err(ClientError::Closed { address: address.clone() })),
+            Binding::Closed => {
+                self.nothing_counts(tx, address).await?;
+                return Ok(Err(ClientError::Closed { address: address.clone() }));
+            }
             Binding::Keys(value) => value,
         };
+        // The former key signed for this one, so nobody needs to compare them; whatever else is wrong, this is shown once.
+        let (pinned, logged) = (tx.identity(address).await?.map(|pinned| pinned.key), value.identity());
+        let followed = pinned.is_some() && pinned == former && verified.change != KeyChange::Reset;
+        if followed && pinned != Some(logged) {
+            tracing::info!(user = %address, "the identity key was rotated, and the former one signed that");
+            tx.replace_identity(address, &logged, now).await?;
+            self.inner.proofs.borrow_mut().clear();
+        }
         if value.status() != Status::Active {
+            self.nothing_counts(tx, address).await?;
             return Ok(Err(ClientError::KeysRevoked { address: address.clone() }));
         }
-        if value.identity() != keys.identity {
-            return Ok(Err(ClientError::protocol(format_args!(
-                "the domain of {address} shows another identity key than its log"
-            ))));
-        }
-        // The former key signed for this one, so nobody needs to compare them.
-        let pinned = tx.identity(address).await?.map(|pinned| pinned.key);
-        if verified.change == KeyChange::Rotated && pinned == former && pinned != Some(value.identity()) {
-            tracing::info!(user = %address, "the identity key was rotated, and the former one signed that");
-            tx.replace_identity(address, &value.identity(), now).await?;
+        if logged != keys.identity {
+            let (address, shown) = (address.clone(), keys.identity);
+            return Ok(Err(ClientError::NotTheLoggedKey { address, logged, shown }));
         }
         Ok(Ok(Some(value)))
+    }
+
+    /// No device of this account counts any more, also where it is a member already.
+    async fn nothing_counts(&self, tx: &mut Tx<'_>, address: &Address) -> Result<(), ClientError> {
+        self.inner.proofs.borrow_mut().clear();
+        Ok(tx.forget_certificates(address).await?)
+    }
+
+    /// How an account stands to its domain's log, as far as it was seen.
+    pub(crate) async fn in_log(&self, tx: &mut Tx<'_>, address: &Address) -> Result<InLog, ClientError> {
+        if tx.known_label(address).await?.is_some() {
+            return Ok(InLog::Logged);
+        }
+        let pinned = tx.pinned_log(&KeyName::of_log(address.domain())).await?;
+        Ok(if pinned.is_some() { InLog::Unlogged } else { InLog::NoLog })
     }
 
     /// What is known of an account in its domain's log; `None` if it was not seen there.
@@ -188,3 +236,6 @@ impl Client {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,14 +5,13 @@ use std::rc::Rc;
 use capnp::capability::Response;
 use qpq_core::{Address, DeviceCertificate, IdentityKey, Secret};
 use qpq_schemas::client_capnp::login;
-use qpq_transparency_wire::read_place;
 
 use crate::{
     Client, ClientError,
     client::stored_trust,
     identity::{Identity, possession_by},
     link::{CALL, Link, within},
-    log::with_device,
+    log::Care,
     password::{self, ExportKey},
     register::blocking,
     server::Server,
@@ -30,6 +29,15 @@ pub enum LoggedIn {
     NewDevice,
 }
 
+/// Who logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// Somebody who sees what comes of it.
+    Person,
+    /// A client that stays, with a password it was given earlier.
+    Itself,
+}
+
 impl Client {
     /// Logs in at the address's domain, enrols this home as a device if it is none, and uploads KeyPackages.
     pub async fn login(
@@ -38,14 +46,22 @@ impl Client {
         server: &Server,
         password: &Secret<String>,
     ) -> Result<LoggedIn, ClientError> {
+        Box::pin(self.log_in(address, server, password, By::Person)).await
+    }
+
+    pub(crate) async fn log_in(
+        &self,
+        address: &Address,
+        server: &Server,
+        password: &Secret<String>,
+        by: By,
+    ) -> Result<LoggedIn, ClientError> {
         let known = self.resident(address).await?.map(|(account, _)| account);
         self.disconnect().await;
         let link = Rc::new(self.dial(address, server).await?);
         let (response, export_key) = self.prove_password(&link, address, password).await?;
         let results = response.get()?;
         let challenge = wire::bytes(results.get_challenge()?, "the challenge")?;
-        let place = results.has_place().then(|| results.get_place()).transpose()?;
-        let place = place.map(read_place).transpose().map_err(ClientError::protocol)?;
         let published =
             IdentityKey::from_bytes(wire::bytes(results.get_identity_key()?, "the identity key")?);
         let identity = Identity::unseal(results.get_sealed_identity()?, &export_key, address)?;
@@ -53,48 +69,55 @@ impl Client {
         if identity.public() != published {
             return Err(ClientError::SealedIdentity);
         }
-        let (account, outcome) = match known {
-            Some(account) if account.identity.expose() == identity.expose() => {
-                let account = Account {
-                    server: server.address.to_string(),
-                    trust: stored_trust(&server.trust),
-                    ..account
-                };
-                (account, LoggedIn::Again)
-            }
-            // Another device of the account, or this one before a crash, gave it another identity key.
-            Some(account) => {
-                let (device, key) = (account.certificate.device.clone(), account.certificate.signature_key);
-                let certificate = DeviceCertificate::issue(&identity.signing_key(), device, key, self.now());
-                let account = Account {
-                    server: server.address.to_string(),
-                    trust: stored_trust(&server.trust),
-                    identity: Secret::new(*identity.expose()),
-                    certificate,
-                    ..account
-                };
-                self.keep_new_identity(&account).await?;
-                (account, LoggedIn::Again)
-            }
-            None => (self.new_account(address, server, &identity)?, LoggedIn::NewDevice),
+        let outcome = if known.is_some() { LoggedIn::Again } else { LoggedIn::NewDevice };
+        // Another device of the account, or this one before a crash, gave it another identity key: or an old one is put back.
+        let moved = known.as_ref().is_some_and(|known| known.identity.expose() != identity.expose());
+        if moved && by == By::Itself {
+            return Err(ClientError::IdentityMoved { address: address.clone() });
+        }
+        let account = match known {
+            Some(known) => Account {
+                server: server.address.to_string(),
+                trust: stored_trust(&server.trust),
+                identity: Secret::new(*identity.expose()),
+                certificate: if moved {
+                    let (device, key) = (known.certificate.device.clone(), known.certificate.signature_key);
+                    DeviceCertificate::issue(&identity.signing_key(), device, key, self.now())
+                } else {
+                    known.certificate.clone()
+                },
+                ..known
+            },
+            None => self.new_account(address, server, &identity)?,
         };
-        self.keep_account(&account).await?;
+        if !moved {
+            self.keep_account(&account).await?;
+        }
 
+        // The log names the device afterwards, over what was verified by then: until then it is in no directory.
         let mut request = results.get_enrolment()?.enrol_request();
         let possession = possession_by(&account.device(), &challenge, &account.certificate);
-        if let Some(place) = &place
-            && let Some(binding) = with_device(&account, place)?
-        {
-            request.get().set_binding(&binding.to_bytes());
-        }
         write_claim(request.get().init_device(), &account.certificate, &possession);
         let response = within(CALL, "enrol", request.send().promise).await?;
         let results = response.get()?;
         refused!(results);
         let grant = wire::read_grant(results.get_grant()?)?;
-        self.keep_grant(&grant).await?;
-        self.set_session(Session::new(Rc::clone(&link), &results.get_session()?));
-        self.keep_own_keys().await?;
+        let session = Session::new(Rc::clone(&link), &results.get_session()?);
+        if moved {
+            self.set_session(session);
+            if let Err(error) = self.keep_moved_identity(account).await {
+                self.disconnect().await;
+                return Err(error);
+            }
+            self.keep_grant(&grant).await?;
+        } else {
+            self.keep_grant(&grant).await?;
+            self.set_session(session);
+        }
+        self.keep_own_keys(Care::Usual).await?;
+        if by == By::Person {
+            self.is_the_logged_one(&identity.public()).await?;
+        }
         self.stock_up().await?;
         Ok(outcome)
     }

@@ -12,6 +12,7 @@ use crate::{
     Client, ClientError,
     client::Turn,
     error::Refusal,
+    mls::Member,
     proofs,
     session::{HandedOver, Submit, Submitted},
     store::{GroupState, Outgoing, Target, Tx},
@@ -56,15 +57,15 @@ enum Step {
 
 /// A turn's result.
 #[derive(Debug, Default)]
-struct Prepared {
-    submits: Vec<Submit>,
+pub(crate) struct Prepared {
+    pub(crate) submits: Vec<Submit>,
     open: Vec<Address>,
     prove: BTreeSet<GroupId>,
 }
 
 /// Conversations that wait in this flush, and why.
 #[derive(Debug, Default)]
-struct Waiting {
+pub(crate) struct Waiting {
     users: Vec<(Address, String)>,
     groups: HashSet<GroupId>,
 }
@@ -73,6 +74,7 @@ impl Client {
     /// Hands over everything that can go now.
     pub async fn flush(&self) -> Result<(), ClientError> {
         let _one_at_a_time = self.inner.outbox.lock().await;
+        Box::pin(self.look_again()).await?;
         let mut waiting = Waiting::default();
         let mut opened: HashSet<Address> = HashSet::new();
         loop {
@@ -93,8 +95,7 @@ impl Client {
                     if matches!(error, ClientError::Disconnected { .. }) {
                         return Err(error);
                     }
-                    let keep = error.is_transient() || matches!(error, ClientError::IdentityChanged { .. });
-                    if !keep {
+                    if !error.is_transient() && !error.is_about_keys() {
                         self.give_up(user, &error).await?;
                     }
                     if let ClientError::Refused(refusal) = &error
@@ -118,7 +119,7 @@ impl Client {
     }
 
     /// Encrypts what can go, and stores it, before any of it leaves.
-    async fn prepare(&self, waiting: &Waiting) -> Result<Prepared, ClientError> {
+    pub(crate) async fn prepare(&self, waiting: &Waiting) -> Result<Prepared, ClientError> {
         let mut prepared = Prepared::default();
         let mut turn = self.turn().await;
         let mut tx = self.inner.store.begin().await?;
@@ -186,7 +187,11 @@ impl Client {
                 if let Some((_, reason)) = waiting.users.iter().find(|(waits, _)| waits == user) {
                     return Ok(Step::Wait(reason.clone()));
                 }
-                return self.first_contact(tx, user).await;
+                return match self.own_keys_are_fine(tx).await {
+                    Ok(()) => self.first_contact(tx, user).await,
+                    Err(error @ ClientError::Store(_)) => Err(error),
+                    Err(error) => Ok(Step::Wait(error.to_string())),
+                };
             }
         };
         if waiting.groups.contains(&id) {
@@ -207,6 +212,10 @@ impl Client {
         if let Some((message, _)) = &outgoing.encrypted {
             return Ok(Step::Ready(Submit { id: outgoing.id, group: id, message: message.clone() }));
         }
+        let members = tx.members(&id).await?;
+        if let Err(error) = self.all_count(tx, &members).await {
+            return Ok(Step::Wait(error.to_string()));
+        }
         match self.known_proof(&id) {
             None => return Ok(Step::Prove(id)),
             Some(Proof::Proven) => {}
@@ -214,17 +223,11 @@ impl Client {
                 return Ok(Step::Wait(String::from("a member isn't proven")));
             }
         }
-        let members = tx.members(&id).await?;
         for member in &members {
             // The look at the members may be older than a commit that came in while it was taken.
             if !is_proven(tx, member).await? {
                 self.inner.proofs.borrow_mut().remove(&id);
                 return Ok(Step::Prove(id));
-            }
-        }
-        for user in members.into_iter().map(|member| member.device.user).collect::<BTreeSet<_>>() {
-            if let Err(error) = self.unchanged(tx, &user).await {
-                return Ok(Step::Wait(error.to_string()));
             }
         }
         let Some(group) = turn.group(tx, &id).await? else {
@@ -241,6 +244,16 @@ impl Client {
         }
         touched.insert(id.clone());
         Ok(Step::Ready(Submit { id: outgoing.id, group: id, message }))
+    }
+
+    /// Whether one's own keys and those of every member count as they are.
+    async fn all_count(&self, tx: &mut Tx<'_>, members: &[Member]) -> Result<(), ClientError> {
+        self.own_keys_are_fine(tx).await?;
+        let users: BTreeSet<_> = members.iter().map(|member| &member.device.user).collect();
+        for user in users {
+            self.unchanged(tx, user).await?;
+        }
+        Ok(())
     }
 
     /// A conversation is made when the first message can go; not while the other is asked for their consent.

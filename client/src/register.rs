@@ -13,7 +13,7 @@ use crate::{
     client::{Me, stored_trust},
     identity::{Identity, possession_by},
     link::{CALL, Link, within},
-    log::first_version,
+    log::{Care, Place, first_version},
     mls::Device,
     password,
     server::Server,
@@ -48,7 +48,7 @@ impl Client {
             Ok((session, grant)) => {
                 self.keep_grant(&grant).await?;
                 self.set_session(session);
-                self.keep_own_keys().await?;
+                self.keep_own_keys(Care::Usual).await?;
                 self.stock_up().await
             }
             Err(ClientError::Refused(refusal))
@@ -98,7 +98,9 @@ impl Client {
         params.set_identity_key(identity.public().as_bytes());
         params.set_sealed_identity(&sealed);
         if let Some(place) = &place {
-            let binding = first_version(account, place, std::slice::from_ref(&account.certificate))?;
+            let place = Place::of_registration(place, &account.address)
+                .map_err(|wrong| ClientError::protocol(wrong.what))?;
+            let binding = first_version(account, &place, std::slice::from_ref(&account.certificate))?;
             params.set_binding(&binding.to_bytes());
         }
         let possession = possession_by(&account.device(), &challenge, &account.certificate);

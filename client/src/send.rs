@@ -1,9 +1,11 @@
 //! Sending a text: queued first, handed over if the homeserver can be reached.
 
+use std::collections::BTreeSet;
+
 use qpq_core::{Address, GroupId, MessageId};
 
 use crate::{
-    Client, ClientError,
+    Client, ClientError, InLog,
     mls::Content,
     store::{GroupState, NewOutgoing, OutgoingState, Target, Tx},
 };
@@ -20,6 +22,9 @@ pub struct Sent {
     /// Why it is only queued.
     #[serde(skip)]
     pub waits: Option<String>,
+    /// To whom it goes whose domain keeps a log that doesn't have them: nobody proves their key.
+    #[serde(skip)]
+    pub unlogged: Vec<Address>,
 }
 
 /// How far a text has got.
@@ -96,11 +101,33 @@ impl Client {
                 Some(refusal.unwrap_or_else(|| String::from("something before it has to be settled first")))
             }
         };
+        let user = outgoing.to_user;
         let group = match outgoing.target {
             Target::Group(group) => Some(group),
             Target::User(user) => self.direct_group(&mut tx, &user).await?,
         };
-        Ok(Sent { message_id: *id, group, state, waits })
+        let unlogged = self.unlogged(&mut tx, user, group.as_ref()).await?;
+        Ok(Sent { message_id: *id, group, state, waits, unlogged })
+    }
+
+    async fn unlogged(
+        &self,
+        tx: &mut Tx<'_>,
+        user: Option<Address>,
+        group: Option<&GroupId>,
+    ) -> Result<Vec<Address>, ClientError> {
+        let mut readers: BTreeSet<Address> = user.into_iter().collect();
+        if let Some(group) = group {
+            readers.extend(tx.members(group).await?.into_iter().map(|member| member.device.user));
+        }
+        readers.remove(&self.address()?);
+        let mut unlogged = Vec::new();
+        for reader in readers {
+            if self.in_log(tx, &reader).await? == InLog::Unlogged {
+                unlogged.push(reader);
+            }
+        }
+        Ok(unlogged)
     }
 
     /// Whether a text waits for the homeserver or for the user's consent.

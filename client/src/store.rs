@@ -51,7 +51,7 @@ pub use identities::{IdentitySeen, PinnedIdentity};
 pub use inbox::{NewMessage, Recorded, StoredMessage};
 pub use key::StoreKey;
 pub use key_packages::StockRow;
-pub use logs::{LogRow, OwnCheck, OwnVersion};
+pub use logs::{Alarm, AlarmKind, LogRow, OwnCheck, OwnVersion};
 pub use outgoing::{NewOutgoing, Outgoing, OutgoingState, Reach, Target};
 pub use positions::Feed;
 pub use proofs::StoredProof;

@@ -7,11 +7,11 @@
 use std::collections::BTreeSet;
 
 use qpq_core::{Address, DeviceCertificate, GroupId, IdentityKey, Millis};
-use qpq_transparency_tree::value::AccountValue;
+use qpq_transparency_tree::value::{AccountValue, Status};
 
 use crate::{
     Client, ClientError,
-    log::Asked,
+    log::{Asked, InLog},
     mls::Member,
     store::{GroupState, IdentitySeen, Tx},
     wire::UserKeys,
@@ -56,7 +56,11 @@ impl Client {
                     continue;
                 }
             };
-            if let IdentitySeen::Changed { pinned } = tx.see_identity(asked, &keys.identity, now).await? {
+            let seen = tx.see_identity(asked, &keys.identity, now).await?;
+            if seen == IdentitySeen::First && self.in_log(&mut tx, asked).await? == InLog::Unlogged {
+                tracing::warn!(user = %asked, "the log of their domain doesn't have them: the key seen first counts");
+            }
+            if let IdentitySeen::Changed { pinned } = seen {
                 self.inner.proofs.borrow_mut().clear();
                 wrong = wrong.or(Some(ClientError::IdentityChanged {
                     address: asked.clone(),
@@ -86,9 +90,13 @@ impl Client {
         wrong.map_or(Ok(()), Err)
     }
 
-    /// Stops if an account has shown another identity key that nobody accepted.
+    /// Stops if an account has shown another identity key that nobody accepted, or its keys don't count any more.
     pub(crate) async fn unchanged(&self, tx: &mut Tx<'_>, address: &Address) -> Result<(), ClientError> {
-        self.own_keys_are_fine(tx).await?;
+        match tx.known_label(address).await?.map(|label| label.status) {
+            Some(Status::Revoked) => return Err(ClientError::KeysRevoked { address: address.clone() }),
+            Some(Status::Closed) => return Err(ClientError::Closed { address: address.clone() }),
+            Some(Status::Active) | None => {}
+        }
         match tx.identity(address).await? {
             Some(pinned) => match pinned.pending {
                 Some((presented, _)) => Err(changed(address, pinned.key, presented)),
@@ -113,11 +121,14 @@ impl Client {
                 .collect();
             let Ok(session) = self.session() else { return Ok(Proof::Unknown) };
             for chunk in users.chunks(100) {
-                let asked = self.asking(chunk).await?;
+                let mut asked = self.asking(chunk).await?;
                 let answers = match session.resolve(chunk, Some(group), asked.views()).await {
                     Err(error) if error.is_transient() => return Ok(Proof::Unknown),
                     other => other?,
                 };
+                for keys in answers.iter().flatten() {
+                    asked.answered(keys);
+                }
                 for (address, answer) in chunk.iter().zip(answers) {
                     match answer {
                         Ok(keys) => {
@@ -168,8 +179,12 @@ impl Client {
                 tx.set_group_state(group, &GroupState::Active).await?;
             }
             (Some(GroupState::Active), Proof::Blocked, Some(member)) => {
-                let reason =
-                    format!("the device {} isn't signed by its account's identity key", member.device);
+                let reason = match self.unchanged(&mut tx, &member.device.user).await {
+                    Err(error @ (ClientError::KeysRevoked { .. } | ClientError::Closed { .. })) => {
+                        error.to_string()
+                    }
+                    _ => format!("the device {} isn't signed by its account's identity key", member.device),
+                };
                 tx.set_group_state(group, &GroupState::Blocked { reason }).await?;
             }
             _ => return Ok(()),

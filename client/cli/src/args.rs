@@ -213,6 +213,12 @@ pub(crate) enum KeysVerb {
     },
     /// Say no to a reset that was announced for your account.
     CancelReset,
+    /// Take your identity key back, if somebody else may have it: nothing is sent to you or by you until a reset.
+    Revoke {
+        /// Do it: it can't be taken back.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Accept the identity key shown now, after comparing it with its owner.
     Accept {
         /// Whose.
@@ -283,6 +289,7 @@ mod tests {
             "qpq --home h devices list",
             "qpq --home h keys show bob@beta.test",
             "qpq --home h keys accept bob@beta.test",
+            "qpq --home h keys revoke --yes",
             "qpq --home h requests list --json",
             "qpq --home h requests accept bob@beta.test",
             "qpq --home h requests decline bob@beta.test",

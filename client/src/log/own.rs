@@ -2,256 +2,193 @@
 //!
 //! Whatever was logged must be signed by the account's identity key. What isn't is an alarm, and nothing is sent until it is over.
 
-use qpq_core::{DeviceCertificate, Digest, ErrorCode, IdentityKey, Millis, Timestamp};
+use qpq_core::{DeviceCertificate, ErrorCode, IdentityKey, Millis, Timestamp};
 use qpq_transparency_tree::{
     KeyName,
-    commitment::commit,
-    label::Label,
-    succession::judge_signatures,
-    value::{Reason, SignedValue, Status},
+    value::{SignedValue, Status},
 };
-use qpq_transparency_wire::{LogPlace, LoggedVersion};
 
-use super::sign::{first_version, with_device, without_gone};
+use super::{
+    chain::{Place, raise, shown},
+    look::Look,
+    read::{Keep, Reading, Start},
+    sign::{first_version, is_open, with_devices},
+};
 use crate::{
     Client, ClientError,
     identity::Identity,
-    store::{OwnCheck, OwnVersion, Tx},
+    store::{OwnCheck, Tx},
 };
 
-/// How often the account's whole state is looked at, if nothing seems to have changed.
-const DAILY: Millis = Millis::from_days(1);
+/// How often the account's whole state is looked at, if nothing seems to have changed: twice in the time after which nothing is
+/// sent without a look.
+const REGULARLY: Millis = Millis::from_secs(12 * 3_600);
+/// How long a connection that lasts waits before it tries again.
+const AGAIN: Millis = Millis::from_secs(600);
 
-/// The account's versions as far as they were judged.
-#[derive(Clone, Copy, Debug)]
-struct Chain {
-    newest: Option<OwnVersion>,
-    /// The identity key of the newest version; `None` before the first.
-    identity: Option<IdentityKey>,
-}
-
-/// What a version was found to be.
-#[derive(Clone, Debug)]
-struct Judged {
-    own: OwnVersion,
-    /// The identity key after it.
-    identity: Option<IdentityKey>,
-    /// What is wrong with it, in words.
-    wrong: Option<String>,
-    /// Whether it stands where the next version does; what doesn't is not remembered as one.
-    follows: bool,
-    /// Whether the owner has answered with it to what was wrong before.
-    answers: bool,
+/// How much is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// What seems to have changed.
+    Usual,
+    /// Everything: something was changed just now.
+    Full,
 }
 
 impl Client {
     /// Looks at what the log has of the account, once in a connection: what came since, whether it is ours, and whether the log
     /// shows others the same. Then signs what is missing there. A domain without a log is left alone.
-    pub(crate) async fn keep_own_keys(&self) -> Result<(), ClientError> {
-        let mut tx = self.inner.store.begin().await?;
-        let (known, last) = (tx.own_versions().await?, tx.own_check().await?);
-        drop(tx);
+    pub(crate) async fn keep_own_keys(&self, care: Care) -> Result<(), ClientError> {
+        let outcome = Box::pin(self.check_own_keys(care)).await;
+        if let Err(error) = &outcome
+            && error.is_transient()
+        {
+            self.note_unlooked(error).await?;
+        }
+        outcome
+    }
+
+    async fn check_own_keys(&self, care: Care) -> Result<(), ClientError> {
         let ours = self.own_identity()?;
-        let newest = known.last().copied();
-        let mut chain = Chain { newest, identity: newest.map(|_| ours) };
-        let mut alarm = last.as_ref().and_then(|last| last.alarm.clone());
-        let Some((place, news)) = self.read_history(&mut chain, &mut alarm).await? else { return Ok(()) };
-        let mut raise = |what: String| {
-            alarm.get_or_insert_with(|| (what, self.now()));
+        let Some(mut reading) = self.read_own(ours, Start::Known, Keep::EachPage).await? else {
+            return Ok(());
         };
-        let stands = chain.newest.map_or((0, Digest::ZERO), |own| (own.version.saturating_add(1), own.leaf));
-        if stands != (place.version, place.prev) {
-            raise("the homeserver's log has forgotten versions of this account's keys".to_owned());
-        }
-        if chain.identity.is_some_and(|identity| identity != ours) {
-            raise(
-                "the log has another identity key of this account: log in again if you changed it".to_owned(),
-            );
-        }
-        let due = last.as_ref().is_none_or(|last| self.now().since(last.checked_at) >= DAILY);
-        if chain.newest.is_some() && (news || due) {
-            match self.look_myself_up(chain.newest).await {
-                Ok(()) => {}
-                Err(error) if error.is_transient() => return Err(error),
-                Err(error) => raise(error.to_string()),
-            }
-        }
-        let fine = alarm.is_none();
+        self.confront(&mut reading).await?;
+        let now = self.now();
+        let looks =
+            care == Care::Full || reading.news || reading.last.as_ref().is_none_or(|last| is_due(last, now));
+        let looked = if looks { self.look_at_own(&mut reading).await? } else { None };
         let mut tx = self.inner.store.begin().await?;
-        tx.save_own_check(&OwnCheck {
-            checked_at: if news || due {
-                self.now()
-            } else {
-                last.map_or_else(|| self.now(), |last| last.checked_at)
-            },
-            alarm,
-        })
-        .await?;
+        let (checked_at, looked_at) = match (&looked, &reading.last) {
+            (Some(Look::NotNow(why)), _) => {
+                tracing::info!(%why, "whether the log shows others the own keys is looked at later");
+                let looked_at = reading.looked_at(now);
+                if let Some(finding) = self.not_looked(&mut tx, looked_at, why).await? {
+                    raise(&mut reading.alarm, finding, now);
+                }
+                (Timestamp::from_millis(0), looked_at)
+            }
+            (None, Some(last)) => (last.checked_at, last.looked_at),
+            (Some(Look::Done), _) | (None, None) => (now, now),
+        };
+        reading.write(&mut tx, checked_at, looked_at).await?;
         tx.commit().await?;
-        if fine { self.sign_what_is_missing(&place, news || due).await } else { Ok(()) }
+        if reading.alarm.is_none() { self.sign_what_is_missing(reading, looks).await } else { Ok(()) }
     }
 
-    /// Reads the versions after the newest that is known; `None` if the domain keeps no log. Says whether there were any.
-    async fn read_history(
-        &self,
-        chain: &mut Chain,
-        alarm: &mut Option<(String, Timestamp)>,
-    ) -> Result<Option<(LogPlace, bool)>, ClientError> {
-        let (session, ours, mut news) = (self.session()?, self.own_identity()?, false);
-        let origin = KeyName::of_log(self.me()?.address().domain());
-        let seen = self.inner.store.begin().await?.pinned_log(&origin).await?.is_some();
-        // Who has seen the domain's log is not told that there is none.
-        let unlogged = |chain: &Chain| chain.newest.is_none() && !seen;
-        loop {
-            let from = chain.newest.map_or(0, |newest| u64::from(newest.version).saturating_add(1));
-            let told = match session.history(from).await {
-                // A domain without a log, or a homeserver from before there was one.
-                Err(ClientError::Refused(refusal)) if unlogged(chain) && refusal.is(ErrorCode::NotFound) => {
-                    return Ok(None);
-                }
-                Err(ClientError::Protocol { .. }) if unlogged(chain) => return Ok(None),
-                other => other?,
-            };
-            for version in &told.versions {
-                let judged = self.judge_own(chain, &told.place, version)?;
-                if judged.answers {
-                    *alarm = None;
-                }
-                if let Some(what) = judged.wrong {
-                    alarm.get_or_insert_with(|| (what, self.now()));
-                }
-                // Kept with the version itself, and with a look that is owed: whatever interrupts this must not lose the alarm.
-                let foreign = judged.identity != Some(ours);
-                let unsettled =
-                    || ("the log has another identity key of this account".to_owned(), self.now());
-                let owed = OwnCheck {
-                    checked_at: Timestamp::from_millis(0),
-                    alarm: alarm.clone().or_else(|| foreign.then(unsettled)),
-                };
+    /// Compares what was read with where the next version is said to stand, and with how far the log was seen before.
+    pub(super) async fn confront(&self, reading: &mut Reading) -> Result<(), ClientError> {
+        let me = self.address()?;
+        let label = self.inner.store.begin().await?.known_label(&me).await?;
+        let reaches = label.map_or(Ok(()), |label| reading.chain.reaches(&label));
+        for wrong in [reaches.err(), reading.place().err()].into_iter().flatten() {
+            raise(&mut reading.alarm, wrong, self.now());
+        }
+        Ok(())
+    }
+
+    /// An account that is not logged yet can't be looked at.
+    async fn look_at_own(&self, reading: &mut Reading) -> Result<Option<Look>, ClientError> {
+        if reading.chain.newest().is_none() {
+            return Ok(Some(Look::Done));
+        }
+        self.inner.looked_at.borrow_mut().insert(self.address()?, self.now());
+        self.look(reading).await.map(Some)
+    }
+
+    /// Whoever refuses the owner's look for ever is suspected after a day.
+    async fn note_unlooked(&self, why: &ClientError) -> Result<(), ClientError> {
+        let mut tx = self.inner.store.begin().await?;
+        // Who never looked yet has a day from now.
+        let (owed, now) = (Timestamp::from_millis(0), self.now());
+        let never = OwnCheck { checked_at: owed, looked_at: now, alarm: None };
+        let mut check = tx.own_check().await?.unwrap_or(never);
+        if let Some(finding) = self.not_looked(&mut tx, check.looked_at, why).await? {
+            raise(&mut check.alarm, finding, now);
+        }
+        tx.save_own_check(&check).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// A look at the own keys must not stop who only wants to read.
+    pub(crate) async fn look_after_own_keys(&self, care: Care) -> Result<(), ClientError> {
+        match self.keep_own_keys(care).await {
+            Err(error @ ClientError::Store(_)) => Err(error),
+            Err(error) if error.is_transient() => {
+                tracing::info!(%error, "the account's own keys are looked at later");
+                Ok(())
+            }
+            Err(error) => {
+                let now = self.now();
                 let mut tx = self.inner.store.begin().await?;
-                tx.save_own_check(&owed).await?;
-                if !judged.follows {
-                    tx.commit().await?;
-                    return Ok(Some((told.place, true)));
-                }
-                tx.save_own_version(&judged.own).await?;
-                tx.commit().await?;
-                *chain = Chain { newest: Some(judged.own), identity: judged.identity };
-                news = true;
+                let mut check = tx.own_check().await?.unwrap_or(OwnCheck {
+                    checked_at: now,
+                    looked_at: now,
+                    alarm: None,
+                });
+                let what = format!("this account's keys in the log can't be looked at: {error}");
+                raise(&mut check.alarm, shown(what), now);
+                tx.save_own_check(&check).await?;
+                Ok(tx.commit().await?)
             }
-            if !told.more || told.versions.is_empty() {
-                return Ok(Some((told.place, news)));
-            }
+            Ok(()) => Ok(()),
         }
     }
 
-    /// Judges the next version: does it follow, and did the identity key sign it that counted until then?
-    fn judge_own(
-        &self,
-        chain: &Chain,
-        place: &LogPlace,
-        told: &LoggedVersion,
-    ) -> Result<Judged, ClientError> {
-        let (me, entry) = (self.me()?, &told.entry);
-        let value = told.contents.as_ref().and_then(|(_, value)| SignedValue::from_bytes(value).ok());
-        let devices = value.as_ref().map_or(0, |signed| signed.value.devices().len());
-        let own = OwnVersion {
-            version: entry.version,
-            leaf: entry.leaf_hash(),
-            reason: value.as_ref().map_or(Reason::Closure, |signed| signed.value.reason()),
-            time: entry.time,
-            devices: u32::try_from(devices).unwrap_or(u32::MAX),
-        };
-        let fine = Judged { own, identity: chain.identity, wrong: None, follows: true, answers: false };
-        let wrong = |what: &str| {
-            let text = format!("version {} of this account's keys {what}", entry.version);
-            Ok(Judged { wrong: Some(text), ..fine.clone() })
-        };
-        let follows = chain.newest.map_or((0, Digest::ZERO), |own| (own.version.saturating_add(1), own.leaf));
-        if (entry.version, entry.prev) != follows || entry.label_id != place.label_id {
-            return Ok(Judged { follows: false, ..wrong("does not follow what was there before")? });
+    /// The same in a connection that lasts.
+    pub(crate) async fn look_again(&self) -> Result<(), ClientError> {
+        let (me, now) = (self.address()?, self.now());
+        let mut tx = self.inner.store.begin().await?;
+        let due = tx.own_check().await?.is_some_and(|last| is_due(&last, now));
+        let pinned = tx.pinned_log(&KeyName::of_log(me.domain())).await?.is_some();
+        drop(tx);
+        let tried = self.inner.looked_at.borrow().get(&me).is_some_and(|at| now.since(*at) < AGAIN);
+        if !due || !pinned || tried {
+            return Ok(());
         }
-        // Of who had the name before, nothing is told any more; a reset of ours ends that.
-        let (Some(signed), Some((opening, bytes))) = (&value, &told.contents) else {
-            return wrong("is not told by the homeserver");
-        };
-        if commit(opening, Label::of(me.address()).as_bytes(), entry.version, bytes) != entry.commitment {
-            return wrong("is not what the log commits to");
-        }
-        let (reason, identity) = (signed.value.reason(), signed.value.identity());
-        let needs_previous = !matches!(reason, Reason::Registration | Reason::Reset);
-        match reason {
-            Reason::ResetPending => {
-                return wrong(
-                    "announces another identity key, as somebody asked for who can't sign with this one: if it was not you, \
-                     say no (`qpq keys cancel-reset`)",
-                );
-            }
-            Reason::Closure => return wrong("closes the account"),
-            _ => {}
-        }
-        let previous = chain.identity.filter(|_| needs_previous);
-        if let Err(error) = judge_signatures(&place.origin, previous, entry, signed) {
-            return wrong(&format!("is not signed as it must be: {error}"));
-        }
-        let stays = chain.identity.is_none_or(|before| before == identity);
-        if !stays && !matches!(reason, Reason::Rotation | Reason::Reset) {
-            return wrong("names another identity key than the one before");
-        }
-        let answers = matches!(reason, Reason::ResetCancelled | Reason::Reset);
-        Ok(Judged { identity: Some(identity), answers, ..fine })
+        self.look_after_own_keys(Care::Usual).await
     }
 
-    fn own_identity(&self) -> Result<IdentityKey, ClientError> {
+    pub(super) fn own_identity(&self) -> Result<IdentityKey, ClientError> {
         Ok(Identity::from_bytes(*self.me()?.account.identity.expose()).public())
     }
 
-    /// Whether the log shows others what it has told the owner.
-    async fn look_myself_up(&self, newest: Option<OwnVersion>) -> Result<(), ClientError> {
-        let me = self.me()?;
-        let mine = std::slice::from_ref(me.address());
-        let asked = self.asking(mine).await?;
-        let answers = self.session()?.resolve(mine, None, asked.views()).await?;
-        match answers.into_iter().next() {
-            Some(Ok(keys)) => self.judge(&asked, &[(me.address().clone(), &keys)]).await?,
-            Some(Err(refusal)) => return Err(refusal.into()),
-            None => return Err(ClientError::protocol("no answer about this account")),
+    /// Signs the first version of an account from before the log, adds this device, takes away devices that were revoked.
+    async fn sign_what_is_missing(&self, mut reading: Reading, looks: bool) -> Result<(), ClientError> {
+        for again in [true, false] {
+            let Ok(place) = reading.place() else { return Ok(()) };
+            let Some(binding) = self.missing(&place, looks).await? else { return Ok(()) };
+            match self.session()?.bind(&binding).await {
+                Err(ClientError::Refused(refusal)) if refusal.is(ErrorCode::LogRefused) => {
+                    // Another device of this account was first.
+                    tracing::info!(%refusal, again, "the keys' next version was not logged");
+                    if !again {
+                        return Ok(());
+                    }
+                    self.read_on(&mut reading).await?;
+                    if reading.alarm.is_some() {
+                        return Ok(());
+                    }
+                }
+                other => return other.map(drop),
+            }
         }
-        let mut tx = self.inner.store.begin().await?;
-        let shown = tx.known_label(me.address()).await?.map(|label| (label.version, label.leaf));
-        if shown == newest.map(|own| (own.version, own.leaf)) {
-            return Ok(());
-        }
-        Err(ClientError::protocol(
-            "its log shows others another version of this account's keys than to this account",
-        ))
+        Ok(())
     }
 
-    /// Signs the first version of an account from before the log, adds this device, takes away devices that were revoked.
-    async fn sign_what_is_missing(&self, place: &LogPlace, looks: bool) -> Result<(), ClientError> {
+    async fn missing(&self, place: &Place, looks: bool) -> Result<Option<SignedValue>, ClientError> {
         let me = self.me()?;
-        let closed = place.value.as_ref().is_some_and(|signed| signed.value.status() == Status::Closed);
-        let binding = if place.version == 0 {
-            Some(first_version(&me.account, place, &self.own_devices().await?)?)
-        } else if closed {
-            None
-        } else if let Some(adds) = with_device(&me.account, place)? {
-            Some(adds)
-        } else if looks {
-            without_gone(&me.account, place, &self.own_devices().await?)?
-        } else {
-            None
+        let own = &me.account.certificate;
+        let Some(before) = &place.before else {
+            let first = place.version == 0;
+            let devices = if first { self.own_devices().await? } else { return Ok(None) };
+            return first_version(&me.account, place, &devices).map(Some);
         };
-        let Some(binding) = binding else { return Ok(()) };
-        match self.session()?.bind(&binding).await {
-            Ok(_) => Ok(()),
-            // Another device of this account was first; the next connection sees.
-            Err(ClientError::Refused(refusal)) if refusal.is(ErrorCode::LogRefused) => {
-                tracing::info!(%refusal, "the keys' next version was not logged now");
-                Ok(())
-            }
-            Err(error) => Err(error),
+        let is_there = before.device_key(&own.device.device) == Some(own.signature_key);
+        if !is_open(before) || (is_there && !looks) {
+            return Ok(None);
         }
+        with_devices(&me.account, place, &self.own_devices().await?)
     }
 
     /// The account's active devices, as far as its identity key signed them.
@@ -265,18 +202,37 @@ impl Client {
         Ok(ours.collect())
     }
 
-    /// Stops whoever wants to send while something is logged in the account's name that is not its own.
+    /// Stops whoever wants to send while something is logged in the account's name that is not its own, or its key doesn't count.
     pub(crate) async fn own_keys_are_fine(&self, tx: &mut Tx<'_>) -> Result<(), ClientError> {
-        let alarm = tx.own_check().await?.and_then(|check| check.alarm);
-        alarm.map_or(Ok(()), |(what, _)| Err(ClientError::OwnKeys { what }))
+        if let Some(alarm) = tx.own_check().await?.and_then(|check| check.alarm) {
+            return Err(ClientError::OwnKeys { what: alarm.what });
+        }
+        let counts = tx.newest_own_version().await?.and_then(|own| own.counts);
+        if counts.is_some_and(|signed| signed.value.status() == Status::Revoked) {
+            return Err(ClientError::OwnKeyRevoked);
+        }
+        Ok(())
     }
 
-    /// Takes what is logged of this account as its own: it is read anew from the first version, with what it says now.
-    pub(crate) async fn accept_own_keys(&self) -> Result<(), ClientError> {
+    /// The same for whoever holds no transaction.
+    pub(crate) async fn may_send(&self) -> Result<(), ClientError> {
         let mut tx = self.inner.store.begin().await?;
-        tx.forget_own_versions().await?;
+        self.own_keys_are_fine(&mut tx).await
+    }
+
+    /// Takes what is logged of this account as its own: it is read anew from the first version, with what it says now. What was
+    /// wrong before is forgotten together with that, not sooner.
+    pub(crate) async fn accept_own_keys(&self) -> Result<(), ClientError> {
+        let ours = self.own_identity()?;
+        let Some(mut reading) = self.read_own(ours, Start::First, Keep::AtEnd).await? else { return Ok(()) };
+        self.confront(&mut reading).await?;
+        if let Some(Look::NotNow(error)) = self.look_at_own(&mut reading).await? {
+            return Err(error);
+        }
+        let mut tx = self.inner.store.begin().await?;
+        reading.write(&mut tx, self.now(), self.now()).await?;
         tx.commit().await?;
-        self.keep_own_keys().await
+        if reading.alarm.is_none() { self.sign_what_is_missing(reading, true).await } else { Ok(()) }
     }
 
     /// The versions of the account's own keys that this device has verified, and what is wrong with them, if anything is.
@@ -284,15 +240,20 @@ impl Client {
         self.connect().await?;
         let mut tx = self.inner.store.begin().await?;
         let versions = tx.own_versions().await?;
-        let alarm = tx.own_check().await?.and_then(|check| check.alarm).map(|(text, _)| text);
+        let alarm = tx.own_check().await?.and_then(|check| check.alarm).map(|alarm| alarm.what);
         let versions = versions.into_iter().map(|own| HistoryRow {
-            version: own.version,
+            version: own.entry.version,
             reason: own.reason.word(),
-            time: own.time,
+            time: own.entry.time,
             devices: own.devices,
         });
         Ok(OwnHistory { versions: versions.collect(), alarm })
     }
+}
+
+/// A look that is owed, or long ago; a clock that was ahead must not put it off.
+fn is_due(last: &OwnCheck, now: Timestamp) -> bool {
+    last.checked_at > now || now.since(last.checked_at) >= REGULARLY
 }
 
 /// The account's own keys in the log.

@@ -126,7 +126,8 @@ impl Tx<'_> {
         self.forget_certificates(address).await
     }
 
-    async fn forget_certificates(&mut self, address: &Address) -> Result<(), StoreError> {
+    /// Forgets the certificates of a user's devices: none of them counts until it is shown again.
+    pub async fn forget_certificates(&mut self, address: &Address) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM certificates WHERE address = ?")
             .bind(address.to_string())
             .execute(self.sql())

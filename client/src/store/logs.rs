@@ -4,9 +4,10 @@ use qpq_core::{Address, Digest, IdentityKey, Timestamp};
 use qpq_transparency_tree::{
     KeyName, TreeHead,
     config::Config,
+    entry::Entry,
     lookup::{KnownConfig, KnownLabel, PinnedLog},
     policy::Level,
-    value::{Reason, Status},
+    value::{Reason, SignedValue, Status},
 };
 use sqlx::sqlite::SqliteRow;
 
@@ -31,25 +32,78 @@ pub struct LogRow {
 /// What the last look at the account's own history found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnCheck {
-    /// When that was.
+    /// When it was read and looked at; the epoch if a look is owed.
     pub checked_at: Timestamp,
-    /// What is wrong, in words, and since when: nothing is sent meanwhile.
-    pub alarm: Option<(String, Timestamp)>,
+    /// When the log was found last to show others what it shows the owner; before the first time, when that was first tried.
+    pub looked_at: Timestamp,
+    /// What is wrong: nothing is sent meanwhile.
+    pub alarm: Option<Alarm>,
 }
 
-/// A version of the account's own keys that this device has verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Something that is wrong with what is logged in the account's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// Of which kind: what ends it.
+    pub kind: AlarmKind,
+    /// The version that raised it, if one did.
+    pub version: Option<u32>,
+    /// What is wrong, in words.
+    pub what: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What kind of alarm it is, the lightest first: a graver one takes the place of a lighter one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AlarmKind {
+    /// For a day nobody could look whether the log shows others the same (0). A look ends it.
+    Unlooked,
+    /// Somebody announced a reset (1). The owner's no, the next version, ends it.
+    ResetPending,
+    /// The log names another identity key than this device has (2). A login that brings that key ends it.
+    OtherIdentity,
+    /// A version is not what it must be (3). A reset to the key that this device has ends it.
+    Version,
+    /// The log shows others something else, or can't be believed (4). A person's word ends it.
+    Shown,
+    /// Versions are gone, or others than they were (5). A person's word ends it.
+    Forgotten,
+}
+
+impl AlarmKind {
+    const ALL: [Self; 6] = [
+        Self::Unlooked,
+        Self::ResetPending,
+        Self::OtherIdentity,
+        Self::Version,
+        Self::Shown,
+        Self::Forgotten,
+    ];
+
+    const fn number(self) -> i64 {
+        match self {
+            Self::Unlooked => 0,
+            Self::ResetPending => 1,
+            Self::OtherIdentity => 2,
+            Self::Version => 3,
+            Self::Shown => 4,
+            Self::Forgotten => 5,
+        }
+    }
+}
+
+/// A version of the account's own keys that this device has judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnVersion {
-    /// Which.
-    pub version: u32,
-    /// The hash of its leaf.
-    pub leaf: Digest,
-    /// Why there is this version.
+    /// Its entry.
+    pub entry: Entry,
+    /// Why there is this version, as it says.
     pub reason: Reason,
-    /// The time of its entry.
-    pub time: Timestamp,
-    /// How many devices it has.
+    /// How many devices it says it has.
     pub devices: u32,
+    /// What counts after it: what it says, or what counted before if that is not right; `None` of an account whose values are
+    /// erased.
+    pub counts: Option<SignedValue>,
 }
 
 impl Tx<'_> {
@@ -137,17 +191,23 @@ impl Tx<'_> {
     /// Keeps what a look at the account's own history found, over what the one before did.
     pub async fn save_own_check(&mut self, check: &OwnCheck) -> Result<(), StoreError> {
         let alarm = check.alarm.as_ref();
-        sqlx::query("REPLACE INTO own_keys (one, checked_at, alarm, alarm_since) VALUES (1, ?, ?, ?)")
+        sqlx::query(
+            "REPLACE INTO own_keys (one, checked_at, looked_at, alarm, alarm_since, alarm_kind, alarm_version)
+             VALUES (1, ?, ?, ?, ?, ?, ?)",
+        )
             .bind(sql_time(check.checked_at))
-            .bind(alarm.map(|(what, _)| what.as_str()))
-            .bind(alarm.map(|(_, since)| sql_time(*since)))
+            .bind(sql_time(check.looked_at))
+            .bind(alarm.map(|alarm| alarm.what.as_str()))
+            .bind(alarm.map(|alarm| sql_time(alarm.since)))
+            .bind(alarm.map(|alarm| alarm.kind.number()))
+            .bind(alarm.and_then(|alarm| alarm.version))
             .execute(self.sql())
             .await
             .map_err(failed("keep how the own keys are"))?;
         Ok(())
     }
 
-    /// The verified versions of the account's own keys, ascending.
+    /// The judged versions of the account's own keys, ascending.
     pub async fn own_versions(&mut self) -> Result<Vec<OwnVersion>, StoreError> {
         let rows = sqlx::query("SELECT * FROM own_versions ORDER BY version")
             .fetch_all(self.sql())
@@ -156,9 +216,18 @@ impl Tx<'_> {
         rows.iter().map(read_own_version).collect()
     }
 
-    /// Forgets what was verified of the own keys, and what was wrong with them: they are read anew.
+    /// The newest of them.
+    pub async fn newest_own_version(&mut self) -> Result<Option<OwnVersion>, StoreError> {
+        let row = sqlx::query("SELECT * FROM own_versions ORDER BY version DESC LIMIT 1")
+            .fetch_optional(self.sql())
+            .await
+            .map_err(failed("read the newest version of the own keys"))?;
+        row.map(|row| read_own_version(&row)).transpose()
+    }
+
+    /// Forgets what was judged of the own keys, to keep what was read anew in the same transaction.
     pub async fn forget_own_versions(&mut self) -> Result<(), StoreError> {
-        sqlx::raw_sql("DELETE FROM own_versions; DELETE FROM own_keys;")
+        sqlx::query("DELETE FROM own_versions")
             .execute(self.sql())
             .await
             .map_err(failed("forget the versions of the own keys"))?;
@@ -166,16 +235,16 @@ impl Tx<'_> {
     }
 
     /// Keeps a version of the account's own keys, over the same one if it is there.
-    pub async fn save_own_version(&mut self, version: &OwnVersion) -> Result<(), StoreError> {
+    pub async fn save_own_version(&mut self, own: &OwnVersion) -> Result<(), StoreError> {
         sqlx::query(
-            "REPLACE INTO own_versions (version, leaf, reason, time, devices)
+            "REPLACE INTO own_versions (version, entry, reason, devices, counts)
              VALUES (?, ?, ?, ?, ?)",
         )
-        .bind(version.version)
-        .bind(version.leaf.as_bytes().as_slice())
-        .bind(version.reason.number())
-        .bind(sql_time(version.time))
-        .bind(version.devices)
+        .bind(own.entry.version)
+        .bind(own.entry.to_bytes().as_slice())
+        .bind(own.reason.number())
+        .bind(own.devices)
+        .bind(own.counts.as_ref().map(SignedValue::to_bytes))
         .execute(self.sql())
         .await
         .map_err(failed("keep a version of the own keys"))?;
@@ -232,21 +301,31 @@ fn read_label(row: &SqliteRow) -> Result<KnownLabel, StoreError> {
 fn read_own_check(row: &SqliteRow) -> Result<OwnCheck, StoreError> {
     let columns = Columns { table: "own_keys", row };
     let alarm = match columns.take::<Option<String>>("alarm")? {
-        Some(what) => Some((what, columns.time("alarm_since")?)),
+        Some(what) => {
+            let number = columns.take::<i64>("alarm_kind")?;
+            let kind = AlarmKind::ALL.into_iter().find(|known| known.number() == number);
+            let version = match columns.take::<Option<i64>>("alarm_version")? {
+                Some(_) => Some(columns.small("alarm_version")?),
+                None => None,
+            };
+            let kind = kind.ok_or_else(|| columns.damaged("alarm_kind"))?;
+            Some(Alarm { kind, version, what, since: columns.time("alarm_since")? })
+        }
         None => None,
     };
-    Ok(OwnCheck { checked_at: columns.time("checked_at")?, alarm })
+    Ok(OwnCheck { checked_at: columns.time("checked_at")?, looked_at: columns.time("looked_at")?, alarm })
 }
 
 fn read_own_version(row: &SqliteRow) -> Result<OwnVersion, StoreError> {
     let columns = Columns { table: "own_versions", row };
     let reason = u8::try_from(columns.take::<i64>("reason")?).ok().and_then(Reason::from_number);
+    let entry = Entry::from_bytes(columns.take("entry")?).map_err(|_| columns.damaged("entry"))?;
+    let counts = columns.take::<Option<&[u8]>>("counts")?.map(SignedValue::from_bytes).transpose();
     Ok(OwnVersion {
-        version: columns.small("version")?,
-        leaf: Digest::from_bytes(columns.bytes("leaf")?),
+        entry,
         reason: reason.ok_or_else(|| columns.damaged("reason"))?,
-        time: columns.time("time")?,
         devices: columns.small("devices")?,
+        counts: counts.map_err(|_| columns.damaged("counts"))?,
     })
 }
 

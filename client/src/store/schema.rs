@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 use super::{StoreError, row::failed};
 
 /// Layout N is made by entry N − 1; each ends by saying its number. Never change one that was released.
-pub(super) const LAYOUTS: &[&str] = &[FIRST, CONTACTS, PROOFS, KEPT, LOGS];
+pub(super) const LAYOUTS: &[&str] = &[FIRST, CONTACTS, PROOFS, KEPT, LOGS, OWN_CHAIN];
 
 const FIRST: &str = "
 CREATE TABLE account (
@@ -225,6 +225,26 @@ CREATE TABLE own_versions (
     devices INTEGER NOT NULL
 ) STRICT;
 PRAGMA user_version = 5;
+";
+
+/// What is known of the own keys: alarms with their kind (an old one: a version that is not right) and the version that raised
+/// them, when the log was found last to show others the same, and of each version its entry and what counts after it. What was
+/// known of versions without that is read again; that they were there, `labels` remembers.
+const OWN_CHAIN: &str = "
+ALTER TABLE own_keys ADD COLUMN alarm_kind INTEGER;
+ALTER TABLE own_keys ADD COLUMN alarm_version INTEGER;
+ALTER TABLE own_keys ADD COLUMN looked_at INTEGER NOT NULL DEFAULT 0;
+UPDATE own_keys SET looked_at = checked_at;
+UPDATE own_keys SET alarm_kind = 3 WHERE alarm IS NOT NULL;
+DROP TABLE own_versions;
+CREATE TABLE own_versions (
+    version INTEGER PRIMARY KEY,
+    entry BLOB NOT NULL,
+    reason INTEGER NOT NULL,
+    devices INTEGER NOT NULL,
+    counts BLOB
+) STRICT;
+PRAGMA user_version = 6;
 ";
 
 /// Brings the database to the newest layout; one of a newer version is refused.

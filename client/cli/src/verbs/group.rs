@@ -1,6 +1,6 @@
 //! `group create`, `add`, `list`, `show`.
 
-use qpq_client::{Client, GroupDetails, GroupSummary};
+use qpq_client::{Client, GroupDetails, GroupSummary, InLog};
 use qpq_core::ErrorCode;
 
 use crate::{
@@ -62,7 +62,8 @@ fn details(details: &GroupDetails) -> String {
     let epoch = details.epoch.map(|epoch| format!("  epoch {epoch}"));
     let members = details.members.iter().map(|member| {
         let signed = if member.signed { "" } else { "  NOT SIGNED by its account" };
-        format!("  {}  {}{signed}", member.address, member.device)
+        let logged = if member.in_log == InLog::Unlogged { "  UNLOGGED" } else { "" };
+        format!("  {}  {}{signed}{logged}", member.address, member.device)
     });
     let lines: Vec<_> = std::iter::once(line(&details.summary)).chain(epoch).chain(members).collect();
     lines.join("\n")

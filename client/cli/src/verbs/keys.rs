@@ -1,6 +1,6 @@
 //! `keys`: of others, shown and accepted; of one's own, shown, rotated and reset.
 
-use qpq_client::{Client, KeyReport, OwnHistory, ResetState};
+use qpq_client::{Client, InLog, KeyReport, OwnHistory, ResetState};
 
 use crate::{args::KeysVerb, output::Format, secrets};
 
@@ -20,6 +20,21 @@ pub(crate) async fn run(client: &Client, format: Format, verb: KeysVerb) -> anyh
         KeysVerb::Reset { password_file } => {
             let password = secrets::from_file(&password_file, "the password file")?;
             return format.show(&client.keys_reset(&password).await?, reset);
+        }
+        KeysVerb::Revoke { yes } => {
+            anyhow::ensure!(
+                yes,
+                "this can't be taken back: nobody sends you anything, and none of your devices sends, until `qpq keys reset` \
+                 has brought another identity key, a day after it is announced; your contacts are asked to compare it. If \
+                 you want that, say --yes"
+            );
+            let version = client.keys_revoke().await?;
+            return format.show(&Rekeyed { version }, |new| {
+                format!(
+                    "your identity key is revoked, logged as version {}; `qpq keys reset` announces another one",
+                    new.version
+                )
+            });
         }
         KeysVerb::CancelReset => {
             let version = client.keys_cancel_reset().await?;
@@ -42,10 +57,13 @@ fn text(report: &KeyReport) -> String {
     } else {
         "the same"
     };
-    let log = report.log.as_ref().map_or_else(
-        || String::from("not in a log: the key seen first counts"),
-        |log| format!("version {} ({}), {}, {}", log.version, log.status, log.level, log.at),
-    );
+    let log = match (&report.log, report.in_log) {
+        (Some(log), _) => format!("version {} ({}), {}, {}", log.version, log.status, log.level, log.at),
+        (None, InLog::Unlogged | InLog::Logged) => String::from(
+            "UNLOGGED: their domain keeps a log and they are not in it; compare the key with them",
+        ),
+        (None, InLog::NoLog) => String::from("no log of their domain was seen: the key seen first counts"),
+    };
     format!(
         "{}\n  seen first  {}\n  shown now   {}\n  log         {log}\n  {verdict}",
         report.address,

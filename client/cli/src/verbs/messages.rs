@@ -30,6 +30,11 @@ pub(crate) async fn send(client: &Client, format: Format, target: &str, text: &s
         }
         (SendState::Queued | SendState::Requested | SendState::Accepted, _) => {}
     }
+    for reader in &sent.unlogged {
+        note(&format!(
+            "{reader} is UNLOGGED: their domain keeps a log and they are not in it, so nobody proves their key"
+        ));
+    }
     format.show(&sent, |sent| match sent.state {
         SendState::Queued => format!("queued {}", sent.message_id),
         SendState::Requested => format!("requested {}", sent.message_id),

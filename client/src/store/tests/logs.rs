@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use ed25519_dalek::SigningKey;
-use qpq_core::{Address, Digest, IdentityKey};
+use qpq_core::{AccountId, Address, Digest, IdentityKey};
 use qpq_transparency_tree::{
     KeyName, LogSigner, TreeHead, WitnessSigner,
     config::{Config, DomainKey, KeyUse},
+    entry::{Entry, Kind},
+    label::LabelId,
     lookup::{KnownConfig, KnownLabel, PinnedLog},
     policy::Level,
-    value::{Reason, Status},
+    value::{AccountValue, Reason, SignedValue, Status},
 };
 use sqlx::AssertSqlSafe;
 
@@ -59,7 +61,29 @@ fn label(status: Status, identity: Option<IdentityKey>) -> KnownLabel {
 }
 
 fn own_version(version: u32, reason: Reason) -> OwnVersion {
-    OwnVersion { version, leaf: Digest::of(&[b"own"]), reason, time: at(70), devices: 2 }
+    let entry = Entry {
+        kind: Kind::Bind,
+        label_id: LabelId::from_bytes([9; 32]),
+        version,
+        time: at(70),
+        prev: if version == 0 { Digest::ZERO } else { Digest::of(&[b"own"]) },
+        commitment: Digest::of(&[b"value"]),
+    };
+    OwnVersion { entry, reason, devices: 2, counts: None }
+}
+
+fn signed() -> SignedValue {
+    let (account, identity) = (AccountId::from_bytes([1; 16]), IdentityKey::from_bytes([5; 32]));
+    let value = AccountValue::new(account, identity, Status::Active, Reason::Registration, vec![]).unwrap();
+    SignedValue { value, by_previous: None, by_self: Some([6; 64]) }
+}
+
+fn check(alarm: Option<Alarm>) -> OwnCheck {
+    OwnCheck { checked_at: at(9), looked_at: at(7), alarm }
+}
+
+fn alarm(kind: AlarmKind, version: Option<u32>) -> Alarm {
+    Alarm { kind, version, what: "a device that nobody here added".to_owned(), since: at(8) }
 }
 
 /// Closes the store and opens it again.
@@ -120,18 +144,27 @@ async fn an_alarm_about_the_own_keys_stays_until_a_look_finds_them_well() {
     let store = open(home.path()).await;
     let mut tx = store.begin().await.unwrap();
     assert_eq!(tx.own_check().await.unwrap(), None);
-    let alarm = Some(("a device that nobody here added".to_owned(), at(8)));
-    let alarmed = OwnCheck { checked_at: at(9), alarm };
-    tx.save_own_check(&OwnCheck { checked_at: at(7), alarm: None }).await.unwrap();
+    let alarmed = check(Some(alarm(AlarmKind::ResetPending, Some(u32::MAX))));
+    tx.save_own_check(&check(None)).await.unwrap();
     tx.save_own_check(&alarmed).await.unwrap();
     tx.commit().await.unwrap();
 
     let store = reopen(store, home.path()).await;
     let mut tx = store.begin().await.unwrap();
     assert_eq!(tx.own_check().await.unwrap(), Some(alarmed));
-    let well = OwnCheck { checked_at: at(10), alarm: None };
-    tx.save_own_check(&well).await.unwrap();
-    assert_eq!(tx.own_check().await.unwrap(), Some(well));
+    for kind in [
+        AlarmKind::Unlooked,
+        AlarmKind::OtherIdentity,
+        AlarmKind::Version,
+        AlarmKind::Shown,
+        AlarmKind::Forgotten,
+    ] {
+        let alarmed = check(Some(alarm(kind, None)));
+        tx.save_own_check(&alarmed).await.unwrap();
+        assert_eq!(tx.own_check().await.unwrap(), Some(alarmed));
+    }
+    tx.save_own_check(&check(None)).await.unwrap();
+    assert_eq!(tx.own_check().await.unwrap(), Some(check(None)));
 }
 
 #[tokio::test]
@@ -139,11 +172,13 @@ async fn own_versions_come_in_their_order_each_once() {
     let home = tempfile::tempdir().unwrap();
     let store = open(home.path()).await;
     let mut tx = store.begin().await.unwrap();
-    let all: Vec<_> = (0..).zip(Reason::ALL).map(|(version, reason)| own_version(version, reason)).collect();
+    let full = |(version, reason)| OwnVersion { counts: Some(signed()), ..own_version(version, reason) };
+    let all: Vec<_> = (0..).zip(Reason::ALL).map(full).collect();
     for version in all.iter().rev() {
-        tx.save_own_version(&OwnVersion { devices: 0, ..*version }).await.unwrap();
+        tx.save_own_version(&OwnVersion { devices: 0, ..version.clone() }).await.unwrap();
         tx.save_own_version(version).await.unwrap();
     }
+    assert_eq!(tx.newest_own_version().await.unwrap(), all.last().cloned());
     tx.commit().await.unwrap();
 
     let store = reopen(store, home.path()).await;
@@ -182,9 +217,36 @@ async fn a_store_of_the_layout_before_learns_of_logs_and_loses_nothing() {
     let store = reopen(store, home.path()).await;
     let mut tx = store.begin().await.unwrap();
     let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(tx.sql()).await.unwrap();
-    assert_eq!(found, 5);
+    assert_eq!(found, 6);
     let beta = tx.pinned_log(&origin("beta.test")).await.unwrap();
     assert_eq!(beta, Some(full_log("beta.test", 9)));
+}
+
+/// What is known without an entry is read again; an alarm stays, and so does how far the log was seen.
+#[tokio::test]
+async fn a_store_that_knew_less_of_its_own_versions_keeps_its_alarm() {
+    let home = tempfile::tempdir().unwrap();
+    let database = key::private_file(home.path()).unwrap();
+    let mut sql = connect(home.path(), &database, &raw(7)).await.unwrap();
+    for layout in &schema::LAYOUTS[..5] {
+        sqlx::raw_sql(*layout).execute(&mut sql).await.unwrap();
+    }
+    for row in [
+        "INSERT INTO own_keys VALUES (1, 9, 'wrong', 8)",
+        "INSERT INTO own_versions VALUES (0, zeroblob(32), 1, 3, 1)",
+        "INSERT INTO labels VALUES ('alice@alpha.test', 0, zeroblob(32), 1, NULL)",
+    ] {
+        sqlx::query(row).execute(&mut sql).await.unwrap();
+    }
+    sql.close().await.unwrap();
+
+    let store = open(home.path()).await;
+    let mut tx = store.begin().await.unwrap();
+    let alarm = Alarm { kind: AlarmKind::Version, version: None, what: "wrong".to_owned(), since: at(8) };
+    let kept = OwnCheck { checked_at: at(9), looked_at: at(9), alarm: Some(alarm) };
+    assert_eq!(tx.own_check().await.unwrap(), Some(kept));
+    assert_eq!(tx.own_versions().await.unwrap(), []);
+    assert_eq!(tx.known_label(&address(ALICE)).await.unwrap().map(|label| label.version), Some(0));
 }
 
 #[tokio::test]
@@ -196,9 +258,9 @@ async fn a_damaged_row_is_an_error_that_names_its_column() {
     tx.save_label(&address(BOB), &label(Status::Active, Some(IdentityKey::from_bytes([5; 32]))))
         .await
         .unwrap();
-    let alarm = Some(("wrong".to_owned(), at(8)));
-    tx.save_own_check(&OwnCheck { checked_at: at(9), alarm }).await.unwrap();
-    tx.save_own_version(&own_version(1, Reason::Devices)).await.unwrap();
+    tx.save_own_check(&check(Some(alarm(AlarmKind::Version, Some(1))))).await.unwrap();
+    let own = OwnVersion { counts: Some(signed()), ..own_version(1, Reason::Devices) };
+    tx.save_own_version(&own).await.unwrap();
     tx.commit().await.unwrap();
 
     let cases = [
@@ -219,10 +281,13 @@ async fn a_damaged_row_is_an_error_that_names_its_column() {
         ("labels", "identity", "zeroblob(31)"),
         ("own_keys", "checked_at", "-1"),
         ("own_keys", "alarm_since", "-1"),
-        ("own_versions", "leaf", "zeroblob(31)"),
+        ("own_keys", "looked_at", "-1"),
+        ("own_keys", "alarm_kind", "6"),
+        ("own_keys", "alarm_version", "-1"),
+        ("own_versions", "entry", "zeroblob(110)"),
+        ("own_versions", "counts", "x''"),
         ("own_versions", "reason", "0"),
         ("own_versions", "reason", "257"),
-        ("own_versions", "time", "-1"),
         ("own_versions", "devices", "4294967296"),
     ];
     for (table, column, value) in cases {
@@ -252,7 +317,7 @@ async fn parts_that_belong_together_are_there_together() {
     let store = open(home.path()).await;
     let mut tx = store.begin().await.unwrap();
     tx.save_log(&full_log("alpha.test", 9), at(2), at(1)).await.unwrap();
-    tx.save_own_check(&OwnCheck { checked_at: at(9), alarm: None }).await.unwrap();
+    tx.save_own_check(&check(None)).await.unwrap();
     for half in [
         "UPDATE logs SET size = NULL",
         "UPDATE logs SET root = NULL",
