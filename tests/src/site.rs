@@ -1,4 +1,4 @@
-//! A web site of a test: it answers each path as it was told to, truly or not.
+//! A web site of a test: it answers each path as it was told to, truly or not. And what a real one answers.
 
 use std::{
     collections::BTreeMap,
@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use anyhow::{Context as _, ensure};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -93,4 +94,16 @@ async fn answer(mut stream: TcpStream, pages: &Mutex<Pages>) -> std::io::Result<
         }
     }
     stream.shutdown().await
+}
+
+/// What a server has under a path, if it has something.
+pub async fn fetch(server: SocketAddr, path: &str) -> anyhow::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(server).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").context("the answer has no end")?;
+    ensure!(answer.starts_with(b"HTTP/1.1 200 "), "{path}: {}", String::from_utf8_lossy(&answer));
+    Ok(answer.split_off(end + 4))
 }
