@@ -11,6 +11,7 @@ mod clients;
 mod domains;
 mod federation;
 mod idle;
+mod log;
 mod machine;
 mod opaque;
 mod pages;
@@ -51,6 +52,9 @@ struct Plan {
     /// A look whether everything works: one round of one second, 4 pairs, 100 connections.
     #[arg(long)]
     quick: bool,
+    /// Measure the log with a million entries, too; that takes some minutes.
+    #[arg(long)]
+    million: bool,
     /// Only these parts.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
@@ -68,6 +72,8 @@ enum Part {
     Opaque,
     /// A queue that drains, a thousand peers of which many are away, a start with a million rows.
     Federation,
+    /// The key-transparency log with ten thousand and with a hundred thousand entries.
+    Log,
     /// Memory per idle connection.
     Idle,
     /// First bytes of the admin listener at 10,000 users and 1,000 peers.
@@ -147,6 +153,9 @@ async fn measure(plan: &Plan, place: &Path) -> anyhow::Result<bool> {
     }
     if plan.wants(Part::Federation) {
         holds &= federation::measure(plan, &server, place).await?;
+    }
+    if plan.wants(Part::Log) {
+        log::measure(plan, &server, place).await?;
     }
     if plan.wants(Part::Idle) {
         idle::measure(plan, &server, place).await?;

@@ -233,6 +233,15 @@ pub enum ClientError {
         /// Who.
         address: Address,
     },
+    /// There is no version of the account's keys to prove.
+    #[error(
+        "the log of {}'s domain has no keys of theirs, or the domain keeps no log: there is nothing to prove",
+        address
+    )]
+    NotLogged {
+        /// Whose.
+        address: Address,
+    },
     /// The account was closed.
     #[error("the account {address} was closed")]
     Closed {

@@ -1,8 +1,14 @@
 //! `keys show` and `keys accept`: the identity key pinned first, the one shown now, and a person's decision.
 
+mod export;
+mod verify;
+
 use qpq_core::{Address, ErrorCode, IdentityKey, Millis, Timestamp};
 
 use crate::{Client, ClientError, InLog, LogReport, store::PinnedIdentity};
+
+pub use export::ExportedProof;
+pub use verify::KeyComparison;
 
 /// How long a look at somebody's identity key is good for, in one process.
 const GLANCE: Millis = Millis::from_secs(3_600);

@@ -3,12 +3,16 @@
 //! The verbs here act on files or processes of this machine. Those that act on the running homeserver are generated from
 //! the list of actions (`verbs.rs`); where both have the same name, the one here wins.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr as _};
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use qpq_transparency_tree::{
+    VerifierKey,
+    key::{Algorithm, KeyError},
+};
 use serde_json::Value;
 
-use crate::verbs;
+use crate::{log_audit::LogPlace, verbs};
 
 /// A homeserver appliance for end-to-end encrypted messaging.
 #[derive(Debug, Parser)]
@@ -76,6 +80,9 @@ pub(crate) enum Verb {
     /// Act on a database that is older than what was sent from it.
     #[command(subcommand)]
     Incarnation(IncarnationVerb),
+    /// The key-transparency log.
+    #[command(subcommand)]
+    Log(LogVerb),
     /// Ask the running homeserver whether it is ready: exit 0 or 1, for containers and supervisors.
     Healthcheck,
 }
@@ -159,6 +166,35 @@ pub(crate) struct BeginIncarnation {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum LogVerb {
+    /// Read the whole log that a domain publishes, as any outsider can, and check it.
+    ///
+    /// Needs no homeserver and no data directory. Checked are the signature, if the log's key is given, that each label's
+    /// versions follow each other, that times don't run back, and that entries, tiles and signed root are one tree. Exit code
+    /// 3: the log is not what it signed. Cosignatures are listed and not checked: no tile holds the witnesses' keys.
+    Audit(LogAudit),
+}
+
+/// Flags of `log audit`.
+#[derive(Debug, Args)]
+pub(crate) struct LogAudit {
+    /// Where the log is: the place below which `checkpoint` and `tile/` lie, such as `https://alpha.example/kt/v1`.
+    #[arg(value_name = "URL", value_parser = LogPlace::from_str)]
+    pub(crate) url: LogPlace,
+    /// The log's key as its domain gives it (`key` in `qpq-server log status`); without it whoever signed is believed.
+    #[arg(long, value_name = "VKEY", value_parser = log_key)]
+    pub(crate) key: Option<VerifierKey>,
+}
+
+fn log_key(text: &str) -> Result<VerifierKey, String> {
+    let key: VerifierKey = text.parse().map_err(|error: KeyError| error.to_string())?;
+    match key.algorithm() {
+        Algorithm::Ed25519 => Ok(key),
+        Algorithm::CosignatureV1 => Err("this is a witness's key: give the log's own".to_owned()),
+    }
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum ConfigVerb {
     /// Say whether the configuration can be used.
     Check,
@@ -219,7 +255,9 @@ mod tests {
         ] {
             assert_eq!(action(line), Some((verb, arguments)), "{line}");
         }
-        for local in ["config show", "config check", "serve", "init --domain a.test"] {
+        for local in
+            ["log audit http://a.test/kt/v1", "config show", "config check", "serve", "init --domain a.test"]
+        {
             assert_eq!(action(local), None, "{local}");
         }
     }
@@ -233,6 +271,8 @@ mod tests {
         assert!(refused("peer address b.test").contains("ADDRESS"));
         assert!(refused("peer address b.test c.test:1 --discover").contains("--discover"));
         assert!(refused("user ban a@b.test").contains("--reason"));
+        assert!(refused("log audit ftp://a.test/kt/v1").contains("http"));
+        assert!(refused("log audit http://a.test/kt/v1 --key a+b").contains("--key"));
         assert!(refused("dance").contains("dance"));
     }
 }

@@ -16,6 +16,7 @@ mod healthcheck;
 mod incarnation;
 mod init;
 mod keys;
+mod log_audit;
 mod logging;
 mod machine;
 mod output;
@@ -35,7 +36,7 @@ use serde_json::Value;
 
 use crate::{
     admin::AdminError,
-    cli::{Globals, Order, Verb},
+    cli::{Globals, LogVerb, Order, Verb},
     config::ConfigError,
     data_dir::{DataDir, DataDirError},
     environment::Environment,
@@ -92,6 +93,13 @@ fn local(directory: &DataDir, verb: &Verb, format: Format) -> anyhow::Result<Ver
         }
         Verb::Healthcheck => output::line(&healthcheck::run(directory)?),
         Verb::Config(verb) => output::result(format, &show::run(directory, verb, &environment)?)?,
+        Verb::Log(LogVerb::Audit(flags)) => {
+            let found = log_audit::run(flags)?;
+            output::result(format, &found)?;
+            if found.get("ok") == Some(&Value::Bool(false)) {
+                return Ok(Verdict::Problems);
+            }
+        }
     }
     Ok(Verdict::Fine)
 }

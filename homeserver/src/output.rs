@@ -2,7 +2,10 @@
 
 #![expect(clippy::print_stderr, reason = "this is the program's output")]
 
-use std::{error::Error, io::Write as _};
+use std::{
+    error::Error,
+    io::{IsTerminal as _, Write as _},
+};
 
 use serde_json::Value;
 
@@ -41,6 +44,13 @@ pub(crate) fn raw(text: &str) -> std::io::Result<()> {
 /// Prints a line for people beside what matters: a homeserver does not end because nobody reads it.
 pub(crate) fn line(text: &str) {
     drop(raw(&format!("{text}\n")));
+}
+
+/// Says how far something is, where a person looks on; each call writes over the one before.
+pub(crate) fn progress(text: &str) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{text}");
+    }
 }
 
 /// Prints an error and what caused it.

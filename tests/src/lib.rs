@@ -18,6 +18,7 @@ pub mod preload;
 mod program;
 pub mod proxy;
 mod resident;
+pub mod site;
 pub mod stranger;
 pub mod wire;
 mod world;

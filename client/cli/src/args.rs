@@ -197,6 +197,27 @@ pub(crate) enum KeysVerb {
         /// Whose.
         address: Address,
     },
+    /// Show the safety number of your account and another, and what the log proves of their keys.
+    ///
+    /// Both of you see the same 60 digits. Compare them by a way that nobody else controls: read them to each other, or hold the
+    /// screens side by side. If they are the same, each has the other's true identity key; a new key is a new number. Of a
+    /// changed key, the number is the new key's: compare first, then `qpq keys accept`.
+    Verify {
+        /// Whose.
+        address: Address,
+    },
+    /// Write what the log proves of somebody's present keys into a file, for others to check without a network.
+    ///
+    /// The file is a C2SP tlog-proof. Whoever has the log's key (from the domain, `key` in `qpq-server log status`) can show with
+    /// it that the log had exactly this version at this place, and that its checkpoint is part of the log that the domain
+    /// publishes now: `qpq-server log audit`, witnesses and other readers see the same tree. Its extra data holds the entry and
+    /// opens it: address, identity key and devices are readable for whoever has the file.
+    ExportProof {
+        /// Whose.
+        address: Address,
+        /// The file to write; else it is printed.
+        file: Option<PathBuf>,
+    },
     /// Show the versions of your own keys that your domain has logged.
     History,
     /// Give your account another identity key, signed by the present one. Your other devices log in again.

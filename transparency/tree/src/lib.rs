@@ -4,7 +4,7 @@
 //! - hashing, inclusion and consistency ([`leaf_hash`], [`is_included`], [`is_consistent`]; RFC 6962, section 2.1), and
 //!   the same from tiles ([`tile`], [`proofs`], [`growth`]; C2SP tlog-tiles);
 //! - notes and who signed them ([`note`], [`key`]), checkpoints, cosignatures and what a witness signs ([`checkpoint`],
-//!   [`witness`]), whose signatures are enough ([`policy`]), proofs as files ([`proof_file`]), evidence of
+//!   [`witness`]), whose signatures are enough ([`policy`]), proofs as files ([`proof_file`], [`binding_record`]), evidence of
 //!   two histories ([`evidence`]);
 //! - what is logged: [`entry`], [`commitment`], the [`label`] and the [`vrf`] that hides it, the values of accounts
 //!   ([`value`], [`succession`]) and of the domain ([`config`]), the log's word on what is newest ([`claim`]);
@@ -22,6 +22,7 @@
 extern crate self as qpq_transparency_tree;
 
 pub mod audit;
+pub mod binding_record;
 pub mod checkpoint;
 pub mod claim;
 pub mod commitment;

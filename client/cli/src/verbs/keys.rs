@@ -1,6 +1,9 @@
 //! `keys`: of others, shown and accepted; of one's own, shown, rotated and reset.
 
-use qpq_client::{Client, InLog, KeyReport, OwnHistory, ResetState};
+use std::{fs, path::Path};
+
+use anyhow::Context as _;
+use qpq_client::{Client, ExportedProof, InLog, KeyComparison, KeyReport, OwnHistory, ResetState};
 
 use crate::{args::KeysVerb, output::Format, secrets};
 
@@ -42,6 +45,12 @@ pub(crate) async fn run(client: &Client, format: Format, verb: KeysVerb) -> anyh
                 format!("the reset is refused, logged as version {}: your key stays", new.version)
             });
         }
+        KeysVerb::Verify { address } => {
+            return format.show(&client.keys_verify(&address).await?, comparison);
+        }
+        KeysVerb::ExportProof { address, file } => {
+            return export(format, &client.keys_export_proof(&address).await?, file.as_deref());
+        }
         KeysVerb::History => return format.show(&client.keys_history().await?, history),
         KeysVerb::Show { address } => client.keys_show(&address).await?,
         KeysVerb::Accept { address } => client.keys_accept(&address).await?,
@@ -70,6 +79,27 @@ fn text(report: &KeyReport) -> String {
         key(report.pinned),
         key(report.presented)
     )
+}
+
+fn comparison(found: &KeyComparison) -> String {
+    let number = found.safety_number.to_string();
+    let groups: Vec<&str> = number.split(' ').collect();
+    let lines: Vec<String> = groups.chunks(4).map(|four| format!("    {}", four.join(" "))).collect();
+    format!("{}\n  safety number, the same for both of you\n{}", text(&found.keys), lines.join("\n"))
+}
+
+fn export(format: Format, exported: &ExportedProof, file: Option<&Path>) -> anyhow::Result<()> {
+    let Some(file) = file else {
+        // The line feed at its end comes with the printing.
+        return format.show(exported, |exported| exported.proof.trim_end().to_owned());
+    };
+    fs::write(file, &exported.proof).with_context(|| format!("could not write `{}`", file.display()))?;
+    format.show(exported, |exported| {
+        format!(
+            "version {} of {} is entry {} of {} in the log with the key\n  {}\nCompare that key with what the domain itself says.",
+            exported.version, exported.address, exported.index, exported.size, exported.log_key
+        )
+    })
 }
 
 /// A version that was logged.
