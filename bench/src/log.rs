@@ -136,8 +136,12 @@ async fn asked(
     view: View,
 ) -> anyhow::Result<LookupAnswer> {
     let mut tx = storage.read().await?;
-    let answer = lookup::answer(tx.as_mut(), keys, &member.label, view, SystemClock.now()).await?;
-    answer.context("the log has no place for a user")
+    let (asker, now) = (Asker::Foreign, SystemClock.now());
+    let answer = lookup::answer(tx.as_mut(), keys, &member.label, view, asker, now).await?;
+    match answer.context("the log has no place for a user")? {
+        lookup::Answered::Lookup(answer) => Ok(*answer),
+        lookup::Answered::Pending => bail!("a log without witnesses has nothing that waits for them"),
+    }
 }
 
 /// What a client pins, and how long it took.

@@ -264,7 +264,7 @@ pub enum ClientError {
     OwnKeyRevoked,
     /// The account is not in its domain's log yet, or another device keeps changing it there.
     #[error("this account's keys are not in its domain's log, or change there at this moment: try again")]
-    NotLogged,
+    OwnNotLogged,
     /// The domain keeps no log.
     #[error("this domain keeps no key-transparency log")]
     NoOwnLog,

@@ -175,10 +175,8 @@ impl Client {
         }
         let value = match verified.binding {
             Binding::Absent => return Ok(Ok(None)),
-            Binding::Closed => {
-                self.nothing_counts(tx, address).await?;
-                return Ok(Err(ClientError::Closed { address: address.clone() }));
-            }
+            // Nobody is there to read any more. Groups go on with those who are, so their devices stay known.
+            Binding::Closed => return Ok(Err(ClientError::Closed { address: address.clone() })),
             Binding::Keys(value) => value,
         };
         // The former key signed for this one, so nobody needs to compare them; whatever else is wrong, this is shown once.

@@ -249,9 +249,18 @@ impl Client {
     /// Whether one's own keys and those of every member count as they are.
     async fn all_count(&self, tx: &mut Tx<'_>, members: &[Member]) -> Result<(), ClientError> {
         self.own_keys_are_fine(tx).await?;
+        self.others_count(tx, members).await
+    }
+
+    /// Whether those of every member do. Whose account was closed reads nothing any more, and others go on without them.
+    pub(crate) async fn others_count(&self, tx: &mut Tx<'_>, members: &[Member]) -> Result<(), ClientError> {
         let users: BTreeSet<_> = members.iter().map(|member| &member.device.user).collect();
+        let talk_on = users.len() > 2;
         for user in users {
-            self.unchanged(tx, user).await?;
+            match self.unchanged(tx, user).await {
+                Err(ClientError::Closed { .. }) if talk_on => {}
+                other => other?,
+            }
         }
         Ok(())
     }

@@ -169,10 +169,8 @@ impl Client {
                     Some(_) => {}
                     None => return Err(ClientError::UnknownGroup { text: id.to_string() }),
                 }
-                for member in tx.members(id).await? {
-                    self.unchanged(&mut tx, &member.device.user).await?;
-                }
-                Ok(())
+                let members = tx.members(id).await?;
+                self.others_count(&mut tx, &members).await
             }
         }
     }

@@ -180,9 +180,7 @@ impl Client {
             }
             (Some(GroupState::Active), Proof::Blocked, Some(member)) => {
                 let reason = match self.unchanged(&mut tx, &member.device.user).await {
-                    Err(error @ (ClientError::KeysRevoked { .. } | ClientError::Closed { .. })) => {
-                        error.to_string()
-                    }
+                    Err(error @ ClientError::KeysRevoked { .. }) => error.to_string(),
                     _ => format!("the device {} isn't signed by its account's identity key", member.device),
                 };
                 tx.set_group_state(group, &GroupState::Blocked { reason }).await?;

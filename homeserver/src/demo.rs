@@ -19,7 +19,7 @@ use self::{domains::RunningDomain, people::Person};
 const ARRIVAL: Duration = Duration::from_secs(20);
 
 /// How long the domains may take to sign each other's logs.
-const WITNESSED: Duration = Duration::from_secs(60);
+const WITNESSED: Duration = Duration::from_mins(1);
 
 /// Runs the demo with so many domains; `exit` ends it after the conversation, otherwise it stays up until Ctrl-C.
 pub(crate) async fn run(exit: bool, domains: u8) -> anyhow::Result<()> {
@@ -35,7 +35,9 @@ pub(crate) async fn run(exit: bool, domains: u8) -> anyhow::Result<()> {
         others.push(RunningDomain::start(&programs, place.path(), name).await?);
     }
     let all: Vec<&RunningDomain> = [&alpha, &beta].into_iter().chain(&others).collect();
-    all.iter().for_each(|domain| transcript::domain(domain));
+    for domain in &all {
+        transcript::domain(domain);
+    }
 
     transcript::heading("They become peers by two commands, and witness each other's key-transparency logs");
     for (index, inviter) in (1..).zip(&all) {

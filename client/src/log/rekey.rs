@@ -123,7 +123,7 @@ impl Client {
         let identity = Identity::from_bytes(*self.me()?.account.identity.expose()).signing_key();
         for again in [true, false] {
             let place = self.own_place(despite).await?;
-            let before = place.before.as_ref().ok_or(ClientError::NotLogged)?;
+            let before = place.before.as_ref().ok_or(ClientError::OwnNotLogged)?;
             let (status, reason, devices) = next(before)?;
             let value = AccountValue::new(before.account(), before.identity(), status, reason, devices);
             let signed = signed(&place, value, Some(&identity), &identity)?;
@@ -136,7 +136,7 @@ impl Client {
                 }
             }
         }
-        Err(ClientError::NotLogged)
+        Err(ClientError::OwnNotLogged)
     }
 
     async fn rekey(&self, reason: Reason, password: &Secret<String>) -> Result<u32, ClientError> {
@@ -158,7 +158,7 @@ impl Client {
                 }
             }
         }
-        Err(ClientError::NotLogged)
+        Err(ClientError::OwnNotLogged)
     }
 
     /// The version with another identity key, and what that key signs of every device of the account.
@@ -170,7 +170,7 @@ impl Client {
         let me = self.me()?;
         let rotates = reason == Reason::Rotation;
         let place = self.own_place(if rotates { Despite::Nothing } else { Despite::Anything }).await?;
-        let before = place.before.as_ref().ok_or(ClientError::NotLogged)?;
+        let before = place.before.as_ref().ok_or(ClientError::OwnNotLogged)?;
         if rotates && before.status() == Status::Revoked {
             return Err(ClientError::OwnKeyRevoked);
         }
