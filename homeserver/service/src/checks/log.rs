@@ -20,7 +20,7 @@ fn judge(facts: &Facts, findings: &mut Vec<Finding>) {
             Finding::new("log.halted", Severity::Critical, "the key-transparency log")
                 .because(format!("nothing is signed, so no keys can change: {why}"))
                 .remedy("if an older copy of the database was put back, put the newer one back in its place; the log can't go on from the older one without showing two histories")
-                .runbook("split-view")
+                .runbook("runbooks/split-view.md")
                 .preventing_work(),
         );
     }
@@ -29,7 +29,7 @@ fn judge(facts: &Facts, findings: &mut Vec<Finding>) {
             Finding::new("log.evidence", Severity::Critical, origin)
                 .because("its log has signed two histories that can't both be true, so nothing new begins with its domain")
                 .remedy("`qpq-server log evidence list` shows it; ask the other admin what happened, and decide")
-                .runbook("split-view"),
+                .runbook("runbooks/split-view.md"),
         );
     }
     for (witness, why) in silent {

@@ -461,3 +461,6 @@ impl WriteJob for Name {
         Effects::default()
     }
 }
+
+#[cfg(test)]
+mod tests;
