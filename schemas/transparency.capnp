@@ -40,6 +40,10 @@ struct ResetEvidence {
   # Hashes: the announcement's path in that tree.
   consistency @3 :Data;
   # Hashes: from that tree to the answer's (RFC 6962, section 2.1.2).
+  config @4 :ProvenEntry;
+  # The CONFIG of that time, which says whose signatures were needed; absent, with the next one, if it is the newest still.
+  nextConfig @5 :ProvenEntry;
+  # The one after it, which is not in that tree.
 }
 
 struct LookupAnswer {

@@ -435,6 +435,8 @@ impl ClientError {
                 | Self::LogWithheld { .. }
                 | Self::KeysRevoked { .. }
                 | Self::NotTheLoggedKey { .. }
+                | Self::DeviceNotLogged { .. }
+                | Self::DeviceNotSigned { .. }
                 | Self::OwnKeys { .. }
                 | Self::OwnKeyRevoked
         )

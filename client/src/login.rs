@@ -114,7 +114,11 @@ impl Client {
             self.keep_grant(&grant).await?;
             self.set_session(session);
         }
-        self.keep_own_keys(Care::Usual).await?;
+        // The account is there: what can't be looked at now is looked at later.
+        match self.keep_own_keys(Care::Usual).await {
+            Err(error) if error.is_transient() => tracing::info!(%error, "the own keys are looked at later"),
+            other => other?,
+        }
         if by == By::Person {
             self.is_the_logged_one(&identity.public()).await?;
         }

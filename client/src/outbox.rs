@@ -203,7 +203,11 @@ impl Client {
         match record.state {
             GroupState::Active => {}
             GroupState::Creating => return Ok(Step::Wait(String::from("the group is not at its hub yet"))),
-            GroupState::Blocked { reason } => return Ok(Step::Wait(reason)),
+            // It is looked at again now and then, whether it still is.
+            GroupState::Blocked { reason } => {
+                let seen = self.known_proof(&id).is_some();
+                return Ok(if seen { Step::Wait(reason) } else { Step::Prove(id) });
+            }
             GroupState::NeedsResync { .. } | GroupState::Removed => {
                 let gone = ClientError::CutOff { group: id, address: me.address().clone() };
                 return Ok(Step::Fail(gone.to_string()));

@@ -48,7 +48,13 @@ impl Client {
             Ok((session, grant)) => {
                 self.keep_grant(&grant).await?;
                 self.set_session(session);
-                self.keep_own_keys(Care::Usual).await?;
+                // The account is there: what can't be looked at now is looked at later.
+                match self.keep_own_keys(Care::Usual).await {
+                    Err(error) if error.is_transient() => {
+                        tracing::info!(%error, "the own keys are looked at later");
+                    }
+                    other => other?,
+                }
                 self.stock_up().await
             }
             Err(ClientError::Refused(refusal))

@@ -235,7 +235,8 @@ impl Session {
         }
     }
 
-    async fn resolve_now(
+    /// The same without waiting.
+    pub(crate) async fn resolve_now(
         &self,
         addresses: &[Address],
         group: Option<&GroupId>,

@@ -120,9 +120,11 @@ impl Client {
                 .into_iter()
                 .collect();
             let Ok(session) = self.session() else { return Ok(Proof::Unknown) };
+            let mut later = false;
             for chunk in users.chunks(100) {
                 let mut asked = self.asking(chunk).await?;
-                let answers = match session.resolve(chunk, Some(group), asked.views()).await {
+                // Nobody is waiting for just this, so it doesn't wait for witnesses.
+                let answers = match session.resolve_now(chunk, Some(group), asked.views()).await {
                     Err(error) if error.is_transient() => return Ok(Proof::Unknown),
                     other => other?,
                 };
@@ -136,14 +138,15 @@ impl Client {
                                 tracing::warn!(%group, %error, "a member of the group can't be proven");
                             }
                         }
-                        Err(refusal) if ClientError::Refused(refusal.clone()).is_transient() => {
-                            return Ok(Proof::Unknown);
-                        }
+                        Err(refusal) if ClientError::Refused(refusal.clone()).is_transient() => later = true,
                         Err(refusal) => tracing::warn!(%group, %refusal, "a member's keys are not told"),
                     }
                 }
             }
             unproven = self.unproven(group).await?;
+            if later && !unproven.is_empty() {
+                return Ok(Proof::Unknown);
+            }
         }
         let proof = if unproven.is_empty() { Proof::Proven } else { Proof::Blocked };
         self.note(group, proof, &unproven).await?;

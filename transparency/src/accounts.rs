@@ -253,12 +253,16 @@ pub async fn seen_by(
     announced: &Version,
     now: Timestamp,
 ) -> Stored<Option<Timestamp>> {
-    let Some(config) = witnesses(tx).await? else { return Ok(None) };
-    let Some(note) = tx.kt_seen(announced.index).await? else { return Ok(Some(now)) };
+    let Some(note) = tx.kt_seen(announced.index).await? else {
+        return Ok(witnesses(tx).await?.map(|_| now));
+    };
     let seen = SignedCheckpoint::parse(note.as_bytes())
         .map_err(|error| corrupt("kt_seen", format!("entry {}: {error}", announced.index)))?;
-    let policy = Policy::of_log(keys.log().verifier().clone(), config.witnesses());
-    Ok(Some(policy.accepts(&seen).ok().and_then(|accepted| accepted.seen_by).unwrap_or(now)))
+    // Whose signatures were needed, the CONFIG of that time says: others may witness now.
+    let config = configuration::within(tx, seen.head().size).await?;
+    let then_named = config.as_ref().map_or(&[] as &[_], Config::witnesses);
+    let accepted = Policy::of_log(keys.log().verifier().clone(), then_named).accepts(&seen);
+    Ok(accepted.map_or(Some(now), |accepted| accepted.seen_by))
 }
 
 /// The CONFIG, if it names witnesses.

@@ -222,12 +222,24 @@ impl Reader<'_, '_> {
         if size > self.head.size {
             return Ok(None);
         }
+        let pending = self.proven(&pending).await?;
         Ok(Some(ResetEvidence {
-            pending: self.proven(&pending).await?,
+            pending,
             seen_inclusion: self.inclusion(index, size).await?,
             consistency: self.consistency(size, self.head.size).await?,
+            config: self.config_of(size).await?,
             seen,
         }))
+    }
+
+    /// The CONFIG that was the newest in the tree of this size, with the one after it; `None` if there is none after it.
+    async fn config_of(&mut self, size: u64) -> Stored<Option<(Proven, Proven)>> {
+        let row = self.tx.kt_latest_within(LabelId::CONFIG.as_bytes(), size).await?;
+        let Some(row) = row else { return Ok(None) };
+        let entry = read_entry(&row)?;
+        let next = self.version(LabelId::CONFIG, row.version.saturating_add(1)).await?;
+        let Some(next) = next.filter(|(row, _)| row.index < self.head.size) else { return Ok(None) };
+        Ok(Some((self.proven(&(row, entry)).await?, self.proven(&next).await?)))
     }
 
     async fn inclusion(&mut self, index: u64, size: u64) -> Stored<Vec<Digest>> {

@@ -7,6 +7,7 @@ use qpq_core::{AccountId, Address, Digest, IdentityKey, Timestamp};
 use qpq_transparency_tree::{
     KeyName,
     commitment::commit,
+    entry::Kind,
     label::{Label, LabelId},
     lookup::KnownLabel,
     succession::{Predecessor, judge},
@@ -125,10 +126,12 @@ impl Chain {
             counts,
         };
         // Of who had the name before, nothing is told any more; a reset of ours ends that.
-        let (Some(signed), Some((opening, bytes))) = (&signed, &told.contents) else {
-            return Ok((own(None), Some(wrong("is not told by the homeserver"))));
-        };
         let before = self.newest.as_ref().and_then(|newest| newest.counts.clone());
+        let (Some(signed), Some((opening, bytes))) = (&signed, &told.contents) else {
+            // Only the end of an account may hide what it says; whatever else does leaves the keys as they were.
+            let counts = if entry.kind == Kind::Close { None } else { before };
+            return Ok((own(counts), Some(wrong("is not told by the homeserver"))));
+        };
         if commit(opening, Label::of(&self.address).as_bytes(), entry.version, bytes) != entry.commitment {
             return Ok((own(before), Some(wrong("is not what the log commits to"))));
         }

@@ -82,7 +82,8 @@ impl Client {
             None => Err(ClientError::protocol("no answer about this account")),
         };
         match judged {
-            Ok(()) => {}
+            // Whether the key is the one that is here is judged by the versions.
+            Ok(()) | Err(ClientError::IdentityChanged { .. }) => {}
             Err(ClientError::KeysRevoked { .. }) if revoked => {}
             Err(error @ ClientError::Store(_)) => return Err(error),
             Err(error) if not_now(&error) => return Ok(Others::NotNow(error)),

@@ -3,7 +3,11 @@
 use qpq_core::{IdentityKey, Timestamp};
 
 use super::read::{Keep, Start};
-use crate::{Client, ClientError, identity::Identity, store::Account};
+use crate::{
+    Client, ClientError,
+    identity::Identity,
+    store::{Account, AlarmKind},
+};
 
 impl Client {
     /// Takes another identity key of one's own account, if the versions that came after those that are known lead to it. Nothing
@@ -16,6 +20,17 @@ impl Client {
             let reaches = label.map_or(Ok(()), |label| reading.chain.reaches(&label));
             let stands = reaches.and_then(|()| reading.place().map(drop));
             stands.map_err(|wrong| ClientError::OwnKeys { what: wrong.what })?;
+            // A version that is not right, or that hides what it says, leads nowhere.
+            let wrong = reading.alarm.as_ref().filter(|alarm| alarm.kind >= AlarmKind::Version);
+            let hidden = reading.chain.newest().is_some() && reading.chain.identity().is_none();
+            if let Some(alarm) = wrong {
+                return Err(ClientError::OwnKeys { what: alarm.what.clone() });
+            }
+            if hidden {
+                let what = "the homeserver doesn't tell what the newest version of this account's keys says"
+                    .to_owned();
+                return Err(ClientError::OwnKeys { what });
+            }
             // Of an account that is not logged the password's word is all there is.
             if let Some(logged) = reading.chain.identity().filter(|logged| *logged != opened) {
                 return Err(ClientError::OpenedAnother { address: account.address, logged, opened });

@@ -73,7 +73,24 @@ impl Client {
         };
         reading.write(&mut tx, checked_at, looked_at).await?;
         tx.commit().await?;
-        if reading.alarm.is_none() { self.sign_what_is_missing(reading, looks).await } else { Ok(()) }
+        if reading.alarm.is_some() {
+            return Ok(());
+        }
+        let signed = self.sign_what_is_missing(reading, looks).await;
+        if !matches!(signed, Ok(true)) {
+            self.owe_a_look().await?;
+        }
+        signed.map(drop)
+    }
+
+    /// What is missing in the log is tried again soon, not after half a day.
+    async fn owe_a_look(&self) -> Result<(), ClientError> {
+        let mut tx = self.inner.store.begin().await?;
+        if let Some(check) = tx.own_check().await? {
+            let checked_at = Timestamp::from_millis(0);
+            tx.save_own_check(&OwnCheck { checked_at, ..check }).await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     /// Compares what was read with where the next version is said to stand, and with how far the log was seen before.
@@ -118,6 +135,8 @@ impl Client {
                 tracing::info!(%error, "the account's own keys are looked at later");
                 Ok(())
             }
+            // What the homeserver refuses, it may not refuse a moment later.
+            Err(error @ ClientError::Refused(_)) => self.note_unlooked(&error).await,
             Err(error) => {
                 let now = self.now();
                 let mut tx = self.inner.store.begin().await?;
@@ -153,27 +172,28 @@ impl Client {
         Ok(Identity::from_bytes(*self.me()?.account.identity.expose()).public())
     }
 
-    /// Signs the first version of an account from before the log, adds this device, takes away devices that were revoked.
-    async fn sign_what_is_missing(&self, mut reading: Reading, looks: bool) -> Result<(), ClientError> {
-        for again in [true, false] {
-            let Ok(place) = reading.place() else { return Ok(()) };
-            let Some(binding) = self.missing(&place, looks).await? else { return Ok(()) };
+    /// Signs the first version of an account from before the log, adds this device, takes away devices that were revoked. Whether
+    /// nothing is missing then.
+    async fn sign_what_is_missing(&self, mut reading: Reading, looks: bool) -> Result<bool, ClientError> {
+        for again in [true, true, true, false] {
+            let Ok(place) = reading.place() else { return Ok(false) };
+            let Some(binding) = self.missing(&place, looks).await? else { return Ok(true) };
             match self.session()?.bind(&binding).await {
                 Err(ClientError::Refused(refusal)) if refusal.is(ErrorCode::LogRefused) => {
                     // Another device of this account was first.
                     tracing::info!(%refusal, again, "the keys' next version was not logged");
                     if !again {
-                        return Ok(());
+                        return Ok(false);
                     }
                     self.read_on(&mut reading).await?;
                     if reading.alarm.is_some() {
-                        return Ok(());
+                        return Ok(false);
                     }
                 }
-                other => return other.map(drop),
+                other => return other.map(|_| true),
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     async fn missing(&self, place: &Place, looks: bool) -> Result<Option<SignedValue>, ClientError> {
@@ -232,7 +252,11 @@ impl Client {
         let mut tx = self.inner.store.begin().await?;
         reading.write(&mut tx, self.now(), self.now()).await?;
         tx.commit().await?;
-        if reading.alarm.is_none() { self.sign_what_is_missing(reading, true).await } else { Ok(()) }
+        if reading.alarm.is_none() {
+            self.sign_what_is_missing(reading, true).await.map(drop)
+        } else {
+            Ok(())
+        }
     }
 
     /// The versions of the account's own keys that this device has verified, and what is wrong with them, if anything is.

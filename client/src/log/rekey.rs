@@ -178,8 +178,18 @@ impl Client {
         if active.iter().all(|known| known.device != me.account.certificate.device) {
             return Err(ClientError::protocol("it doesn't list this device among the account's"));
         }
-        let devices = active.iter().map(|known| named(known, &place)).collect();
-        let certificates = active.iter().map(|known| {
+        // The homeserver's list brings no device in: those that the log has, and this one. Others log in again anyway.
+        let own = me.account.certificate.device.device;
+        let kept: Vec<&DeviceCertificate> = active
+            .iter()
+            .filter(|known| {
+                let (device, key) = (known.device.device, known.signature_key);
+                let logged = before.device_key(&device) == Some(key) && before.status() == Status::Active;
+                device == own || logged
+            })
+            .collect();
+        let devices = kept.iter().map(|known| named(known, &place)).collect();
+        let certificates = kept.iter().map(|known| {
             let (device, key) = (known.device.clone(), known.signature_key);
             DeviceCertificate::issue(&new.signing_key(), device, key, self.now())
         });

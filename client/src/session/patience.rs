@@ -10,6 +10,9 @@ const PATIENCE: Millis = Millis::from_secs(8);
 /// How long between two questions, if the answer doesn't say.
 const AGAIN: Millis = Millis::from_secs(1);
 
+/// However soon the answer says.
+const SHORTEST: Millis = Millis(100);
+
 /// What is left of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -24,7 +27,7 @@ impl Patience {
     /// Waits until it is worth asking again; `false` at once if nothing is pending, or it was waited for long enough.
     pub(super) async fn waits(&self, mut refusals: impl Iterator<Item = &Refusal>) -> bool {
         let Some(pending) = refusals.find(|refusal| refusal.is(ErrorCode::KeysPending)) else { return false };
-        let again = pending.retry_after.unwrap_or(AGAIN).min(AGAIN).to_duration();
+        let again = pending.retry_after.unwrap_or(AGAIN).min(AGAIN).max(SHORTEST).to_duration();
         if Instant::now() + again > self.end {
             return false;
         }

@@ -53,6 +53,7 @@ pub(crate) struct Inner {
     bans: Family<BanLabels, Gauge>,
     audit_rows: Gauge,
     log_entries: Gauge,
+    log_cosigned_entries: Gauge,
     database: Gauge,
     database_wal: Gauge,
 }
@@ -85,6 +86,7 @@ impl Inner {
             bans: Family::default(),
             audit_rows: Gauge::default(),
             log_entries: Gauge::default(),
+            log_cosigned_entries: Gauge::default(),
             database: Gauge::default(),
             database_wal: Gauge::default(),
         };
@@ -123,6 +125,7 @@ impl Inner {
         add(&mut registry, "job_last_duration", self.job_took.clone());
         add(&mut registry, "audit_rows", self.audit_rows.clone());
         add(&mut registry, "log_entries", self.log_entries.clone());
+        add(&mut registry, "log_cosigned_entries", self.log_cosigned_entries.clone());
         registry
     }
 
@@ -157,6 +160,7 @@ impl Inner {
             (&self.dead_letters, now.dead_letters),
             (&self.audit_rows, now.audit_rows),
             (&self.log_entries, now.log_entries),
+            (&self.log_cosigned_entries, now.log_cosigned_entries),
             (&self.database, now.database_bytes),
             (&self.database_wal, now.database_wal_bytes),
         ] {

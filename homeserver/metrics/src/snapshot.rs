@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub audit_rows: Option<u64>,
     /// Entries of the key-transparency log.
     pub log_entries: Option<u64>,
+    /// Of those, how many are in the newest checkpoint that has the cosignatures it needs; all, if it needs none.
+    pub log_cosigned_entries: Option<u64>,
     /// Size of the database file.
     pub database_bytes: Option<u64>,
     /// Size of its write-ahead log.

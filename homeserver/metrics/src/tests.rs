@@ -82,6 +82,7 @@ fn what_was_looked_at_is_told_and_what_could_not_be_stays() {
         dead_letters: Some(2),
         audit_rows: Some(41),
         log_entries: Some(7),
+        log_cosigned_entries: Some(6),
         database_bytes: Some(8_192),
         ..Snapshot::default()
     };
@@ -96,6 +97,7 @@ fn what_was_looked_at_is_told_and_what_could_not_be_stays() {
             "quicproquo_bans{kind=\"user\"} 3",
             "quicproquo_audit_rows 41",
             "quicproquo_log_entries 7",
+            "quicproquo_log_cosigned_entries 6",
             "quicproquo_database_bytes 8192",
         ] {
             assert!(text.contains(&format!("{line}\n")), "{line} is not in\n{text}");

@@ -104,7 +104,7 @@ pub use samples::{SAMPLE_INTERVAL, SeriesView};
 pub use sessions::{LiveSessions, Opened, SessionEnd, SessionGrant, SessionHandle, SessionView, Sessions};
 pub use settings::{RegistrationPolicy, Settings};
 pub use tokens::{NewToken, TokenLine, TokenOrder, Tokens};
-pub use transparency::{Rounds, Transparency, Witness, open_log};
+pub use transparency::{LogLength, Rounds, Transparency, Witness, open_log};
 pub use upkeep::{Swept, UPKEEP_INTERVAL, Upkeep};
 pub use use_cases::UseCases;
 pub use wakes::{Subscription, Wakes};

@@ -37,6 +37,15 @@ pub struct Transparency {
     ground: Arc<Ground>,
 }
 
+/// How long the log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogLength {
+    /// How many entries.
+    pub entries: u64,
+    /// How many of them are in the newest checkpoint that has the cosignatures it needs; all, if it needs none.
+    pub cosigned: u64,
+}
+
 /// An entry with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shown {
@@ -162,6 +171,18 @@ impl Transparency {
     pub async fn checkpoint(&self) -> Answered<Option<String>> {
         let mut tx = self.ground.read().await?;
         Ok(publication::checkpoint(tx.as_mut()).await?)
+    }
+
+    /// How long the log is, and how far it is witnessed.
+    pub async fn length(&self) -> Answered<LogLength> {
+        let mut tx = self.ground.read().await?;
+        let entries = tx.kt_head().await?.map_or(0, |head| head.size);
+        let cosigned = match cosigning::served(tx.as_mut()).await? {
+            Some(Served::Cosigned(cosigned)) => cosigned.head().size,
+            Some(Served::Newest(newest)) => newest.head().size,
+            Some(Served::None) | None => 0,
+        };
+        Ok(LogLength { entries, cosigned })
     }
 
     /// A tile of hashes or of entries; `None` if the log has no tile as wide as that.

@@ -56,11 +56,13 @@ pub(super) struct Log {
     own: Transparency,
     witness: Witness,
     readers: Semaphore,
+    /// Whoever asks for a cosignature makes the one writer work: one at a time, and readers don't wait for them.
+    askers: Semaphore,
 }
 
 impl Log {
     pub(super) const fn new(own: Transparency, witness: Witness) -> Self {
-        Self { own, witness, readers: Semaphore::const_new(READERS) }
+        Self { own, witness, readers: Semaphore::const_new(READERS), askers: Semaphore::const_new(1) }
     }
 
     async fn read<T>(&self, ask: impl Future<Output = Answered<Option<T>>>) -> Published<T> {
@@ -93,7 +95,10 @@ impl PublishedLog for Log {
                 Err(why) => Witnessed::Refused(why.status(), why.to_string()),
             }))
         };
-        self.read(asked).await
+        match timeout(PATIENCE, self.askers.acquire()).await {
+            Ok(Ok(_asker)) => published(asked.await),
+            Ok(Err(_)) | Err(_) => Published::Busy,
+        }
     }
 
     async fn witnessed(&self, hash: &str) -> Published<String> {

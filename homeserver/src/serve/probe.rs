@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use qpq_metrics::{Bans, CONTENT_TYPE, PeerState, Queue, Snapshot};
-use qpq_service::{Answered, Checks, Ground, PeerStanding, Peering, Sessions};
+use qpq_service::{Answered, Checks, Ground, PeerStanding, Peering, Sessions, Transparency};
 use qpq_storage::{AuditFilter, BanKind, BansQuery, Window};
 use qpq_web::{Readiness, State};
 use serde_json::Value;
@@ -62,13 +62,11 @@ impl Probe {
             snapshot.queue = Some(Queue { rows: waiting.rows, oldest: waited.unwrap_or_default() });
         }
         snapshot.dead_letters = self.dead_letters().await.ok();
-        snapshot.log_entries = self.log_entries().await.ok();
+        if let Ok(length) = Transparency::new(Arc::clone(&self.ground)).length().await {
+            snapshot.log_entries = Some(length.entries);
+            snapshot.log_cosigned_entries = Some(length.cosigned);
+        }
         snapshot
-    }
-
-    /// How long the key-transparency log is.
-    async fn log_entries(&self) -> Answered<u64> {
-        Ok(self.ground.read().await?.kt_head().await?.map_or(0, |head| head.size))
     }
 
     /// Messages that peers could not take.

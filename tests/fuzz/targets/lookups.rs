@@ -169,6 +169,7 @@ fn whole(mut told: ToldLookup) -> ToldLookup {
         seen: answer.evidence.checkpoint.clone(),
         seen_inclusion: latest.inclusion.clone(),
         consistency: latest.inclusion.clone(),
+        config: None,
         pending: latest,
     }];
     told

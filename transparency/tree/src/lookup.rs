@@ -496,7 +496,11 @@ impl Place<'_> {
     /// When the witnesses of the log had seen the announcement; where the log has none, its own time counts.
     fn witnessed(&self, evidence: &ResetEvidence) -> Result<Timestamp, LookupError> {
         let error = || LookupError::ResetNotAnnounced;
-        let policy = Policy::of_log(self.log.key.clone(), self.log.witnesses());
+        let of_that_time = evidence.config.as_ref();
+        let then_named =
+            of_that_time.map(|of| self.witnesses_before(of, evidence.seen.head().size)).transpose()?;
+        let witnesses = then_named.as_deref().unwrap_or_else(|| self.log.witnesses());
+        let policy = Policy::of_log(self.log.key.clone(), witnesses);
         let accepted = policy.accepts(&evidence.seen);
         check(Step::ResetSeen, accepted.is_ok(), error())?;
         let (then, now) = (evidence.seen.head(), self.head);
@@ -509,6 +513,27 @@ impl Place<'_> {
         // The time by which a quorum had seen it: a single witness can't make it earlier.
         let witnessed = accepted.ok().and_then(|accepted| accepted.seen_by);
         Ok(witnessed.unwrap_or(evidence.pending.entry.time))
+    }
+
+    /// Whom the CONFIG named that was the newest in the tree of this size: the one after it, which names it by its hash, is not in
+    /// that tree.
+    fn witnesses_before(
+        &self,
+        (config, next): &(Proven, Proven),
+        size: u64,
+    ) -> Result<Vec<VerifierKey>, LookupError> {
+        let is_config = |proven: &Proven| {
+            let is_one = proven.entry.kind == Kind::Config && proven.entry.label_id == LabelId::CONFIG;
+            is_one && proven.is_in(self.head)
+        };
+        let follows = next.entry.prev == config.leaf_hash()
+            && config.entry.version.checked_add(1) == Some(next.entry.version);
+        let apart = config.index < size && size <= next.index;
+        let sound = is_config(config) && is_config(next) && follows && apart;
+        let (opened, value) = config.open(LabelId::CONFIG.as_bytes())?;
+        check(Step::ResetSeen, sound && opened, LookupError::ResetNotAnnounced)?;
+        let config = Config::from_bytes(value).map_err(|_| LookupError::ConfigUnreadable)?;
+        Ok(config.witnesses().to_vec())
     }
 
     fn included(&self, proven: &Proven) -> Result<Digest, LookupError> {

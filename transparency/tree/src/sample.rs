@@ -190,6 +190,7 @@ impl SampleLog {
             seen,
             seen_inclusion: self.inclusion(index, size),
             consistency: self.consistency(size, self.size()),
+            config: None,
         }
     }
 

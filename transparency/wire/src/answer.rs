@@ -38,7 +38,9 @@ impl ToldLookup {
         let entries = evidence.config.iter().chain(latest).chain(base).chain(links);
         let reset = |reset: &ResetEvidence| {
             let paths = hashes(&reset.seen_inclusion).saturating_add(hashes(&reset.consistency));
-            proven(&reset.pending).saturating_add(paths).saturating_add(reset.seen.to_string().len())
+            let configs = reset.config.iter().flat_map(|(config, next)| [config, next]).map(proven);
+            let fixed = paths.saturating_add(reset.seen.to_string().len());
+            configs.chain([proven(&reset.pending)]).fold(fixed, usize::saturating_add)
         };
         let fixed = 512_usize.saturating_add(evidence.checkpoint.to_string().len());
         let fixed = fixed.saturating_add(hashes(&evidence.consistency));
@@ -84,6 +86,10 @@ fn write_reset(reset: &ResetEvidence, mut builder: reset_evidence::Builder<'_>) 
     builder.set_seen(reset.seen.to_string());
     builder.set_seen_inclusion(&hash_bytes(&reset.seen_inclusion));
     builder.set_consistency(&hash_bytes(&reset.consistency));
+    if let Some((config, next)) = &reset.config {
+        write_proven(config, builder.reborrow().init_config());
+        write_proven(next, builder.init_next_config());
+    }
 }
 
 /// Reads what a log says. Nothing of it is verified here.
@@ -136,5 +142,10 @@ fn read_reset(reader: reset_evidence::Reader<'_>) -> Result<ResetEvidence, WireE
         seen: checkpoint(field("seen"), reader.get_seen())?,
         seen_inclusion: hashes(field("seenInclusion"), reader.get_seen_inclusion())?,
         consistency: hashes(field("consistency"), reader.get_consistency())?,
+        config: read_optional("resets.config", reader.has_config(), reader.get_config())?.zip(read_optional(
+            "resets.nextConfig",
+            reader.has_next_config(),
+            reader.get_next_config(),
+        )?),
     })
 }

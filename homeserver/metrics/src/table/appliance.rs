@@ -53,5 +53,15 @@ pub(super) const AREA: Area = Area {
             "Entries of the key-transparency log",
             Panel::line("Key-transparency log", "quicproquo_log_entries{@}", "{{instance}}", "short"),
         ),
+        Metric::gauge(
+            "log_cosigned_entries",
+            "Entries of the key-transparency log that as many witnesses have signed as are needed",
+            Panel::line(
+                "Entries that wait for witnesses",
+                "quicproquo_log_entries{@} - quicproquo_log_cosigned_entries{@}",
+                "{{instance}}",
+                "short",
+            ),
+        ),
     ],
 };

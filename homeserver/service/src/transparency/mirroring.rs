@@ -1,54 +1,71 @@
 //! Copies of the logs that this domain witnesses: fetched from the logs themselves, piece by piece, each verified against what was
 //! cosigned. They are what a domain that lost its database gets its entries back from.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use qpq_core::{Digest, Domain, Millis, Timestamp, limits};
+use qpq_core::{Digest, Domain, limits};
 use qpq_storage::{Stored, WriteTx};
 use qpq_transparency::mirror::{self, Grown, MirrorRefusal, Wanted};
 use qpq_transparency_tree::{KeyName, entry::ENTRY_BYTES};
-use tracing::debug;
+use qpq_transparency_wire::LOG_ENTRIES;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
 
+use super::rounds::allowed;
 use crate::{Answered, Effects, Ground, PeerCallError, Refusal, WriteJob};
 
 /// How many logs are looked at in one page.
 const PAGE: usize = 256;
 /// How often it is looked for what is missing.
-const EVERY: Millis = Millis::from_secs(5);
+const EVERY: Duration = Duration::from_secs(5);
 /// After a failure a log is left alone for so long.
-const LATER: Millis = Millis::from_secs(60);
+const LATER: Duration = Duration::from_mins(1);
+/// How long one piece may take.
+const PIECE: Duration = Duration::from_secs(30);
+/// The longest mirror, 110 MB of entries: a log costs nothing to whoever makes one up.
+const LONGEST: u64 = 1_000_000;
 
 /// Fetches what the mirrors lack.
 #[derive(Debug)]
 pub(super) struct Mirroring {
     ground: Arc<Ground>,
-    next: Timestamp,
-    later: BTreeMap<String, Timestamp>,
+    later: BTreeMap<String, Instant>,
 }
 
 impl Mirroring {
     pub(super) const fn new(ground: Arc<Ground>) -> Self {
-        Self { ground, next: Timestamp::from_millis(0), later: BTreeMap::new() }
+        Self { ground, later: BTreeMap::new() }
     }
 
-    /// Fetches one piece of each log that lacks any, if it is time to look.
-    pub(super) async fn look(&mut self, peers: &[Domain]) -> Answered<()> {
-        let now = self.ground.now();
-        if now < self.next {
+    /// Fetches piece by piece until it is stopped.
+    pub(super) async fn run(mut self, stopping: &CancellationToken) {
+        while stopping.run_until_cancelled(sleep(EVERY)).await.is_some() {
+            if let Some(Err(refusal)) = stopping.run_until_cancelled(Box::pin(self.look())).await {
+                warn!(error = %refusal, "logs could not be mirrored, will try again");
+            }
+        }
+    }
+
+    /// Fetches one piece of each log that lacks any.
+    async fn look(&mut self) -> Answered<()> {
+        let now = Instant::now();
+        self.later.retain(|_, until| now < *until);
+        let wanted = self.wanted().await?;
+        if wanted.is_empty() {
             return Ok(());
         }
-        self.next = now.after(EVERY);
-        self.later.retain(|_, until| now < *until);
-        for (origin, wanted) in self.wanted().await? {
+        let peers = allowed(self.ground.read().await?.as_mut(), &self.ground, self.ground.now()).await?;
+        for (origin, wanted) in wanted {
             let domain = origin.parse().ok().and_then(|name: KeyName| name.domain());
             let Some(peer) = domain.filter(|domain| peers.contains(domain)) else { continue };
-            match self.fetch(&peer, &origin, &wanted).await {
-                Ok(Ok(grown)) if grown.size < grown.cosigned => self.next = now,
+            match timeout(PIECE, self.fetch(&peer, &origin, &wanted)).await {
                 // Another tree was cosigned meanwhile: the next look is right.
-                Ok(Ok(_) | Err(MirrorRefusal::Moved { .. } | MirrorRefusal::Elsewhere { .. })) => {}
-                Ok(Err(why)) => self.leave(origin, &why.to_string()),
-                Err(error) => self.leave(origin, &error.to_string()),
+                Ok(Ok(Ok(_) | Err(MirrorRefusal::Moved { .. } | MirrorRefusal::Elsewhere { .. }))) => {}
+                Ok(Ok(Err(why))) => self.leave(origin, &why.to_string()),
+                Ok(Err(error)) => self.leave(origin, &error.to_string()),
+                Err(_) => self.leave(origin, "it did not give its entries in time"),
             }
         }
         Ok(())
@@ -56,7 +73,7 @@ impl Mirroring {
 
     fn leave(&mut self, origin: String, why: &str) {
         debug!(log = %origin, %why, "a log could not be mirrored further");
-        self.later.insert(origin, self.ground.now().after(LATER));
+        self.later.insert(origin, Instant::now() + LATER);
     }
 
     async fn wanted(&self) -> Answered<Vec<(String, Wanted)>> {
@@ -70,7 +87,9 @@ impl Mirroring {
                 if self.later.contains_key(&log.origin) {
                     continue;
                 }
-                if let Some(wanted) = mirror::wanted(tx.as_mut(), &log.origin).await? {
+                if let Some(wanted) = mirror::wanted(tx.as_mut(), &log.origin).await?
+                    && wanted.entries.end <= LONGEST
+                {
                     found.push((log.origin, wanted));
                 }
             }
@@ -91,9 +110,10 @@ impl Mirroring {
             let mut piece = self.ground.peers().log_entries(peer, &name, next, deadline).await?;
             let room = usize::try_from(end.saturating_sub(next)).unwrap_or(usize::MAX);
             piece.truncate(room);
-            if piece.is_empty() {
+            // Whole answers only: one entry at a time would keep everybody else waiting.
+            if piece.len() < room.min(LOG_ENTRIES) {
                 return Err(PeerCallError::Refused(Refusal::malformed(
-                    "the log has no entries where it was cosigned that it has",
+                    "the log gives fewer entries than it was cosigned with",
                 )));
             }
             next = next.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));

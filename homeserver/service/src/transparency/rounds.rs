@@ -12,8 +12,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use qpq_core::{Domain, ErrorCode, Millis, Timestamp, limits};
+use qpq_delivery::rates::Rate;
 use qpq_federation_proto::Policy;
 use qpq_storage::{ReadTx, Stored, WriteTx};
 use qpq_transparency::{configuration, cosigning, lookup};
@@ -21,15 +22,16 @@ use qpq_transparency_tree::{
     KeyName, SignedCheckpoint, VerifierKey,
     commitment::Opening,
     is_consistent,
+    lookup::AHEAD,
     note::{NOTE_SIGNATURES, NoteSignature},
 };
 use qpq_transparency_wire::{CosignAnswer, Cosigned};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{configure, mirroring::Mirroring, signing::Signing};
-use crate::{Answered, Effects, Ground, Known, PeerCallError, Refusal, WriteJob};
+use crate::{Answered, Effects, Ground, Known, PeerCallError, Refusal, WriteJob, rates::Throttle};
 
 /// The most witnesses: a note has room for that many signatures beside the log's own.
 const WITNESSES: usize = NOTE_SIGNATURES - 1;
@@ -40,10 +42,18 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Entries that come within this time share a round.
 const TOGETHER: Duration = Duration::from_millis(200);
 /// A checkpoint that stays the same is cosigned again after this, so that its freshness doesn't depend on activity.
-const HEARTBEAT: Millis = Millis::from_secs(15 * 60);
+const HEARTBEAT: Duration = Duration::from_mins(15);
 /// When a witness that did not sign is asked again, doubled each time.
-const AGAIN: Millis = Millis::from_secs(1);
-const AGAIN_AT_MOST: Millis = Millis::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_AT_MOST: Duration = Duration::from_mins(1);
+/// How often the log may say who witnesses it.
+const NAMING: Rate = Rate { burst: 12, refill: Millis::from_secs(600) };
+/// How long a peer may take to cosign: a slow one must not hold the others up.
+const ASKED: Duration = Duration::from_secs(4);
+/// How long those that are not named may keep the start waiting.
+const OTHERS: Duration = Duration::from_secs(2);
+/// How far a witness's clock may be behind.
+const BEHIND: Millis = Millis::from_secs(3_600);
 /// From so many witnesses on, a majority is enough.
 const MAJORITY: usize = 3;
 /// A witness that failed so often in a row gives way to one that signs, where one is all there is.
@@ -54,7 +64,8 @@ const SILENT: u32 = 2;
 pub struct Rounds {
     ground: Arc<Ground>,
     known: BTreeMap<Domain, Peer>,
-    mirroring: Mirroring,
+    /// How often the CONFIG may say something else: a peer could show another key each time.
+    naming: Throttle<()>,
 }
 
 /// What is known of a peer as a witness.
@@ -64,12 +75,12 @@ struct Peer {
     key: Option<VerifierKey>,
     /// The size that it cosigned last.
     size: u64,
-    /// When.
-    signed_at: Option<Timestamp>,
+    /// When, by a clock that nobody sets.
+    signed: Option<Instant>,
     /// How often it failed since.
     failures: u32,
-    /// Not before this.
-    next: Timestamp,
+    /// It is not asked before this.
+    next: Option<Instant>,
     /// Whether it could not be reached when it failed: then it is asked as soon as it can.
     unreachable: bool,
 }
@@ -97,14 +108,19 @@ enum Said {
 impl Rounds {
     /// On this ground.
     pub fn new(ground: Arc<Ground>) -> Self {
-        Self { mirroring: Mirroring::new(Arc::clone(&ground)), ground, known: BTreeMap::new() }
+        Self { ground, known: BTreeMap::new(), naming: Throttle::new(NAMING) }
     }
 
-    /// Asks what was seen of our log, and then for cosignatures, until it is stopped.
-    pub async fn run(mut self, stopping: CancellationToken) {
+    /// Asks what was seen of our log, and then for cosignatures, until it is stopped; beside that, mirrors the logs of others.
+    pub async fn run(self, stopping: CancellationToken) {
         if self.ground.log_keys().is_none() {
             return;
         }
+        let mirroring = Mirroring::new(Arc::clone(&self.ground)).run(&stopping);
+        join(self.ask_all(&stopping), mirroring).await;
+    }
+
+    async fn ask_all(mut self, stopping: &CancellationToken) {
         let _ = stopping.run_until_cancelled(Box::pin(self.begin())).await;
         while !stopping.is_cancelled() {
             if let Some(Err(refusal)) = stopping.run_until_cancelled(Box::pin(self.round())).await {
@@ -126,24 +142,37 @@ impl Rounds {
             return;
         }
         let end = Instant::now() + START;
-        match self.plan().await {
-            Ok(plan) => {
-                let named: BTreeSet<Domain> =
-                    plan.witnesses.iter().filter_map(|key| key.name().domain()).collect();
-                let asked = named.iter().map(|witness| timeout_at(end, self.ask_until_it_says(witness)));
-                let said = join_all(asked).await;
-                for (witness, said) in named.iter().zip(said) {
-                    match said {
-                        Ok(None) => {}
-                        Ok(Some(why)) => self.halt(witness, &why),
-                        Err(_) => warn!(
-                            peer.domain = %witness,
-                            "a witness of our log did not say in time what it has seen; the log goes on"
-                        ),
-                    }
+        let plan = loop {
+            match self.plan().await {
+                Ok(plan) => break Some(plan),
+                Err(refusal) => {
+                    warn!(error = %refusal, "the log's witnesses can't be asked at the start yet");
                 }
             }
-            Err(refusal) => warn!(error = %refusal, "the log's witnesses could not be asked at the start"),
+            if Instant::now() + LOOK > end {
+                break None;
+            }
+            sleep(LOOK).await;
+        };
+        if let Some(plan) = plan {
+            let named: BTreeSet<Domain> =
+                plan.witnesses.iter().filter_map(|key| key.name().domain()).collect();
+            // The newer database may have named others.
+            let others = plan.peers.iter().filter(|peer| !named.contains(*peer)).cloned();
+            let soon = Instant::now() + OTHERS;
+            let all = named.iter().cloned().map(|peer| (peer, end)).chain(others.map(|peer| (peer, soon)));
+            let all: Vec<(Domain, Instant)> = all.collect();
+            let asked = all.iter().map(|(peer, end)| timeout_at(*end, self.ask_until_it_says(peer)));
+            for ((peer, _), said) in all.iter().zip(join_all(asked).await) {
+                match said {
+                    Ok(Some(why)) => self.halt(peer, &why),
+                    Err(_) if named.contains(peer) => warn!(
+                        peer.domain = %peer,
+                        "a witness of our log did not say in time what it has seen; the log goes on"
+                    ),
+                    Ok(None) | Err(_) => {}
+                }
+            }
         }
         self.ground.signing().open();
         if let Err(refusal) = configure(&self.ground).await {
@@ -216,29 +245,36 @@ impl Rounds {
     async fn round(&mut self) -> Answered<()> {
         let plan = self.plan().await?;
         self.known.retain(|peer, _| plan.peers.contains(peer));
-        let now = self.ground.now();
+        let now = Instant::now();
         for (peer, known) in &mut self.known {
             // Its link came up again: no need to wait.
             if known.unreachable && self.ground.peers().health(peer).await.reachable {
                 known.unreachable = false;
-                known.next = now;
+                known.next = None;
             }
         }
         let due: Vec<(Domain, u64)> =
             plan.peers.iter().filter_map(|peer| self.due(peer, &plan, now)).collect();
-        let asked = join_all(due.iter().map(|(peer, size)| self.ask(peer, *size))).await;
+        let asked = join_all(due.iter().map(|(peer, size)| timeout(ASKED, self.ask(peer, *size)))).await;
+        // What one says must not be lost because of another.
+        let mut trouble = None;
         for ((peer, _), said) in due.into_iter().zip(asked) {
-            self.hear(peer, said?).await?;
+            let late = || Ok(Said::Failed("it did not answer in time".to_owned()));
+            let heard = match said.unwrap_or_else(|_| late()) {
+                Ok(said) => self.hear(peer, said, &plan).await,
+                Err(refusal) => Err(refusal),
+            };
+            trouble = trouble.or_else(|| heard.err());
         }
         self.name(&plan).await?;
-        self.mirroring.look(&plan.peers).await
+        trouble.map_or(Ok(()), Err)
     }
 
-    fn due(&self, peer: &Domain, plan: &Plan, now: Timestamp) -> Option<(Domain, u64)> {
+    fn due(&self, peer: &Domain, plan: &Plan, now: Instant) -> Option<(Domain, u64)> {
         let known = self.known.get(peer).cloned().unwrap_or_default();
         let news = known.size != plan.size;
-        let old = known.signed_at.is_none_or(|at| at.after(HEARTBEAT) <= now);
-        (now >= known.next && (news || old)).then(|| (peer.clone(), known.size))
+        let old = known.signed.is_none_or(|at| at + HEARTBEAT <= now);
+        (known.next.is_none_or(|next| next <= now) && (news || old)).then(|| (peer.clone(), known.size))
     }
 
     /// Asks a peer to cosign; it says itself from where, if we don't know.
@@ -256,7 +292,8 @@ impl Rounds {
             let log = keys.log().verifier();
             match self.ground.peers().add_checkpoint(peer, log, &request, deadline).await {
                 Ok(CosignAnswer { witness, said: Cosigned::Signed(lines) }) => {
-                    return Ok(signed(peer, witness, request.checkpoint, lines));
+                    let now = self.ground.now();
+                    return Ok(signed(peer, witness, request.checkpoint, (lines, now)));
                 }
                 Ok(CosignAnswer { said: Cosigned::Conflict(size), .. }) => old = size,
                 Err(PeerCallError::Refused(refusal)) if refusal.code == ErrorCode::LogRefused => {
@@ -273,40 +310,44 @@ impl Rounds {
         Ok(why.map_or_else(|| Said::Failed(unclear()), Said::Contradicts))
     }
 
-    async fn hear(&mut self, peer: Domain, said: Said) -> Answered<()> {
+    async fn hear(&mut self, peer: Domain, said: Said, plan: &Plan) -> Answered<()> {
         let now = self.ground.now();
-        match said {
+        let said = match said {
             Said::Signed { witness, checkpoint, lines } => {
                 let size = checkpoint.head().size;
                 let (ground, key) = (Arc::clone(&self.ground), witness.clone());
-                let job = Take { ground, witness, checkpoint, lines, now };
-                let taken = self.ground.write(job).await?;
-                let known = self.known.entry(peer).or_default();
-                let (key, signed_at) = (Some(key), Some(now));
-                *known = Peer { key, size, signed_at, failures: 0, next: now, unreachable: false };
-                if let Err(why) = taken {
+                let taken = self.ground.write(Take { ground, witness, checkpoint, lines, now }).await?;
+                match taken {
                     // One that is not named yet has nothing to be noted of.
-                    tracing::debug!(%why, "a cosignature was not taken");
+                    Ok(_) | Err(cosigning::NotTaken::NotNamed(_)) => {
+                        let (key, signed) = (Some(key), Some(Instant::now()));
+                        let known = Peer { key, size, signed, failures: 0, next: None, unreachable: false };
+                        self.known.insert(peer, known);
+                        return Ok(());
+                    }
+                    Err(why) => Said::Failed(why.to_string()),
                 }
             }
+            other => other,
+        };
+        let known = self.known.entry(peer.clone()).or_default();
+        match said {
+            Said::Contradicts(why) => {
+                known.next = Some(Instant::now() + AGAIN_AT_MOST);
+                self.halt(&peer, &why);
+            }
             Said::Failed(why) => {
-                let unreachable = !self.ground.peers().health(&peer).await.reachable;
-                let known = self.known.entry(peer.clone()).or_default();
-                let wait = AGAIN.0.saturating_mul(1_u64.checked_shl(known.failures).unwrap_or(u64::MAX));
-                known.next = now.after(Millis(wait.min(AGAIN_AT_MOST.0)));
+                known.unreachable = !self.ground.peers().health(&peer).await.reachable;
+                let wait = AGAIN.saturating_mul(1_u32.checked_shl(known.failures).unwrap_or(u32::MAX));
+                known.next = Some(Instant::now() + wait.min(AGAIN_AT_MOST));
                 known.failures = known.failures.saturating_add(1);
-                known.unreachable = unreachable;
-                let first = known.failures == 1;
-                let key = known.key.clone();
-                if let (true, Some(witness)) = (first, key) {
+                let named = plan.witnesses.iter().find(|key| key.name().domain().as_ref() == Some(&peer));
+                if let (true, Some(witness)) = (known.failures == 1, named.cloned()) {
                     warn!(peer.domain = %peer, %why, "a witness did not sign our log");
                     self.ground.write(Failed { witness, why, now }).await?;
                 }
             }
-            Said::Contradicts(why) => {
-                self.halt(&peer, &why);
-                self.known.entry(peer).or_default().next = now.after(AGAIN_AT_MOST);
-            }
+            Said::Signed { .. } => {}
         }
         Ok(())
     }
@@ -344,7 +385,7 @@ impl Rounds {
         let named = self.choose(plan);
         let now: BTreeSet<String> = named.iter().map(ToString::to_string).collect();
         let before: BTreeSet<String> = plan.witnesses.iter().map(ToString::to_string).collect();
-        if now == before {
+        if now == before || self.naming.take(&(), 1, self.ground.now()).is_err() {
             return Ok(());
         }
         let ground = Arc::clone(&self.ground);
@@ -364,23 +405,23 @@ fn signed(
     peer: &Domain,
     witness: VerifierKey,
     checkpoint: SignedCheckpoint,
-    lines: Vec<NoteSignature>,
+    (lines, now): (Vec<NoteSignature>, Timestamp),
 ) -> Said {
     if *witness.name() != KeyName::of_witness(peer) {
         return Said::Failed(format!("it signs as `{}`, which is not its witness", witness.name()));
     }
-    let holds = lines
-        .iter()
-        .any(|line| witness.claims(line) && witness.verify(checkpoint.note().text(), line).is_some());
-    if holds {
-        Said::Signed { witness, checkpoint, lines }
-    } else {
-        Said::Failed("its signature does not hold".to_owned())
+    let own = lines.iter().filter(|line| witness.claims(line));
+    let at = own.filter_map(|line| witness.verify(checkpoint.note().text(), line)?.at_secs).max();
+    let Some(at) = at else { return Said::Failed("its signature does not hold".to_owned()) };
+    let at = Timestamp::from_millis(at.saturating_mul(1_000));
+    if at > now.after(AHEAD) || at.after(BEHIND) < now {
+        return Said::Failed(format!("it signed at {at}, so its clock or ours is wrong"));
     }
+    Said::Signed { witness, checkpoint, lines }
 }
 
 /// The peers that are spoken with now.
-async fn allowed(tx: &mut dyn ReadTx, ground: &Ground, now: Timestamp) -> Stored<Vec<Domain>> {
+pub(super) async fn allowed(tx: &mut dyn ReadTx, ground: &Ground, now: Timestamp) -> Stored<Vec<Domain>> {
     let mut allowed = Vec::new();
     for peer in tx.peers().await? {
         let known = Known::read(tx, &peer.domain, now).await?;

@@ -17,6 +17,7 @@ use qpq_transparency_tree::{
 };
 use qpq_transparency_wire::{CosignAnswer, Cosigned, LOG_ENTRIES};
 
+use super::signing::Signing;
 use crate::{Answered, Effects, Ground, Refusal, WriteJob};
 
 /// How many logs are looked through for one that a stranger names by its hash.
@@ -86,6 +87,10 @@ impl Witness {
     }
 
     async fn judge(&self, log: Option<VerifierKey>, request: AddCheckpoint) -> Answered<Judged> {
+        if let Signing::Halted(why) = self.ground.signing().state() {
+            // A database that went back has forgotten what it cosigned, too.
+            return Err(refused(&format!("this witness has stopped: {why}")));
+        }
         let origin = request.checkpoint.checkpoint().origin.clone();
         let (ground, now) = (Arc::clone(&self.ground), self.ground.now());
         let judged = self.ground.write(Cosign { ground, log, request, now }).await?;
@@ -160,6 +165,12 @@ impl WriteJob for Cosign {
     type Output = Judged;
 
     async fn run(&mut self, tx: &mut dyn WriteTx) -> Stored<Judged> {
+        // Whatever somebody calls the log's key, only one that signed this is kept.
+        if let Some(log) = &self.log
+            && self.request.checkpoint.signed_by(log).is_err()
+        {
+            return Ok(Judged::Refused(Box::new(WitnessRefusal::Untrusted.into())));
+        }
         if let Some(log) = &self.log
             && let Err(why) = witness::pin(tx, log).await?
         {

@@ -53,6 +53,9 @@ pub struct ResetEvidence {
     pub seen_inclusion: Vec<Digest>,
     /// From that checkpoint to the answer's.
     pub consistency: Vec<Digest>,
+    /// The CONFIG of that time with the one after it, both in the answer's tree; `None` if it is the newest one still. Whose
+    /// signatures were needed then, it says.
+    pub config: Option<(Proven, Proven)>,
 }
 
 /// An answer to a lookup of one label.

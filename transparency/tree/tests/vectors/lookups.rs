@@ -203,6 +203,7 @@ fn reset(vector: &Value) -> ResetEvidence {
         seen: SignedCheckpoint::parse(text(vector, "seen").as_bytes()).unwrap(),
         seen_inclusion: digests(vector, "seen_inclusion"),
         consistency: digests(vector, "consistency"),
+        config: None,
     }
 }
 

@@ -199,8 +199,13 @@ fn the_largest_answer_is_read() {
     answer.latest = Some(proven.clone());
     answer.base = Some(proven.clone());
     answer.links = vec![proven.clone(); LOOKUP_LINKS];
-    let reset =
-        ResetEvidence { pending: proven, seen: checkpoint, seen_inclusion: path.clone(), consistency: path };
+    let reset = ResetEvidence {
+        pending: proven,
+        seen: checkpoint,
+        seen_inclusion: path.clone(),
+        consistency: path,
+        config: None,
+    };
     answer.resets = vec![reset; LOOKUP_RESETS];
     assert_eq!(told(&lookup(&told_most)).unwrap(), told_most);
 }

@@ -84,5 +84,6 @@ fn reset(vector: &Value) -> ResetEvidence {
         seen: checkpoint(vector, "seen"),
         seen_inclusion: digests(vector, "seen_inclusion"),
         consistency: digests(vector, "consistency"),
+        config: None,
     }
 }

@@ -184,6 +184,7 @@ async fn settle(home: &Home, rounds: &mut Rounds) {
     for _ in 0..6 {
         rounds.round().await.unwrap();
         home.wait(Millis::from_secs(3));
+        tokio::time::advance(Duration::from_secs(3)).await;
     }
 }
 
