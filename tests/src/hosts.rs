@@ -107,6 +107,8 @@ impl Network {
     fn plug(&self, host: &Host, port: &str, card: &str, address: Ipv4Addr) -> anyhow::Result<()> {
         let (end, with_prefix) = (format!("{port}c"), format!("{address}/24"));
         let inside = |step: &[&str]| ip(&[&["-n", &host.namespace], step].concat());
+        // A namespace that was deleted lets go of its cables a moment later; the next test may have the same number by then.
+        drop(ip(&["link", "del", port]));
         ip(&["link", "add", port, "type", "veth", "peer", "name", &end])?;
         ip(&["link", "set", port, "master", &self.bridge(), "up"])?;
         ip(&["link", "set", &end, "netns", &host.namespace])?;
