@@ -7,14 +7,28 @@ export async function transparency(steps, owner) {
   const { domain } = owner;
   const keys = async () => (await owner.rows()).map((row) => row["Public key"]);
   let status;
-  await steps.step("the log stands as the command line says, and nobody cosigns it yet", async () => {
+  await steps.step("the log stands as the command line says, and a peer cosigns it", async () => {
     await owner.go("/");
     await owner.page.getByRole("link", { name: "Transparency", exact: true }).click();
     await owner.titled("Transparency");
     status = await domain.admin("log", "status");
-    await owner.reads(status.origin, status.key, status.root, "Logged", "nobody cosigns this log yet");
+    await owner.reads(status.origin, status.key, status.root, "By peers", "all of them must cosign");
+    await owner.reads(...status.config.witnesses);
     equal(await keys(), status.config.keys.map(({ key }) => key), "the domain's keys");
     await owner.look("transparency");
+  });
+  await steps.step("its witnesses have a page, and so has evidence against logs", async () => {
+    await owner.page.getByRole("link", { name: "Witnesses", exact: true }).click();
+    await owner.titled("Witnesses");
+    const { witnesses } = await domain.admin("log", "witness", "list");
+    await owner.reads(...witnesses.map(({ name }) => name));
+    await owner.look("transparency-witnesses");
+    await owner.go("/transparency");
+    await owner.page.getByRole("link", { name: "Evidence", exact: true }).click();
+    await owner.titled("Evidence");
+    await owner.reads("No log was caught with two histories.");
+    await owner.look("transparency-evidence");
+    await owner.go("/transparency");
   });
   await steps.step("the newest checkpoint is there to be copied", async () => {
     await owner.page.getByRole("link", { name: "Newest checkpoint" }).click();
