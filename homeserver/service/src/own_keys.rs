@@ -14,12 +14,20 @@ use qpq_transparency_wire::{LogPlace, LoggedVersion};
 use crate::{
     Answered, Effects, Ground, Refusal, SessionHandle, WriteJob,
     rates::Throttle,
-    transparency::logged::{self, not_logged, refused},
+    transparency::{
+        logged::{self, not_logged, refused},
+        no_log,
+    },
 };
 
 /// Versions that one account may log: entries stay for ever, so nobody makes them at will. An owner's no to a reset, and the
 /// revocation of a key, are never too many.
 const CHANGES: Rate = Rate { burst: 20, refill: Millis::from_secs(600) };
+
+/// How many versions are told at once.
+const PAGE: usize = 100;
+/// The longest sealed identity key that is kept, as at registration.
+const SEALED_BYTES: usize = 1_024;
 
 /// How many versions accounts have logged lately.
 #[derive(Debug)]
@@ -42,10 +50,6 @@ impl Changes {
         }
     }
 }
-/// How many versions are told at once.
-const PAGE: usize = 100;
-/// The longest sealed identity key that is kept, as at registration.
-const SEALED_BYTES: usize = 1_024;
 
 /// The use cases of one's own keys.
 #[derive(Clone, Debug)]
@@ -177,10 +181,6 @@ impl std::fmt::Debug for Rekeying {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Rekeying").field("binding", &self.binding.value).finish_non_exhaustive()
     }
-}
-
-fn no_log() -> Refusal {
-    Refusal::new(ErrorCode::NotFound, "this homeserver keeps no key-transparency log")
 }
 
 enum Change {

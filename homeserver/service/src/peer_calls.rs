@@ -94,7 +94,8 @@ impl Standing {
     }
 }
 
-/// Calls to other domains. Interactive ones end at `deadline`, which travels with them.
+/// Calls to other domains. Interactive ones end at `deadline`, which travels with them. Whoever makes none of some kind knows no
+/// peer that answers it.
 #[async_trait]
 pub trait PeerCalls: Send + Sync + std::fmt::Debug {
     /// The keys of the peer's users, in the order asked; `group` names the one that it is asked for. About those whom `views`
@@ -107,7 +108,10 @@ pub trait PeerCalls: Send + Sync + std::fmt::Debug {
         group: Option<&GroupId>,
         views: &Views,
         deadline: Timestamp,
-    ) -> Result<Vec<UserAnswer>, PeerCallError>;
+    ) -> Result<Vec<UserAnswer>, PeerCallError> {
+        let _ = (requester, addresses, group, views, deadline);
+        Err(PeerCallError::NotAPeer(peer.clone()))
+    }
 
     /// Claims KeyPackages of the peer's users, in the order asked.
     async fn fetch_key_packages(
@@ -117,7 +121,10 @@ pub trait PeerCalls: Send + Sync + std::fmt::Debug {
         targets: &[Address],
         views: &Views,
         deadline: Timestamp,
-    ) -> Result<Vec<ClaimedUser>, PeerCallError>;
+    ) -> Result<Vec<ClaimedUser>, PeerCallError> {
+        let _ = (purpose, targets, views, deadline);
+        Err(PeerCallError::NotAPeer(peer.clone()))
+    }
 
     /// Offers a commit of our device to the hub.
     async fn group_commit(
@@ -126,7 +133,10 @@ pub trait PeerCalls: Send + Sync + std::fmt::Debug {
         sender: &DeviceAddress,
         submit: &CommitSubmit,
         deadline: Timestamp,
-    ) -> Result<CommitAnswer, PeerCallError>;
+    ) -> Result<CommitAnswer, PeerCallError> {
+        let _ = (sender, submit, deadline);
+        Err(PeerCallError::NotAPeer(hub.clone()))
+    }
 
     /// Asks the hub for the tree that our welcomed device needs.
     async fn group_tree(
@@ -136,7 +146,10 @@ pub trait PeerCalls: Send + Sync + std::fmt::Debug {
         group: &GroupId,
         epoch: u64,
         deadline: Timestamp,
-    ) -> Result<GroupTree, PeerCallError>;
+    ) -> Result<GroupTree, PeerCallError> {
+        let _ = (requester, group, epoch, deadline);
+        Err(PeerCallError::NotAPeer(hub.clone()))
+    }
 
     /// Presents our accept statement to an inviter at `address`, or where DNS says, whose CA has `pin`; returns its
     /// signed answer.
@@ -147,7 +160,10 @@ pub trait PeerCalls: Send + Sync + std::fmt::Debug {
         pin: &Pin,
         statement: &[u8],
         deadline: Timestamp,
-    ) -> Result<Vec<u8>, PeerCallError>;
+    ) -> Result<Vec<u8>, PeerCallError> {
+        let _ = (address, pin, statement, deadline);
+        Err(PeerCallError::NotAPeer(inviter.clone()))
+    }
 
     /// What we know of the link to a peer.
     async fn health(&self, peer: &Domain) -> PeerHealth;
@@ -224,61 +240,6 @@ pub struct NoPeers;
 
 #[async_trait]
 impl PeerCalls for NoPeers {
-    async fn resolve_user(
-        &self,
-        peer: &Domain,
-        _: &Address,
-        _: &[Address],
-        _: Option<&GroupId>,
-        _: &Views,
-        _: Timestamp,
-    ) -> Result<Vec<UserAnswer>, PeerCallError> {
-        Err(PeerCallError::NotAPeer(peer.clone()))
-    }
-
-    async fn fetch_key_packages(
-        &self,
-        peer: &Domain,
-        _: &ClaimPurpose,
-        _: &[Address],
-        _: &Views,
-        _: Timestamp,
-    ) -> Result<Vec<ClaimedUser>, PeerCallError> {
-        Err(PeerCallError::NotAPeer(peer.clone()))
-    }
-
-    async fn group_commit(
-        &self,
-        hub: &Domain,
-        _: &DeviceAddress,
-        _: &CommitSubmit,
-        _: Timestamp,
-    ) -> Result<CommitAnswer, PeerCallError> {
-        Err(PeerCallError::NotAPeer(hub.clone()))
-    }
-
-    async fn group_tree(
-        &self,
-        hub: &Domain,
-        _: &DeviceAddress,
-        _: &GroupId,
-        _: u64,
-        _: Timestamp,
-    ) -> Result<GroupTree, PeerCallError> {
-        Err(PeerCallError::NotAPeer(hub.clone()))
-    }
-
-    async fn accept_invite(
-        &self,
-        inviter: &Domain,
-        _: Option<&str>,
-        _: &Pin,
-        _: &[u8],
-        _: Timestamp,
-    ) -> Result<Vec<u8>, PeerCallError> {
-        Err(PeerCallError::NotAPeer(inviter.clone()))
-    }
-
     async fn health(&self, _: &Domain) -> PeerHealth {
         PeerHealth {
             reachable: false,

@@ -1,9 +1,11 @@
 //! The key-transparency log of this domain: opened at the start, published to strangers, shown to admins.
 
+mod candidates;
 pub(crate) mod logged;
 mod mirroring;
 mod rounds;
 pub(crate) mod signing;
+mod start;
 mod witness;
 
 use std::sync::Arc;
@@ -23,8 +25,6 @@ use qpq_transparency_tree::{
     entry::{Entry, Kind},
     tile::TilePath,
 };
-
-use signing::Signing;
 
 use crate::{Answered, Effects, Ground, Refusal, WriteJob};
 
@@ -208,10 +208,7 @@ impl Transparency {
             Some(Served::Cosigned(cosigned)) => Some(cosigned.head().size),
             Some(Served::Newest(_) | Served::None) | None => None,
         };
-        let halted = match self.ground.signing().state() {
-            Signing::Halted(why) => Some(why),
-            Signing::Open | Signing::Asking => None,
-        };
+        let halted = self.ground.signing().halted();
         Ok(Status { note, head, config, last_entry_at, cosigned, halted })
     }
 
@@ -325,7 +322,7 @@ pub(crate) async fn believed(ground: &Ground, domain: &Domain) -> Answered<()> {
     }
 }
 
-fn no_log() -> Refusal {
+pub(crate) fn no_log() -> Refusal {
     Refusal::new(ErrorCode::NotFound, "this homeserver keeps no key-transparency log")
 }
 

@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod lookups;
+mod resets;
 mod rounds;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);

@@ -255,7 +255,6 @@ fn judge_trust(
     check(Step::Frozen, now <= at.after(TOO_OLD), LookupError::Frozen(at))?;
     // A key that has ended can't sign on, whatever it signed while it counted. Cosignatures say whole seconds, keys begin within one.
     let counted = at.after(Millis(SECOND)).min(newest);
-    let counted = counted.max(at);
     let named =
         log.config.as_ref().is_some_and(|known| known.config.has_key(KeyUse::Log, log.key.public(), counted));
     check(Step::ConfigKey, named, LookupError::ConfigKey)?;

@@ -8,6 +8,8 @@ mod bounds;
 mod bounds_of_own;
 #[path = "wire/bounds_of_views.rs"]
 mod bounds_of_views;
+#[path = "wire/cosigned.rs"]
+mod cosigned;
 #[path = "wire/mutations.rs"]
 mod mutations;
 #[expect(dead_code, reason = "the vectors' own test needs more of it")]

@@ -14,7 +14,7 @@ use qpq_transparency::cosigning;
 use tokio::time::timeout;
 
 use super::{DatabaseFact, Facts, Finding, Integrity, PeerFact, Report, ServerFact, WitnessingFact, judge};
-use crate::{Ground, Machine, MachineFacts, PeerView, Peering, transparency::signing::Signing};
+use crate::{Ground, Machine, MachineFacts, PeerView, Peering};
 
 /// How long the store may take to tell something.
 const STORE: Duration = Duration::from_secs(3);
@@ -157,10 +157,7 @@ impl Checks {
 
     async fn witnessing(&self, tx: &mut dyn ReadTx) -> Result<WitnessingFact, StorageError> {
         let now = self.ground.now();
-        let halted = match self.ground.signing().state() {
-            Signing::Halted(why) => Some(why),
-            Signing::Open | Signing::Asking => None,
-        };
+        let halted = self.ground.signing().halted();
         let silent = cosigning::standings(tx).await?.into_iter().filter_map(|standing| {
             let (why, at) = standing.failed.filter(|(_, at)| standing.named && at.after(SILENT) <= now)?;
             Some((standing.key.name().to_string(), format!("{why} (since {at})")))

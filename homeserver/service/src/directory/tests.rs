@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use qpq_core::{Address, DeviceAddress, Domain, ErrorCode, GroupId, IdentityKey, Millis, Pin, Timestamp};
+use qpq_core::{Address, Domain, ErrorCode, GroupId, IdentityKey, Millis, Pin, Timestamp};
 use qpq_storage::{Peer, PeerState};
 
 use crate::{
-    ClaimPurpose, ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, NoPeers, PeerCallError, PeerCalls,
-    PeerHealth, UserAnswer, UserKeys, Views,
+    NoPeers, PeerCallError, PeerCalls, PeerHealth, UserAnswer, UserKeys, Views,
     fixture::{Home, Person},
 };
 
@@ -48,49 +47,6 @@ impl PeerCalls for Peers {
             "slow.test" => std::future::pending().await,
             _ => Err(PeerCallError::NotAPeer(peer.clone())),
         }
-    }
-
-    async fn fetch_key_packages(
-        &self,
-        peer: &Domain,
-        _: &ClaimPurpose,
-        _: &[Address],
-        _: &Views,
-        _: Timestamp,
-    ) -> Result<Vec<ClaimedUser>, PeerCallError> {
-        Err(PeerCallError::NotAPeer(peer.clone()))
-    }
-
-    async fn group_commit(
-        &self,
-        hub: &Domain,
-        _: &DeviceAddress,
-        _: &CommitSubmit,
-        _: Timestamp,
-    ) -> Result<CommitAnswer, PeerCallError> {
-        Err(PeerCallError::NotAPeer(hub.clone()))
-    }
-
-    async fn group_tree(
-        &self,
-        hub: &Domain,
-        _: &DeviceAddress,
-        _: &GroupId,
-        _: u64,
-        _: Timestamp,
-    ) -> Result<GroupTree, PeerCallError> {
-        Err(PeerCallError::NotAPeer(hub.clone()))
-    }
-
-    async fn accept_invite(
-        &self,
-        inviter: &Domain,
-        _: Option<&str>,
-        _: &Pin,
-        _: &[u8],
-        _: Timestamp,
-    ) -> Result<Vec<u8>, PeerCallError> {
-        Err(PeerCallError::NotAPeer(inviter.clone()))
     }
 
     async fn health(&self, _: &Domain) -> PeerHealth {

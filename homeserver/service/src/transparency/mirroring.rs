@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::rounds::allowed;
+use super::candidates::allowed;
 use crate::{Answered, Effects, Ground, PeerCallError, Refusal, WriteJob};
 
 /// How many logs are looked at in one page.
@@ -152,3 +152,6 @@ impl WriteJob for Take {
         Effects::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,7 @@
 //!
 //! Peers are named in the CONFIG once they have cosigned, and no more once they are no peers: three or more of them, of which a
 //! majority must sign, or one. Two would both be needed, so each of them could keep the log waiting, for the same level. The one is
-//! replaced when it is silent and another is there. Before anything is signed after a start,
-//! those that are named are asked what they have seen of our log: a database that was put back must not sign a second history.
+//! replaced when it is silent and another is there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,28 +14,19 @@ use async_trait::async_trait;
 use futures::future::{join, join_all};
 use qpq_core::{Domain, ErrorCode, Millis, Timestamp, limits};
 use qpq_delivery::rates::Rate;
-use qpq_federation_proto::Policy;
-use qpq_storage::{ReadTx, Stored, WriteTx};
-use qpq_transparency::{configuration, cosigning, lookup};
+use qpq_storage::{Stored, WriteTx};
+use qpq_transparency::{configuration, cosigning};
 use qpq_transparency_tree::{
-    KeyName, SignedCheckpoint, VerifierKey,
-    commitment::Opening,
-    is_consistent,
-    lookup::AHEAD,
-    note::{NOTE_SIGNATURES, NoteSignature},
+    KeyName, SignedCheckpoint, VerifierKey, commitment::Opening, lookup::AHEAD, note::NoteSignature,
 };
 use qpq_transparency_wire::{CosignAnswer, Cosigned};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use super::{configure, mirroring::Mirroring, signing::Signing};
-use crate::{Answered, Effects, Ground, Known, PeerCallError, Refusal, WriteJob, rates::Throttle};
+use super::{candidates::Candidates, mirroring::Mirroring, signing::Signing, start};
+use crate::{Answered, Effects, Ground, PeerCallError, Refusal, WriteJob, rates::Throttle};
 
-/// The most witnesses: a note has room for that many signatures beside the log's own.
-const WITNESSES: usize = NOTE_SIGNATURES - 1;
-/// How long the named witnesses have at a start to say what they have seen.
-const START: Duration = Duration::from_secs(30);
 /// The log is looked at this often for whatever told nobody that it grew.
 const LOOK: Duration = Duration::from_secs(1);
 /// Entries that come within this time share a round.
@@ -45,13 +35,12 @@ const TOGETHER: Duration = Duration::from_millis(200);
 const HEARTBEAT: Duration = Duration::from_mins(15);
 /// When a witness that did not sign is asked again, doubled each time.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The longest that it is left alone.
 const AGAIN_AT_MOST: Duration = Duration::from_mins(1);
 /// How often the log may say who witnesses it.
 const NAMING: Rate = Rate { burst: 12, refill: Millis::from_secs(600) };
 /// How long a peer may take to cosign: a slow one must not hold the others up.
 const ASKED: Duration = Duration::from_secs(4);
-/// How long those that are not named may keep the start waiting.
-const OTHERS: Duration = Duration::from_secs(2);
 /// How far a witness's clock may be behind.
 const BEHIND: Millis = Millis::from_secs(3_600);
 /// From so many witnesses on, a majority is enough.
@@ -85,14 +74,6 @@ struct Peer {
     unreachable: bool,
 }
 
-/// How the log stands when a round begins.
-struct Plan {
-    size: u64,
-    witnesses: Vec<VerifierKey>,
-    /// Who may witness, those that are named first.
-    peers: Vec<Domain>,
-}
-
 /// What one peer said.
 enum Said {
     Signed {
@@ -121,7 +102,7 @@ impl Rounds {
     }
 
     async fn ask_all(mut self, stopping: &CancellationToken) {
-        let _ = stopping.run_until_cancelled(Box::pin(self.begin())).await;
+        let _ = stopping.run_until_cancelled(Box::pin(start::ask_witnesses(&self.ground))).await;
         while !stopping.is_cancelled() {
             if let Some(Err(refusal)) = stopping.run_until_cancelled(Box::pin(self.round())).await {
                 warn!(error = %refusal, "the log's witnesses could not be asked, will try again");
@@ -136,114 +117,8 @@ impl Rounds {
         }
     }
 
-    /// Before anything is signed: each witness that the CONFIG names says what it has seen, or has had its time.
-    async fn begin(&self) {
-        if self.ground.signing().state() != Signing::Asking {
-            return;
-        }
-        let end = Instant::now() + START;
-        let plan = loop {
-            match self.plan().await {
-                Ok(plan) => break Some(plan),
-                Err(refusal) => {
-                    warn!(error = %refusal, "the log's witnesses can't be asked at the start yet");
-                }
-            }
-            if Instant::now() + LOOK > end {
-                break None;
-            }
-            sleep(LOOK).await;
-        };
-        if let Some(plan) = plan {
-            let named: BTreeSet<Domain> =
-                plan.witnesses.iter().filter_map(|key| key.name().domain()).collect();
-            // The newer database may have named others.
-            let others = plan.peers.iter().filter(|peer| !named.contains(*peer)).cloned();
-            let soon = Instant::now() + OTHERS;
-            let all = named.iter().cloned().map(|peer| (peer, end)).chain(others.map(|peer| (peer, soon)));
-            let all: Vec<(Domain, Instant)> = all.collect();
-            let asked = all.iter().map(|(peer, end)| timeout_at(*end, self.ask_until_it_says(peer)));
-            for ((peer, _), said) in all.iter().zip(join_all(asked).await) {
-                match said {
-                    Ok(Some(why)) => self.halt(peer, &why),
-                    Err(_) if named.contains(peer) => warn!(
-                        peer.domain = %peer,
-                        "a witness of our log did not say in time what it has seen; the log goes on"
-                    ),
-                    Ok(None) | Err(_) => {}
-                }
-            }
-        }
-        self.ground.signing().open();
-        if let Err(refusal) = configure(&self.ground).await {
-            warn!(error = %refusal, "what the domain's keys are could not be logged");
-        }
-    }
-
-    /// What a witness has seen that we don't have; `None` if all is well.
-    async fn ask_until_it_says(&self, witness: &Domain) -> Option<String> {
-        loop {
-            match self.seen_by(witness).await {
-                Ok(answer) => return answer,
-                Err(_) => sleep(LOOK).await,
-            }
-        }
-    }
-
-    async fn seen_by(&self, witness: &Domain) -> Result<Option<String>, PeerCallError> {
-        let origin = KeyName::of_log(self.ground.domain());
-        let deadline = self.ground.now().after(limits::INTERACTIVE);
-        match self.ground.peers().witnessed_checkpoint(witness, &origin, deadline).await? {
-            None => Ok(None),
-            Some(seen) => self.contradiction(&seen).await.map_err(PeerCallError::Refused),
-        }
-    }
-
-    /// Whether a checkpoint that somebody shows is ours and can't be true together with what we have; why, in words.
-    async fn contradiction(&self, seen: &SignedCheckpoint) -> Answered<Option<String>> {
-        let Some(keys) = self.ground.log_keys() else { return Ok(None) };
-        if seen.signed_by(keys.log().verifier()).is_err() {
-            // Anybody can say anything: only what our key signed counts.
-            return Ok(None);
-        }
-        let mut tx = self.ground.read().await?;
-        let Some(request) = cosigning::request(tx.as_mut(), 0).await? else { return Ok(None) };
-        let (ours, theirs) = (request.checkpoint.head(), seen.head());
-        if theirs.size > ours.size {
-            return Ok(Some(format!(
-                "it has seen {} entries of our log, and this database has {}: it is older than what was signed",
-                theirs.size, ours.size
-            )));
-        }
-        let proof = lookup::consistency(tx.as_mut(), theirs.size, ours.size).await?.unwrap_or_default();
-        let one = is_consistent(theirs.size, &theirs.root, ours.size, &ours.root, &proof);
-        let two = || format!("it has seen another history of our log, of {} entries", theirs.size);
-        Ok((!one).then(two))
-    }
-
-    fn halt(&self, witness: &Domain, why: &str) {
-        let why = format!("`{witness}`, which witnesses our log, says: {why}");
-        if !matches!(self.ground.signing().state(), Signing::Halted(_)) {
-            error!(%why, "the key-transparency log is not signed any more (runbooks/split-view.md)");
-        }
-        self.ground.signing().halt(&why);
-    }
-
-    async fn plan(&self) -> Answered<Plan> {
-        let now = self.ground.now();
-        let mut tx = self.ground.read().await?;
-        let size = tx.kt_head().await?.map_or(0, |head| head.size);
-        let config = configuration::newest(tx.as_mut()).await?;
-        let witnesses = config.map_or_else(Vec::new, |config| config.witnesses().to_vec());
-        let mut peers = allowed(tx.as_mut(), &self.ground, now).await?;
-        let named: BTreeSet<Domain> = witnesses.iter().filter_map(|key| key.name().domain()).collect();
-        peers.sort_by_key(|peer| !named.contains(peer));
-        peers.truncate(WITNESSES);
-        Ok(Plan { size, witnesses, peers })
-    }
-
     async fn round(&mut self) -> Answered<()> {
-        let plan = self.plan().await?;
+        let plan = Candidates::read(&self.ground).await?;
         self.known.retain(|peer, _| plan.peers.contains(peer));
         let now = Instant::now();
         for (peer, known) in &mut self.known {
@@ -270,7 +145,7 @@ impl Rounds {
         trouble.map_or(Ok(()), Err)
     }
 
-    fn due(&self, peer: &Domain, plan: &Plan, now: Instant) -> Option<(Domain, u64)> {
+    fn due(&self, peer: &Domain, plan: &Candidates, now: Instant) -> Option<(Domain, u64)> {
         let known = self.known.get(peer).cloned().unwrap_or_default();
         let news = known.size != plan.size;
         let old = known.signed.is_none_or(|at| at + HEARTBEAT <= now);
@@ -297,20 +172,20 @@ impl Rounds {
                 }
                 Ok(CosignAnswer { said: Cosigned::Conflict(size), .. }) => old = size,
                 Err(PeerCallError::Refused(refusal)) if refusal.code == ErrorCode::LogRefused => {
-                    let seen = self.seen_by(peer).await;
+                    let seen = start::seen_by(&self.ground, peer).await;
                     let why = seen.ok().flatten();
                     return Ok(why.map_or_else(|| Said::Failed(refusal.text.clone()), Said::Contradicts));
                 }
                 Err(error) => return Ok(Said::Failed(Refusal::from(error).text)),
             }
         }
-        let why = self.seen_by(peer).await.ok().flatten();
+        let why = start::seen_by(&self.ground, peer).await.ok().flatten();
         let unclear =
             || "it says that it has cosigned another size of our log, and does not show it".to_owned();
         Ok(why.map_or_else(|| Said::Failed(unclear()), Said::Contradicts))
     }
 
-    async fn hear(&mut self, peer: Domain, said: Said, plan: &Plan) -> Answered<()> {
+    async fn hear(&mut self, peer: Domain, said: Said, plan: &Candidates) -> Answered<()> {
         let now = self.ground.now();
         let said = match said {
             Said::Signed { witness, checkpoint, lines } => {
@@ -334,15 +209,14 @@ impl Rounds {
         match said {
             Said::Contradicts(why) => {
                 known.next = Some(Instant::now() + AGAIN_AT_MOST);
-                self.halt(&peer, &why);
+                start::halt(&self.ground, &peer, &why);
             }
             Said::Failed(why) => {
                 known.unreachable = !self.ground.peers().health(&peer).await.reachable;
                 let wait = AGAIN.saturating_mul(1_u32.checked_shl(known.failures).unwrap_or(u32::MAX));
                 known.next = Some(Instant::now() + wait.min(AGAIN_AT_MOST));
                 known.failures = known.failures.saturating_add(1);
-                let named = plan.witnesses.iter().find(|key| key.name().domain().as_ref() == Some(&peer));
-                if let (true, Some(witness)) = (known.failures == 1, named.cloned()) {
+                if let (true, Some(witness)) = (known.failures == 1, plan.named(&peer).cloned()) {
                     warn!(peer.domain = %peer, %why, "a witness did not sign our log");
                     self.ground.write(Failed { witness, why, now }).await?;
                 }
@@ -353,32 +227,25 @@ impl Rounds {
     }
 
     /// Who witnesses from now on: those that were named and are peers still, and those that have signed.
-    fn choose(&self, plan: &Plan) -> Vec<VerifierKey> {
+    fn choose(&self, plan: &Candidates) -> Vec<VerifierKey> {
         let mut keys: BTreeMap<&Domain, VerifierKey> = BTreeMap::new();
-        for key in &plan.witnesses {
-            let domain = key.name().domain();
-            if let Some(peer) = plan.peers.iter().find(|peer| Some(*peer) == domain.as_ref()) {
-                keys.insert(peer, key.clone());
-            }
-        }
         for peer in &plan.peers {
-            if let Some(key) = self.known.get(peer).and_then(|known| known.key.clone()) {
-                keys.insert(peer, key);
+            let signs = self.known.get(peer).and_then(|known| known.key.as_ref());
+            if let Some(key) = signs.or_else(|| plan.named(peer)) {
+                keys.insert(peer, key.clone());
             }
         }
         if keys.len() >= MAJORITY {
             return keys.into_values().collect();
         }
-        let is_named =
-            |peer: &Domain| plan.witnesses.iter().any(|key| key.name().domain().as_ref() == Some(peer));
         let failures = |peer: &Domain| self.known.get(peer).map_or(0, |known| known.failures);
         // Who is named stays, unless it is silent and another is not.
-        let best = keys.iter().min_by_key(|(peer, _)| (failures(peer) >= SILENT, !is_named(peer)));
+        let best = keys.iter().min_by_key(|(peer, _)| (failures(peer) >= SILENT, plan.named(peer).is_none()));
         best.map(|(_, key)| key.clone()).into_iter().collect()
     }
 
     /// Names them.
-    async fn name(&self, plan: &Plan) -> Answered<()> {
+    async fn name(&self, plan: &Candidates) -> Answered<()> {
         if self.ground.signing().state() != Signing::Open {
             return Ok(());
         }
@@ -418,18 +285,6 @@ fn signed(
         return Said::Failed(format!("it signed at {at}, so its clock or ours is wrong"));
     }
     Said::Signed { witness, checkpoint, lines }
-}
-
-/// The peers that are spoken with now.
-pub(super) async fn allowed(tx: &mut dyn ReadTx, ground: &Ground, now: Timestamp) -> Stored<Vec<Domain>> {
-    let mut allowed = Vec::new();
-    for peer in tx.peers().await? {
-        let known = Known::read(tx, &peer.domain, now).await?;
-        if known.kept_out(Policy::AllowListed, &peer.domain, ground.domain()).is_none() {
-            allowed.push(peer.domain);
-        }
-    }
-    Ok(allowed)
 }
 
 struct Take {

@@ -34,6 +34,14 @@ impl SigningGate {
         self.state.borrow().clone()
     }
 
+    /// Why nothing is signed any more, if nothing is.
+    pub(crate) fn halted(&self) -> Option<String> {
+        match self.state() {
+            Signing::Halted(why) => Some(why),
+            Signing::Open | Signing::Asking => None,
+        }
+    }
+
     /// The witnesses are asked first.
     pub(crate) fn ask(&self) {
         self.state.send_replace(Signing::Asking);
@@ -50,15 +58,15 @@ impl SigningGate {
         });
     }
 
-    /// Nothing is signed any more; the first reason counts.
-    pub(crate) fn halt(&self, why: &str) {
+    /// Nothing is signed any more; the first reason counts. Whether this was it.
+    pub(crate) fn halt(&self, why: &str) -> bool {
         self.state.send_if_modified(|state| {
             let first = !matches!(state, Signing::Halted(_));
             if first {
                 *state = Signing::Halted(why.to_owned());
             }
             first
-        });
+        })
     }
 
     /// Waits until something may be logged; refuses if nothing may be.

@@ -17,7 +17,6 @@ use qpq_transparency_tree::{
 };
 use qpq_transparency_wire::{CosignAnswer, Cosigned, LOG_ENTRIES};
 
-use super::signing::Signing;
 use crate::{Answered, Effects, Ground, Refusal, WriteJob};
 
 /// How many logs are looked through for one that a stranger names by its hash.
@@ -87,7 +86,7 @@ impl Witness {
     }
 
     async fn judge(&self, log: Option<VerifierKey>, request: AddCheckpoint) -> Answered<Judged> {
-        if let Signing::Halted(why) = self.ground.signing().state() {
+        if let Some(why) = self.ground.signing().halted() {
             // A database that went back has forgotten what it cosigned, too.
             return Err(refused(&format!("this witness has stopped: {why}")));
         }
@@ -197,3 +196,6 @@ fn no_witness() -> Refusal {
 fn refused(why: &str) -> Refusal {
     Refusal::new(ErrorCode::LogRefused, format!("the checkpoint is not cosigned: {why}"))
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

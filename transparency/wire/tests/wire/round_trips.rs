@@ -27,6 +27,12 @@ fn an_answer_with_every_part_is_read_as_it_was_written() {
     assert!(!answer.links.is_empty() && !answer.resets.is_empty());
     assert!(!answer.evidence.consistency.is_empty());
     assert_eq!(told(&lookup(&FULL)).unwrap(), *FULL);
+    // An old reset comes with the CONFIG of its day, and the next.
+    let mut older = FULL.clone();
+    let config = older.answer.evidence.config.clone().unwrap();
+    let next = older.answer.latest.clone().unwrap();
+    older.answer.resets[0].config = Some((config, next));
+    assert_eq!(told(&lookup(&older)).unwrap(), older);
 }
 
 #[test]

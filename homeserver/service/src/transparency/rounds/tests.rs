@@ -3,7 +3,6 @@
 use std::sync::{Mutex, PoisonError};
 
 use ed25519_dalek::SigningKey;
-use qpq_core::{Address, DeviceAddress, GroupId, Pin};
 use qpq_transparency_tree::{
     TreeHead, WitnessSigner,
     lookup::{Asker, PinnedLog, Question, View, verify},
@@ -12,8 +11,7 @@ use qpq_transparency_tree::{
 
 use super::*;
 use crate::{
-    ClaimPurpose, ClaimedUser, CommitAnswer, CommitSubmit, GroupTree, NoPeers, PeerCalls, PeerHealth,
-    UserAnswer, Views,
+    NoPeers, PeerCalls, PeerHealth, Views,
     fixture::{Home, Person, peer},
     transparency::tests::{keys, opened},
 };
@@ -88,61 +86,6 @@ impl PeerCalls for Witnesses {
     ) -> Result<Option<SignedCheckpoint>, PeerCallError> {
         self.there(peer)?;
         Ok(self.last.lock().unwrap_or_else(PoisonError::into_inner).get(peer).cloned())
-    }
-
-    async fn resolve_user(
-        &self,
-        peer: &Domain,
-        _: &Address,
-        _: &[Address],
-        _: Option<&GroupId>,
-        _: &Views,
-        _: Timestamp,
-    ) -> Result<Vec<UserAnswer>, PeerCallError> {
-        Err(PeerCallError::NotAPeer(peer.clone()))
-    }
-
-    async fn fetch_key_packages(
-        &self,
-        peer: &Domain,
-        _: &ClaimPurpose,
-        _: &[Address],
-        _: &Views,
-        _: Timestamp,
-    ) -> Result<Vec<ClaimedUser>, PeerCallError> {
-        Err(PeerCallError::NotAPeer(peer.clone()))
-    }
-
-    async fn group_commit(
-        &self,
-        hub: &Domain,
-        _: &DeviceAddress,
-        _: &CommitSubmit,
-        _: Timestamp,
-    ) -> Result<CommitAnswer, PeerCallError> {
-        Err(PeerCallError::NotAPeer(hub.clone()))
-    }
-
-    async fn group_tree(
-        &self,
-        hub: &Domain,
-        _: &DeviceAddress,
-        _: &GroupId,
-        _: u64,
-        _: Timestamp,
-    ) -> Result<GroupTree, PeerCallError> {
-        Err(PeerCallError::NotAPeer(hub.clone()))
-    }
-
-    async fn accept_invite(
-        &self,
-        inviter: &Domain,
-        _: Option<&str>,
-        _: &Pin,
-        _: &[u8],
-        _: Timestamp,
-    ) -> Result<Vec<u8>, PeerCallError> {
-        Err(PeerCallError::NotAPeer(inviter.clone()))
     }
 
     async fn health(&self, peer: &Domain) -> PeerHealth {
