@@ -5,7 +5,7 @@ mod verify;
 
 use qpq_core::{Address, ErrorCode, IdentityKey, Millis, Timestamp};
 
-use crate::{Client, ClientError, InLog, LogReport, store::PinnedIdentity};
+use crate::{Client, ClientError, InLog, LogReport, log::Asked, store::PinnedIdentity, wire::UserKeys};
 
 pub use export::ExportedProof;
 pub use verify::KeyComparison;
@@ -96,6 +96,12 @@ impl Client {
     }
 
     async fn ask_for(&self, address: &Address) -> Result<(), ClientError> {
+        let (asked, keys) = self.keys_now(address).await?;
+        self.judge(&asked, &[(address.clone(), &keys)]).await
+    }
+
+    /// What the account's domain says of its keys now; not judged yet.
+    async fn keys_now(&self, address: &Address) -> Result<(Asked, UserKeys), ClientError> {
         self.connect().await?;
         let mut tx = self.inner.store.begin().await?;
         // Who talks with us already shows their keys without being asked for more.
@@ -105,7 +111,7 @@ impl Client {
         let whom = std::slice::from_ref(address);
         let answers = self.session()?.resolve(whom, group.as_ref(), asked.views()).await?;
         match answers.into_iter().next() {
-            Some(Ok(keys)) => self.judge(&asked, &[(address.clone(), &keys)]).await,
+            Some(Ok(keys)) => Ok((asked, keys)),
             // Not noted: a look at a key is no wish to talk, and whoever wishes accepts first.
             Some(Err(refusal)) if refusal.is(ErrorCode::Requested) => {
                 Err(ClientError::Requested { users: vec![address.clone()] })

@@ -51,10 +51,18 @@ fn two_people_see_the_same_safety_number_until_a_key_changes() -> anyhow::Result
         let own = alice.qpq(&["keys", "verify", &alice.address().to_string()])?;
         own.refuse(1, &["is yourself"]).await?;
 
+        let laptop = Person::with_home(world, "alice", &alpha, "laptop")?;
+        laptop.logging_in()?.succeed().await?;
         let password = alice.password_file().to_str().context("no text")?;
         keys(&alice, &["rotate", "--password-file", password]).await?;
         let after = number(&bob, &alice).await?;
         ensure!(after != before && number(&alice, &bob).await? == after);
+        // A number of a key that counts no more, or of one that was asked for long ago, would look like an attack.
+        let from_before = laptop.qpq(&["keys", "verify", &bob.address().to_string()])?;
+        from_before.refuse(1, &["another identity key"]).await?;
+        beta.stop().await?;
+        let unasked = alice.qpq(&["keys", "verify", &bob.address().to_string()])?;
+        unasked.refuse(1, &["can't be reached"]).await?;
         Ok(())
     })
 }

@@ -1,6 +1,6 @@
 //! `keys export-proof`: what a log proves of somebody's keys, as a file for others (C2SP tlog-proof).
 
-use qpq_core::{Address, ErrorCode};
+use qpq_core::Address;
 use qpq_transparency_tree::{
     binding_record::BindingRecord, label::Label, proof_file::ProofFile, value::SignedValue,
 };
@@ -27,21 +27,7 @@ pub struct ExportedProof {
 impl Client {
     /// Asks the log for the account's newest version, verifies the answer, pins it, and writes its proof down.
     pub async fn keys_export_proof(&self, address: &Address) -> Result<ExportedProof, ClientError> {
-        self.connect().await?;
-        let mut tx = self.inner.store.begin().await?;
-        let group = self.direct_group(&mut tx, address).await?;
-        drop(tx);
-        let whom = std::slice::from_ref(address);
-        let asked = self.asking(whom).await?;
-        let answers = self.session()?.resolve(whom, group.as_ref(), asked.views()).await?;
-        let keys = match answers.into_iter().next() {
-            Some(Ok(keys)) => keys,
-            Some(Err(refusal)) if refusal.is(ErrorCode::Requested) => {
-                return Err(ClientError::Requested { users: whom.to_vec() });
-            }
-            Some(Err(refusal)) => return Err(ClientError::User { address: address.clone(), refusal }),
-            None => return Err(ClientError::protocol("no answer about the user")),
-        };
+        let (asked, keys) = self.keys_now(address).await?;
         match self.judge(&asked, &[(address.clone(), &keys)]).await {
             // The log proves the new key as well, and a change that nobody accepted is worth showing to others.
             Ok(()) | Err(ClientError::IdentityChanged { .. }) => written(address, keys),

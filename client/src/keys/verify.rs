@@ -15,14 +15,20 @@ pub struct KeyComparison {
 }
 
 impl Client {
-    /// Asks for the account's key now, as [`keys_show`](Self::keys_show) does, and gives the safety number of both accounts. Of a
-    /// changed key that nobody has accepted yet, it is the new one's: that is what there is to compare before it is accepted.
+    /// Asks for the account's key now, and gives the safety number of both accounts. Of a changed key that nobody has accepted yet,
+    /// it is the new one's: that is what there is to compare before it is accepted. Where it can't be asked for, or something is
+    /// wrong with one's own key, there is no number: another one than the other side's would look like an attack.
     pub async fn keys_verify(&self, address: &Address) -> Result<KeyComparison, ClientError> {
         let me = self.me()?;
         if me.address() == address {
             return Err(ClientError::Yourself { address: address.clone() });
         }
-        let keys = self.keys_show(address).await?;
+        match self.ask_for(address).await {
+            Ok(()) | Err(ClientError::IdentityChanged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        self.may_send().await?;
+        let keys = self.key_report(address).await?;
         let shown = keys.presented.ok_or_else(|| ClientError::protocol("no key is shown"))?;
         let ours = Identity::from_bytes(*me.account.identity.expose()).public();
         let safety_number = SafetyNumber::of((me.address(), &ours), (address, &shown));

@@ -161,7 +161,7 @@ impl Client {
         Err(ClientError::OwnNotLogged)
     }
 
-    /// The version with another identity key, and what that key signs of every device of the account.
+    /// The version with another identity key, and the certificates by that key of the devices that stay.
     async fn renewed(
         &self,
         new: &Identity,

@@ -20,24 +20,30 @@ fn verified(world: &World, user: u8, answer: &LookupAnswer) -> Result<Level, Loo
     verify(&world.pinned, &question, answer, world.now).map(|verified| verified.trust.level)
 }
 
-/// An account that was announced and reset under the first witnesses, and then has the others.
-async fn reset_under(first: &[u8], then: &[u8]) -> World {
-    let mut world = World::new().await;
-    world.names(first).await;
+async fn all_sign(world: &World, witnesses: &[u8]) {
+    for n in witnesses {
+        world.signs(*n, &world.round().await).await;
+    }
+}
+
+/// An account whose reset was announced, and seen by these witnesses.
+async fn announced_under(witnesses: &[u8]) -> World {
+    let world = World::new().await;
+    world.names(witnesses).await;
     world.registers(1).await;
     world.announces(1).await;
-    for n in first {
-        world.signs(*n, &world.round().await).await;
-    }
+    all_sign(&world, witnesses).await;
+    world
+}
+
+/// An account that was announced and reset under the first witnesses, and then has the others.
+async fn reset_under(first: &[u8], then: &[u8]) -> World {
+    let mut world = announced_under(first).await;
     world.now = NOW.after(Millis::from_days(1));
     assert!(world.resets(1).await);
-    for n in first {
-        world.signs(*n, &world.round().await).await;
-    }
+    all_sign(&world, first).await;
     world.names(then).await;
-    for n in then {
-        world.signs(*n, &world.round().await).await;
-    }
+    all_sign(&world, then).await;
     world
 }
 
@@ -59,17 +65,9 @@ async fn a_reset_is_believed_after_others_have_become_witnesses() {
 #[tokio::test]
 async fn an_announcement_that_waits_is_not_lost_with_its_witnesses() {
     for (first, then) in [(&[][..], &[1_u8][..]), (&[1], &[2])] {
-        let mut world = World::new().await;
-        world.names(first).await;
-        world.registers(1).await;
-        world.announces(1).await;
-        for n in first {
-            world.signs(*n, &world.round().await).await;
-        }
+        let mut world = announced_under(first).await;
         world.names(then).await;
-        for n in then {
-            world.signs(*n, &world.round().await).await;
-        }
+        all_sign(&world, then).await;
         world.now = NOW.after(Millis(Millis::from_days(1).0 - 1));
         assert!(!world.resets(1).await, "{first:?} then {then:?}: too early");
         world.now = NOW.after(Millis::from_days(1));
